@@ -1,0 +1,3 @@
+from asrbench.cli import app
+
+app()
