@@ -1,0 +1,121 @@
+"""The run folder: one object owns its paths, its name and what may be in it.
+
+results/<experiment>/<variant>/seed<k>-<id8>/
+    spec.yaml                 the resolved spec
+    env.json                  versions, device, commit, parameters
+    excluded.jsonl            training utterances CTC cannot align, and why
+    history.jsonl             one row an epoch
+    checkpoints/              last.safetensors, best.safetensors, state.pt to go on from
+    hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy)
+    scores.json               split -> decode -> figures
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from asrbench.errors import UserError
+from asrbench.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from asrbench.spec import Cell
+from asrbench.specfile import dump_cell, load_cell
+
+DECODES = ("greedy", "attention", "joint")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, which may not exist yet."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, results: Path, cell: Cell, fingerprint: str) -> "Run":
+        """Where the run of `cell` on the corpus of that fingerprint lies, or will."""
+        name = f"seed{cell.seed}-{cell.identity(fingerprint)}"
+        return cls(results / cell.experiment / cell.variant / name)
+
+    @classmethod
+    def find(cls, paths: Iterable[Path]) -> list["Run"]:
+        """The runs at or below `paths`, sorted. Raises `UserError` for a path with none."""
+        folders: set[Path] = set()
+        for path in paths:
+            found = {spec.parent for spec in path.rglob("spec.yaml")}
+            if not found:
+                raise UserError(f"{path}: found no run folder; `asrbench train SPEC` makes them")
+            folders |= found
+        return [cls(folder) for folder in sorted(folders)]
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    # Paths
+
+    @property
+    def spec_path(self) -> Path:
+        return self.folder / "spec.yaml"
+
+    @property
+    def env_path(self) -> Path:
+        return self.folder / "env.json"
+
+    @property
+    def excluded_path(self) -> Path:
+        return self.folder / "excluded.jsonl"
+
+    @property
+    def history_path(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    @property
+    def scores_path(self) -> Path:
+        return self.folder / "scores.json"
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "checkpoints" / "state.pt"
+
+    def weights_path(self, which: str) -> Path:
+        """`which` is `best` or `last`."""
+        return self.folder / "checkpoints" / f"{which}.safetensors"
+
+    def hypotheses_path(self, split: str, decode: str) -> Path:
+        middle = split if decode == "greedy" else f"{split}.{decode}"
+        return self.folder / f"hypotheses.{middle}.jsonl"
+
+    # Contents
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The resolved spec of the run."""
+        return load_cell(self.spec_path)
+
+    @property
+    def env(self) -> dict[str, Any]:
+        return dict(read_json(self.env_path)) if self.env_path.is_file() else {}
+
+    def begin(self, cell: Cell, env: dict[str, Any]) -> None:
+        """Leaves the spec and the environment; the folder is a run from here on."""
+        write_json(self.env_path, env)
+        write_text(self.spec_path, dump_cell(cell))
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch; empty before the first is over."""
+        return read_jsonl(self.history_path) if self.history_path.is_file() else []
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        write_jsonl(self.history_path, rows)
+
+    @property
+    def done(self) -> bool:
+        return self.spec_path.is_file() and len(self.history()) >= self.cell.train.epochs
+
+    def scores(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Split -> decode -> figures; empty before `asrbench eval`."""
+        return dict(read_json(self.scores_path)) if self.scores_path.is_file() else {}
+
+    def write_scores(self, split: str, decode: str, figures: dict[str, Any]) -> None:
+        scores = self.scores()
+        scores.setdefault(split, {})[decode] = figures
+        write_json(self.scores_path, scores)

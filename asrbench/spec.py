@@ -1,0 +1,392 @@
+"""The experiment, typed: what one run is. Every key a YAML may hold stands here, with its unit."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+OPERATIONAL = ("run", "decode")
+"""Sections that leave the weights as they are, and so are no part of a run's identity."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Impossible(ValueError):
+    """A combination of keys that cannot be; `path` names the one to change."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = tuple(path.split("."))
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class TextSpec(Spec):
+    unit: Literal["char", "syllable", "jamo"] = "char"
+    """What one output symbol spells."""
+
+
+# Features
+
+
+class _Frames(Spec):
+    window_ms: Positive = 25.0
+    """Length of the analysis window, in milliseconds."""
+    hop_ms: Positive = 10.0
+    """Time from one frame to the next, in milliseconds."""
+
+
+class LogMel(_Frames):
+    kind: Literal["log_mel"] = "log_mel"
+    bands: Count = 80
+    """Number of mel bands."""
+
+
+class LogSpectrogram(_Frames):
+    kind: Literal["log_spectrogram"] = "log_spectrogram"
+
+
+class Mfcc(_Frames):
+    kind: Literal["mfcc"] = "mfcc"
+    coefficients: Count = 40
+    """Number of cepstral coefficients."""
+    bands: Count = 80
+    """Number of mel bands they are computed from."""
+
+    @model_validator(mode="after")
+    def _no_more_than_bands(self) -> "Mfcc":
+        if self.coefficients > self.bands:
+            raise Impossible(
+                "coefficients",
+                f"found {self.coefficients}, allowed: at most bands ({self.bands})",
+            )
+        return self
+
+
+class Fbank(_Frames):
+    kind: Literal["fbank"] = "fbank"
+    bands: Count = 80
+    """Number of mel bands, as Kaldi's compute-fbank-feats."""
+
+
+FeatureSpec = Annotated[LogMel | LogSpectrogram | Mfcc | Fbank, Field(discriminator="kind")]
+
+
+class AugmentSpec(Spec):
+    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = (1.0,)
+    """Speed factors drawn from, each as likely; 1.1 is a tenth faster. Pitch follows speed."""
+    frequency_masks: Annotated[int, Field(ge=0)] = 2
+    """SpecAugment: number of masks over feature bins."""
+    frequency_width: Annotated[int, Field(ge=0)] = 15
+    """SpecAugment: greatest width of one, in feature bins."""
+    time_masks: Annotated[int, Field(ge=0)] = 2
+    """SpecAugment: number of masks over frames."""
+    time_width: Annotated[int, Field(ge=0)] = 40
+    """SpecAugment: greatest width of one, in frames."""
+    time_share: Share = 0.15
+    """SpecAugment: greatest width of one, as a share of the utterance."""
+
+    @model_validator(mode="after")
+    def _some_speed(self) -> "AugmentSpec":
+        if not self.speeds:
+            raise Impossible("speeds", "found [], allowed: one factor or more, [1.0] for none")
+        return self
+
+
+# Model
+
+
+class Ds2FrontEnd(Spec):
+    kind: Literal["ds2"] = "ds2"
+    convolutions: Literal[2, 3] = 2
+    """Number of 2-D convolutions over frequency and time."""
+    channels: Count = 32
+    """Channels of each (the third has three times as many, as in the paper)."""
+    time_stride: Literal[2, 4] = 2
+    """Feature frames to one frame of the recurrence."""
+
+
+class VggFrontEnd(Spec):
+    kind: Literal["vgg"] = "vgg"
+    channels: Count = 64
+    """Channels of the first two convolutions; the next two have twice as many."""
+
+
+FrontEndSpec = Annotated[Ds2FrontEnd | VggFrontEnd, Field(discriminator="kind")]
+
+
+class RecurrenceSpec(Spec):
+    cell: Literal["rnn", "gru", "lstm"] = "gru"
+    """Kind of recurrent cell."""
+    layers: Annotated[int, Field(ge=1, le=9)] = 3
+    """Number of bidirectional layers."""
+    width: Count = 1024
+    """Units in one direction; a layer's output is twice as wide."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of each layer's outputs dropped in training."""
+
+
+class NoAttention(Spec):
+    kind: Literal["none"] = "none"
+
+
+class _Heads(Spec):
+    heads: Count = 8
+    """Number of attention heads; divides the width, which is 2 x recurrence.width."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of attention weights, and of the block's outputs, dropped in training."""
+
+
+class SelfAttention(_Heads):
+    kind: Literal["self"] = "self"
+
+
+class PositionalAttention(_Heads):
+    kind: Literal["positional"] = "positional"
+    position: Literal["sinusoidal", "learned", "shaw", "transformer_xl", "rotary"] = "rotary"
+    """How position enters."""
+    reach: Count = 1024
+    """Frames told apart: positions for `learned`, distances to either side for `shaw`."""
+
+
+class TemporalAttention(_Heads):
+    kind: Literal["temporal"] = "temporal"
+    weight: Literal["gaussian", "linear"] = "gaussian"
+    """The penalty on distance: its square (Sperber et al. 2018) or itself (ALiBi)."""
+    learnable: bool = True
+    """Whether each head learns how fast its penalty grows."""
+
+
+class HeadMixing(_Heads):
+    kind: Literal["head_mixing"] = "head_mixing"
+
+
+AttentionSpec = Annotated[
+    NoAttention | SelfAttention | PositionalAttention | TemporalAttention | HeadMixing,
+    Field(discriminator="kind"),
+]
+
+
+class NoDecoder(Spec):
+    kind: Literal["none"] = "none"
+
+
+class CrossAttentionDecoder(Spec):
+    kind: Literal["cross_attention"] = "cross_attention"
+    layers: Count = 2
+    """Number of Transformer decoder layers."""
+    width: Count = 512
+    """Width of the decoder; even, and divisible by `heads`."""
+    heads: Count = 8
+    """Number of attention heads."""
+    feed_forward: Count = 2048
+    """Width of each layer's feed-forward part."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share dropped in training."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the target's probability spread over all symbols."""
+    ctc_weight: Share = 0.3
+    """Weight of CTC in the loss; the decoder's cross-entropy has the rest."""
+
+    @model_validator(mode="after")
+    def _width_splits(self) -> "CrossAttentionDecoder":
+        if self.width % self.heads or self.width % 2:
+            raise Impossible(
+                "heads",
+                f"found {self.heads}, allowed: a divisor of decoder.width ({self.width}), "
+                f"which must be even",
+            )
+        return self
+
+
+DecoderSpec = Annotated[NoDecoder | CrossAttentionDecoder, Field(discriminator="kind")]
+
+
+class ModelSpec(Spec):
+    name: str = "ds2"
+    """Entry of the registry (`asrbench models`); the other keys change its sizes."""
+    front_end: FrontEndSpec = Ds2FrontEnd()
+    """Convolutions in front of the recurrence."""
+    recurrence: RecurrenceSpec = RecurrenceSpec()
+    """The bidirectional recurrent layers."""
+    attention: AttentionSpec = NoAttention()
+    """The block after each recurrent layer; its kind is the entry's."""
+    decoder: DecoderSpec = NoDecoder()
+    """What decodes beside CTC; its kind is the entry's."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "ModelSpec":
+        if isinstance(self.attention, NoAttention):
+            return self
+        heads, width = self.attention.heads, 2 * self.recurrence.width
+        if width % heads:
+            raise Impossible(
+                "attention.heads",
+                f"found {heads}, allowed: a divisor of {width} (2 x recurrence.width)",
+            )
+        rotary = isinstance(self.attention, PositionalAttention) and (
+            self.attention.position == "rotary"
+        )
+        if rotary and (width // heads) % 2:
+            raise Impossible(
+                "attention.heads",
+                f"found {heads}, allowed: one that leaves heads of even width for rotary "
+                f"positions (now {width // heads})",
+            )
+        return self
+
+
+# Training
+
+
+class OptimizerSpec(Spec):
+    kind: Literal["adamw", "adam"] = "adamw"
+    """AdamW decays the weights apart from the gradient, Adam within it."""
+    lr: Positive = 3e-4
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """Weight decay of matrices and kernels; biases and norms have none."""
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    """Decay of the running mean and of the running square of the gradient, per step."""
+    clip_norm: Positive = 5.0
+    """Greatest gradient norm; a larger gradient is scaled down to it."""
+
+
+class _Warmup(Spec):
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the training in which the rate climbs from zero to its peak."""
+
+
+class Constant(_Warmup):
+    kind: Literal["constant"] = "constant"
+
+
+class Cosine(_Warmup):
+    kind: Literal["cosine"] = "cosine"
+    final: Share = 0.01
+    """Rate at the end, as a share of the peak."""
+
+
+class OneCycle(_Warmup):
+    kind: Literal["one_cycle"] = "one_cycle"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of the training in which the rate climbs, along a cosine, to its peak."""
+    initial: Share = 0.04
+    """Rate at the start, as a share of the peak."""
+    final: Share = 1e-4
+    """Rate at the end, as a share of the peak."""
+
+
+class TriStage(_Warmup):
+    kind: Literal["tri_stage"] = "tri_stage"
+    hold: Share = 0.4
+    """Share of the training in which the rate keeps its peak."""
+    final: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Rate at the end of the exponential decay, as a share of the peak."""
+
+    @model_validator(mode="after")
+    def _within_training(self) -> "TriStage":
+        if self.warmup + self.hold > 1:
+            raise Impossible(
+                "hold", f"found {self.hold}, allowed: at most 1 - warmup ({1 - self.warmup:g})"
+            )
+        return self
+
+
+class Noam(_Warmup):
+    kind: Literal["noam"] = "noam"
+    warmup: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training in which the rate climbs; then it falls as 1 / sqrt(step)."""
+
+
+ScheduleSpec = Annotated[
+    Constant | Cosine | OneCycle | TriStage | Noam, Field(discriminator="kind")
+]
+
+
+class TrainSpec(Spec):
+    epochs: Count = 30
+    """Passes over the training split."""
+    batch_seconds: Positive = 120.0
+    """Audio in one batch, padding included, in seconds."""
+    optimizer: OptimizerSpec = OptimizerSpec()
+    """What turns gradients into steps."""
+    schedule: ScheduleSpec = Cosine()
+    """How the learning rate moves over the training."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of the forward pass; `auto` is bf16 where the hardware has it. CTC is fp32 always."""
+
+
+class ScoreSpec(Spec):
+    profile: Literal["verbatim", "nospace"] = "verbatim"
+    """How text is normalised before characters are counted."""
+
+
+# Operational
+
+
+class DecodeSpec(Spec):
+    beam: Count = 10
+    """Hypotheses kept by joint decoding."""
+    ctc_weight: Share = 0.3
+    """Weight of the CTC prefix score in joint decoding; the decoder's has the rest."""
+
+
+class RunSpec(Spec):
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where tensors live; `auto` is CUDA where there is one."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that read batches ahead; 0 reads in the training process."""
+    log_seconds: Positive = 30.0
+    """Time between log lines where the output is no terminal."""
+    checkpoint_minutes: Positive = 10.0
+    """Time between checkpoints within an epoch."""
+
+
+class Cell(Spec):
+    """One run: one variant of an experiment with one seed, every default filled in."""
+
+    experiment: str
+    """Name of the experiment: the folder under results/."""
+    variant: str
+    """Name of the variant: the folder under the experiment's."""
+    seed: Annotated[int, Field(ge=0)]
+    """Seed of initial weights, batch order, augmentation and dropout."""
+    corpus: str
+    """Folder that `asrbench prep` left."""
+    text: TextSpec = TextSpec()
+    """How text is spelled."""
+    features: FeatureSpec = LogMel()
+    """What the model sees of the audio."""
+    augment: AugmentSpec = AugmentSpec()
+    """What training does to it first."""
+    model: ModelSpec = ModelSpec()
+    """The network."""
+    train: TrainSpec = TrainSpec()
+    """How it is trained."""
+    score: ScoreSpec = ScoreSpec()
+    """How it is scored."""
+    decode: DecodeSpec = DecodeSpec()
+    """How `asrbench eval` decodes; no part of the run's identity."""
+    run: RunSpec = RunSpec()
+    """Where and how it is run; no part of the run's identity."""
+
+    def identity(self, fingerprint: str) -> str:
+        """8 hexadecimal digits over the resolved spec and the corpus' fingerprint.
+
+        The corpus counts by its content, not by where it lies.
+        """
+        known = self.model_dump(mode="json", exclude={*OPERATIONAL, "corpus"})
+        canonical = json.dumps(known | {"corpus": fingerprint}, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data: what `spec.yaml` holds."""
+        return self.model_dump(mode="json")
