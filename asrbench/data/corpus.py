@@ -23,13 +23,12 @@ import pyarrow as pa
 
 from asrbench.errors import UserError, pick
 from asrbench.files import atomic_folder, read_json, write_json, write_jsonl
+from asrbench.waveform import SAMPLE_RATE_HZ as SAMPLE_RATE_HZ
+from asrbench.waveform import Samples as Samples
 
 FORMAT = 1
-SAMPLE_RATE_HZ = 16_000
 SHARD_BYTES = 2 << 30
 ROWS_PER_BATCH = 64
-
-Samples = npt.NDArray[np.int16]
 
 TEXT_COLUMNS = ("id", "speaker", "text", "spelling", "phonetic", "raw")
 SCHEMA = pa.schema(

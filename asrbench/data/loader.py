@@ -1,0 +1,82 @@
+"""From a plan of batches to tensors: int16 waveforms, lengths and targets.
+
+Legend: B batch, S samples, U symbols.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from asrbench.data.corpus import Split
+from asrbench.data.plan import Batches
+from asrbench.text import Inventory
+from asrbench.waveform import Samples
+
+Transform = Callable[[Samples, str], Samples]
+"""What happens to a waveform, given the id of its utterance, before it is batched."""
+
+
+class Batch(NamedTuple):
+    ids: list[str]
+    references: list[str]
+    waves_BS: Tensor
+    """int16, zero beyond each utterance's samples."""
+    samples_B: Tensor
+    targets_BU: Tensor
+    """Indices of the inventory, 0 beyond each utterance's symbols."""
+    symbols_B: Tensor
+
+
+class _Batched(Dataset[Batch]):
+    """Indexed by a list of utterances: one item is a batch."""
+
+    def __init__(self, split: Split, inventory: Inventory, transform: Transform | None) -> None:
+        self.split, self.inventory, self.transform = split, inventory, transform
+
+    def __getitem__(self, indices: list[int]) -> Batch:
+        ids = [self.split.ids[i] for i in indices]
+        texts = [self.split.texts[i] for i in indices]
+        waves = [self.split.audio(i) for i in indices]
+        if self.transform is not None:
+            waves = [self.transform(wave, id) for wave, id in zip(waves, ids, strict=True)]
+        return make_batch(ids, texts, waves, self.inventory)
+
+
+def make_batch(
+    ids: list[str], texts: list[str], waves: list[Samples], inventory: Inventory
+) -> Batch:
+    """Pads waveforms and targets on the right."""
+    targets = [np.asarray(inventory.encode(text), dtype=np.int64) for text in texts]
+    return Batch(ids, texts, *_padded(waves), *_padded(targets))
+
+
+def load(
+    split: Split,
+    inventory: Inventory,
+    plan: Batches,
+    *,
+    workers: int = 0,
+    transform: Transform | None = None,
+    pin: bool = False,
+) -> "DataLoader[Batch]":
+    """The batches of `plan`, in its order, read ahead by `workers` processes."""
+    return DataLoader(
+        _Batched(split, inventory, transform),
+        batch_size=None,
+        sampler=plan,
+        num_workers=workers,
+        pin_memory=pin,
+    )
+
+
+def _padded(rows: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
+    lengths = [len(row) for row in rows]
+    table = np.zeros((len(rows), max(lengths)), dtype=rows[0].dtype)
+    for line, row in zip(table, rows, strict=True):
+        line[: len(row)] = row
+    return torch.from_numpy(table), torch.tensor(lengths)

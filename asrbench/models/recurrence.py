@@ -1,0 +1,71 @@
+"""One bidirectional recurrent layer, padded in both directions.
+
+Packed sequences are ruinous on a CPU; reversing each utterance within its own length gives the
+same figures from plain padded tensors. Legend: B batch, T frames, D features, H units a direction.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asrbench.models.masking import MaskedBatchNorm, valid_frames
+from asrbench.spec import RecurrenceSpec
+
+CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class _ReverseWithinLength(torch.autograd.Function):
+    """Reverses the valid frames of each utterance. Its own inverse, and its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BTD: Tensor, order_BT: Tensor) -> Tensor:
+        ctx.save_for_backward(order_BT)
+        return _reordered(x_BTD, order_BT)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _reordered(gradients[0], *ctx.saved_tensors), None
+
+
+def reverse(x_BTD: Tensor, order_BT: Tensor) -> Tensor:
+    """x_BTD with the valid frames of each utterance in reverse order; see `reversal`."""
+    return _ReverseWithinLength.apply(x_BTD, order_BT)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _reordered(x_BTD: Tensor, order_BT: Tensor) -> Tensor:
+    return x_BTD.flatten(0, 1).index_select(0, order_BT.flatten()).view(x_BTD.shape)
+
+
+def reversal(lengths_B: Tensor, frames: int) -> Tensor:
+    """order_BT: for each frame of a flattened (B * T) the one that takes its place."""
+    t = torch.arange(frames, device=lengths_B.device)
+    last_B1 = lengths_B[:, None] - 1
+    order_BT = torch.where(t <= last_B1, last_B1 - t, t)
+    return order_BT + frames * torch.arange(len(lengths_B), device=lengths_B.device)[:, None]
+
+
+class RecurrentLayer(nn.Module):
+    """Batch norm over valid frames, a cell in each direction, their outputs side by side, dropout.
+
+    x_BTD -> x_BTE with E = 2H; padding frames leave as zeros. Dropout stands between the layers,
+    where `torch.nn.GRU(num_layers=1, dropout=p)` would do nothing.
+    """
+
+    def __init__(self, spec: RecurrenceSpec, width_in: int) -> None:
+        super().__init__()
+        cell = CELLS[spec.cell]
+        self.norm = MaskedBatchNorm(width_in)
+        self.forwards = cell(width_in, spec.width, batch_first=True)
+        self.backwards = cell(width_in, spec.width, batch_first=True)
+        self.dropout = nn.Dropout(spec.dropout)
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        frames = x_BTD.shape[1]
+        mask_BT = valid_frames(lengths_B, frames)
+        order_BT = reversal(lengths_B, frames)
+        x_BTD = self.norm(x_BTD.transpose(1, 2), mask_BT).transpose(1, 2)
+        ahead_BTH, _ = self.forwards(x_BTD)
+        back_BTH, _ = self.backwards(reverse(x_BTD, order_BT))
+        x_BTE = torch.cat([ahead_BTH, reverse(back_BTH, order_BT)], dim=-1) * mask_BT[..., None]
+        return self.dropout(x_BTE)  # type: ignore[no-any-return]

@@ -1,0 +1,71 @@
+"""What training minimises: CTC, or CTC and the decoder's cross-entropy together.
+
+Legend: B batch, T frames, F feature bins, U symbols, V inventory.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from asrbench.models.deepspeech2 import DeepSpeech2
+from asrbench.models.masking import valid_frames
+from asrbench.spec import CrossAttentionDecoder, DecoderSpec
+from asrbench.text import BLANK
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Sums over the batch, in nats; divided by the number of characters they are comparable."""
+
+    total: Tensor
+    ctc: Tensor
+    attention: Tensor | None
+
+
+def losses(
+    model: DeepSpeech2,
+    decoder: DecoderSpec,
+    x_BTF: Tensor,
+    frames_B: Tensor,
+    targets_BU: Tensor,
+    symbols_B: Tensor,
+) -> Losses:
+    """CTC in fp32 (Graves et al. 2006); with a decoder w * CTC + (1 - w) * cross-entropy
+    (Watanabe et al. 2017, equation 10). Every target must be alignable; see `frames_needed`."""
+    encoder_BTD, lengths_B = model.encode(x_BTF, frames_B)
+    log_probs_BTV = model.ctc(encoder_BTD)
+    ctc = F.ctc_loss(
+        log_probs_BTV.transpose(0, 1),
+        targets_BU,
+        lengths_B,
+        symbols_B,
+        blank=BLANK,
+        reduction="sum",
+    )
+    if model.decoder is None or not isinstance(decoder, CrossAttentionDecoder):
+        return Losses(ctc, ctc, None)
+    mask_BT = valid_frames(lengths_B, encoder_BTD.shape[1])
+    prefix_BU = F.pad(targets_BU, (1, 0), value=BLANK)
+    log_probs_BUV = model.decoder(encoder_BTD, mask_BT, prefix_BU)
+    attention = cross_entropy(log_probs_BUV, targets_BU, symbols_B, decoder.label_smoothing)
+    weight = decoder.ctc_weight
+    return Losses(weight * ctc + (1 - weight) * attention, ctc, attention)
+
+
+def cross_entropy(
+    log_probs_BUV: Tensor, targets_BU: Tensor, symbols_B: Tensor, smoothing: float
+) -> Tensor:
+    """Sum over every symbol and the end of each utterance, in nats; log_probs has U + 1 steps."""
+    # Targets are padded with the end symbol already: the first of them is the end.
+    following_BU = F.pad(targets_BU, (0, 1), value=BLANK)
+    chosen_BU = log_probs_BUV.gather(-1, following_BU[..., None]).squeeze(-1)
+    smooth_BU = (1 - smoothing) * chosen_BU + smoothing * log_probs_BUV.mean(-1)
+    mask_BU = valid_frames(symbols_B + 1, following_BU.shape[1])
+    return -(smooth_BU * mask_BU).sum()
+
+
+def frames_needed(symbols: list[int]) -> int:
+    """The fewest frames CTC can spell `symbols` in: adjacent repeats need a blank between."""
+    return len(symbols) + sum(a == b for a, b in itertools.pairwise(symbols))
