@@ -20,10 +20,10 @@ class DeepSpeech2(nn.Module):
     """Convolutions, recurrent layers each with its attention block, layer norm, linear, CTC.
 
     Parameters are drawn from a generator keyed by (seed, parameter name): what two variants share
-    is bit-equal between them.
+    is bit-equal between them. Without a seed they stay as torch makes them.
     """
 
-    def __init__(self, spec: ModelSpec, *, bins: int, symbols: int, seed: int) -> None:
+    def __init__(self, spec: ModelSpec, *, bins: int, symbols: int, seed: int | None) -> None:
         super().__init__()
         self.front_end = FrontEnd(spec.front_end, bins)
         width = 2 * spec.recurrence.width
@@ -37,7 +37,8 @@ class DeepSpeech2(nn.Module):
             if isinstance(spec.decoder, CrossAttentionDecoder)
             else None
         )
-        initialise(self, seed)
+        if seed is not None:
+            initialise(self, seed)
 
     def encode(self, x_BTF: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """Features to encoder_BTD and the lengths that are left; what lies beyond is undefined."""

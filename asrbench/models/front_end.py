@@ -5,6 +5,7 @@ Legend: B batch, T frames, F feature bins, C channels, D = C * F of the output.
 
 from typing import TypeVar, cast
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrbench.models.masking import MaskedBatchNorm, valid_frames
@@ -41,7 +42,7 @@ class _ConvLayer(nn.Module):
         self.pool = nn.MaxPool2d(pool, ceil_mode=True)
 
     def forward(self, x_BCFT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        x_BCFT = self.conv(x_BCFT)
+        x_BCFT = self._convolve(x_BCFT)
         lengths_B = self._convolved(lengths_B, axis=1)
         mask_BT = valid_frames(lengths_B, x_BCFT.shape[-1])
         x_BCFT = self.clip(self.norm(x_BCFT, mask_BT)) * mask_BT[:, None, None, :]
@@ -49,6 +50,15 @@ class _ConvLayer(nn.Module):
             return x_BCFT, lengths_B
         # What is clipped at 0 cannot lose a maximum to the zeros of padding.
         return self.pool(x_BCFT), self._pooled(lengths_B)
+
+    def _convolve(self, x_BCFT: Tensor) -> Tensor:
+        above, beside = cast(tuple[int, int], self.conv.padding)
+        if x_BCFT.shape[2] > above:
+            return self.conv(x_BCFT)  # type: ignore[no-any-return]
+        # oneDNN, as torch 2.11 has it, crashes on fewer bins than rows of padding; with the
+        # padding made by hand it does not.
+        padded = F.pad(x_BCFT, (0, 0, above, above))
+        return F.conv2d(padded, self.conv.weight, None, self.conv.stride, (0, beside))
 
     def lengths(self, lengths_B: Tensor) -> Tensor:
         """Frames that leave when `lengths_B` frames enter."""

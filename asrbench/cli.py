@@ -1,0 +1,387 @@
+"""The commands: parse, call, print. The one place that knows typer and the terminal.
+
+Heavy imports stand inside the commands: `asrbench --help` loads no torch.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from asrbench.errors import UserError, pick
+from asrbench.terminal import Terminal, print_error, print_table
+
+INTERRUPTED = 130
+
+
+class _OneLineErrors(TyperGroup):
+    """A user's error is one line and exit status 2; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            print_error(str(error))
+            raise typer.Exit(2) from None
+
+
+SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_show_locals": False,
+    "rich_markup_mode": None,
+}
+app = typer.Typer(cls=_OneLineErrors, help=__import__("asrbench").__doc__, **SETTINGS)
+prep_app = typer.Typer(help="Prepare a corpus: one recipe for each kind of source.", **SETTINGS)
+app.add_typer(prep_app, name="prep")
+
+Out = Annotated[Path, typer.Option("--out", help="Corpus folder to make; must not exist.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Make any rejected utterance an error.")]
+SplitSeed = Annotated[int, typer.Option("--seed", help="Seed of the splits that are drawn.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of all experiments.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
+]
+Decode = Annotated[
+    Literal["greedy", "attention", "joint"],
+    typer.Option("--decode", help="CTC best path, the decoder alone, or both together."),
+]
+
+
+# prep
+
+
+@prep_app.command("an4")
+def prep_an4(
+    source: Annotated[Path, typer.Argument(help="CMU's distribution: the folder with etc/, wav/.")],
+    out: Out,
+    dev: Annotated[int, typer.Option(help="Utterances to take from train, by speaker.")] = 100,
+    seed: SplitSeed = 0,
+    strict: Strict = False,
+) -> None:
+    """AN4 as CMU distributes it (SPHERE files, fileids, transcription)."""
+    from asrbench.prep import an4
+
+    with Terminal() as terminal:
+        tick = _ticker(terminal, "an4")
+        an4.prepare(source, out, dev=dev, seed=seed, strict=strict, tick=tick)
+    _print_corpus(out)
+
+
+@prep_app.command("table")
+def prep_table(
+    source: Annotated[Path, typer.Argument(help="A .tsv, .csv or .jsonl with a header.")],
+    out: Out,
+    audio: Annotated[str | None, typer.Option(help="Column of the audio path.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
+    id: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Column of the speaker.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column of the split.")] = None,
+    dev: Annotated[int, typer.Option(help="Utterances to take from train, by speaker.")] = 0,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Make splits that share no speaker and no text, as 0.8/0.1/0.1."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the corpus.")] = None,
+    seed: SplitSeed = 0,
+    strict: Strict = False,
+) -> None:
+    """Any corpus listed in a table: audio path and text, perhaps id, speaker and split.
+
+    Columns are found by their usual names where no option says.
+    """
+    from asrbench.prep import table
+
+    with Terminal() as terminal:
+        table.prepare(
+            source,
+            out,
+            audio_column=audio,
+            text_column=text,
+            id_column=id,
+            speaker_column=speaker,
+            split_column=split_column,
+            dev=dev,
+            split=None if split is None else _shares("--split", split),
+            seed=seed,
+            name=name,
+            strict=strict,
+            tick=_ticker(terminal, "table"),
+        )
+    _print_corpus(out)
+
+
+@prep_app.command("synthetic")
+def prep_synthetic(
+    out: Out,
+    hours: Annotated[float, typer.Option(help="Hours of audio in all splits together.")] = 1.0,
+    language: Annotated[str, typer.Option(help="An eSpeak NG voice; the grammar is ko.")] = "ko",
+    text: Annotated[
+        Path | None, typer.Option(help="Sentences of one's own, one a line, instead.")
+    ] = None,
+    voices: Annotated[int, typer.Option(help="Voices; no two splits share one.")] = 12,
+    split: Annotated[str, typer.Option(help="Shares of train, dev and test.")] = "0.8/0.1/0.1",
+    snr: Annotated[str, typer.Option(help="Range of signal to noise, in dB.")] = "10/30",
+    seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the corpus.")] = None,
+    strict: Strict = False,
+) -> None:
+    """Korean everyday sentences from a grammar, spoken by eSpeak NG in noise."""
+    from asrbench.prep import synthetic
+
+    low, high = _numbers("--snr", snr, 2, "10/30")
+    with Terminal() as terminal:
+        synthetic.prepare(
+            out,
+            hours=hours,
+            language=language,
+            text=text,
+            seed=seed,
+            splits=_shares("--split", split),
+            voices=voices,
+            snr_db=(low, high),
+            name=name,
+            strict=strict,
+            tick=_ticker(terminal, "synthetic"),
+        )
+    _print_corpus(out)
+
+
+# train, eval, compare
+
+
+@app.command()
+def train(
+    spec: Annotated[Path, typer.Argument(help="The experiment, a YAML file.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="Lay key=value over the spec; repeatable.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Train this variant alone; repeatable.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="Train this seed alone; repeatable.")
+    ] = None,
+    results: Results = Path("results"),
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option("--device", help="Where to compute; otherwise run.device of the spec."),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the resolved spec of each run and stop.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained, create nothing.")
+    ] = False,
+) -> None:
+    """Train every run of an experiment; one that is done is left, one cut short goes on."""
+    from asrbench.specfile import dump_cell, load_study
+
+    if device is not None:
+        sets = [*(sets or []), f"run.device={device}"]
+    study = load_study(spec, sets)
+    for variant in only or []:
+        pick(f"{spec}: --only", variant, study.variants)
+    cells = [c for c in study.cells if not only or c.variant in only]
+    if seed:
+        # A seed the spec does not list is run all the same: seeds have no settings of their own.
+        cells = [c.model_copy(update={"seed": s}) for c in cells for s in seed]
+        cells = list(dict.fromkeys(cells))
+    if print_config:
+        typer.echo("---\n".join(map(dump_cell, cells)), nl=False)
+        return
+
+    from asrbench.train import Interrupted, prepare
+    from asrbench.train import train as train_run
+
+    prepared = [prepare(cell, results) for cell in cells]
+    if dry_run:
+        _print_plan(prepared)
+        return
+    with Terminal(cells[0].run.log_seconds) as terminal:
+        for each in prepared:
+            if each.run.done:
+                terminal.say(f"{each.run}: done")
+                continue
+            try:
+                train_run(each, terminal)
+            except Interrupted as stop:
+                terminal.say(str(stop))
+                raise typer.Exit(INTERRUPTED) from None
+
+
+@app.command("eval")
+def evaluate(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN_OR_DIR...", help="Run folders.")],
+    split: Annotated[
+        list[str] | None, typer.Option("--split", help="Split to decode; repeatable.")
+    ] = None,
+    decode: Decode = "greedy",
+    device: Device = "auto",
+) -> None:
+    """Decode a split (test, by default) with every run found; write hypotheses and scores."""
+    from asrbench import evaluate as stage
+    from asrbench.runs import Run
+
+    with Terminal() as terminal:
+        for run in Run.find(paths):
+            if not run.weights_path(stage.CHECKPOINT).is_file():
+                terminal.say(f"{run}: no checkpoint yet, left out")
+                continue
+            if decode != "greedy" and run.cell.model.decoder.kind == "none":
+                terminal.say(f"{run}: has no decoder, left out of --decode {decode}")
+                continue
+            for name in split or ["test"]:
+                figures = stage.evaluate(run, name, decode, device, terminal)
+                terminal.say(f"{run}  {name} {decode}  {_score_line(figures)}")
+
+
+@app.command()
+def compare(
+    paths: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs.")],
+    baseline: Annotated[
+        str | None, typer.Option(help="Variant to compare to; ds2 where there is one.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split; test where it was scored.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table and plot; the first DIR.")
+    ] = None,
+) -> None:
+    """The ablation table: every variant, every seed, the difference to the baseline, the cost."""
+    from asrbench import compare as stage
+
+    comparison = stage.compare(paths, baseline, split)
+    header, rows = stage.cells(comparison)
+    print_table(header, rows, title=comparison.title)
+    for line in (*comparison.legend, *comparison.notes):
+        typer.echo(line)
+    for path in stage.write(comparison, out or paths[0]):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def models() -> None:
+    """The registry: what each model is, how large it is, and where it comes from.
+
+    Parameters are those at full size, with 80 feature bins and 2,001 symbols.
+    """
+    import torch
+
+    from asrbench.models.deepspeech2 import DeepSpeech2
+    from asrbench.registry import MODELS
+
+    rows = []
+    for name, entry in MODELS.items():
+        with torch.device("meta"):
+            model = DeepSpeech2(entry.model, bins=80, symbols=2001, seed=None)
+        rows.append([name, f"{model.parameter_count / 1e6:.1f} M", entry.differs, entry.source])
+    print_table(["model", "parameters", "what differs", "source"], rows)
+
+
+@app.command()
+def transcribe(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    files: Annotated[list[Path], typer.Argument(help="Audio: wav, flac, ogg, mp3; any rate.")],
+    decode: Decode = "greedy",
+    device: Device = "auto",
+) -> None:
+    """Print the text of audio files, one a line: path, tab, text."""
+    from asrbench import evaluate as stage
+    from asrbench.runs import Run
+
+    found = Run.find([run])
+    if len(found) > 1:
+        raise UserError(f"{run}: found {len(found)} runs, allowed: one; the first is {found[0]}")
+    for path, text in stage.transcribe(found[0], files, decode, device):
+        typer.echo(f"{path}\t{text}")
+
+
+@app.command()
+def score(
+    systems: Annotated[
+        list[str], typer.Argument(metavar="NAME=HYP...", help="Hypotheses of each system.")
+    ],
+    ref: Annotated[Path, typer.Option("--ref", help="References: .trn, .tsv or .jsonl.")],
+    profile: Annotated[
+        Literal["verbatim", "nospace"],
+        typer.Option(help="Spaces counted in the CER, or left out."),
+    ] = "verbatim",
+) -> None:
+    """CER and WER of any system's hypotheses: TRN `text (id)`, TSV `id<TAB>text`, or our JSONL."""
+    from asrbench.hypotheses import matched, read_transcripts
+    from asrbench.score import character_errors, word_errors
+
+    references = read_transcripts(ref, side="reference")
+    rows = []
+    for system in systems:
+        name, equals, path = system.partition("=")
+        if not equals or not name or not path:
+            raise UserError(f"{system}: found no NAME=HYP, as in base=hypotheses.trn")
+        hypotheses = read_transcripts(Path(path), side="hypothesis")
+        _, expected, found = matched(references, hypotheses, path)
+        for unit, counts in (
+            ("CER", character_errors(expected, found, profile)),
+            ("WER", word_errors(expected, found)),
+        ):
+            edits = (counts.substitutions, counts.deletions, counts.insertions, counts.n)
+            rows.append([name, unit, f"{100 * counts.rate:.2f}", *map(str, edits)])
+    title = f"{ref.name}: {len(references)} utterances, CER profile {profile}"
+    print_table(["system", "", "%", "S", "D", "I", "N"], rows, title=title)
+
+
+# Printing and parsing
+
+
+def _ticker(terminal: Terminal, task: str) -> Any:
+    return lambda done, total: terminal.progress(task, done, total)
+
+
+def _numbers(option: str, text: str, count: int, example: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split("/")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise UserError(f"{option}: found '{text}', allowed: {count} numbers, as {example}")
+    return numbers
+
+
+def _shares(option: str, text: str) -> tuple[float, float, float]:
+    train, dev, test = _numbers(option, text, 3, "0.8/0.1/0.1")
+    if min(train, dev, test) <= 0 or abs(train + dev + test - 1) > 1e-6:
+        raise UserError(f"{option}: found '{text}', allowed: positive shares that add up to 1")
+    return train, dev, test
+
+
+def _print_corpus(folder: Path) -> None:
+    from asrbench.files import read_json
+
+    about = read_json(folder / "corpus.json")
+    rows = [
+        [name, str(s["utterances"]), f"{s['hours']:.2f}", str(s["speakers"] or "unknown")]
+        for name, s in about["splits"].items()
+    ]
+    title = f"{folder}: {about['name']}, {about['fingerprint']}"
+    print_table(["split", "utterances", "hours", "speakers"], rows, title=title)
+    for reason, count in about["rejected"].items():
+        typer.echo(f"{count} left out: {reason}; see {folder / 'rejected.jsonl'}")
+
+
+def _print_plan(prepared: list[Any]) -> None:
+    rows = []
+    for each in prepared:
+        history = each.run.history()
+        status = "done" if each.run.done else f"{len(history)}/{each.cell.train.epochs} epochs"
+        rows.append([str(each.run), status, f"{each.train.hours:.2f}", str(each.device)])
+    print_table(["run", "status", "train hours", "device"], rows)
+
+
+def _score_line(figures: dict[str, Any]) -> str:
+    characters, words = figures["characters"], figures["words"]
+    return (
+        f"CER {100 * figures['cer']:.2f} % (S {characters['substitutions']} "
+        f"D {characters['deletions']} I {characters['insertions']} N {characters['n']}, "
+        f"{figures['profile']})  WER {100 * figures['wer']:.2f} % (N {words['n']})  "
+        f"RTF {figures['real_time_factor']:.3f}"
+    )

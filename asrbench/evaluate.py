@@ -1,0 +1,115 @@
+"""Decoding a split with a trained run and scoring it; or any audio files, unscored."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from asrbench.audio import AudioFault, read_audio
+from asrbench.data.corpus import Corpus
+from asrbench.data.loader import load, make_batch
+from asrbench.data.plan import length_plan
+from asrbench.devices import resolve_device
+from asrbench.errors import UserError, pick
+from asrbench.files import write_jsonl
+from asrbench.recogniser import Recogniser
+from asrbench.reporting import Reporter
+from asrbench.runs import Run
+from asrbench.score import character_errors, word_errors
+
+CHECKPOINT = "best"
+"""The weights with the lowest dev CER: the test split has no say in which are used."""
+
+
+def load_recogniser(run: Run, device: str) -> Recogniser:
+    """The recogniser of `run`. Raises `UserError` if its checkpoint is of another spec."""
+    recogniser = Recogniser.load(run.weights_path(CHECKPOINT), resolve_device(device))
+    found = recogniser.cell.identity(recogniser.fingerprint)
+    wanted = run.cell.identity(recogniser.fingerprint)
+    if found != wanted:
+        raise UserError(
+            f"{run.weights_path(CHECKPOINT)}: found the weights of another spec ({found}), but "
+            f"{run.spec_path.name} beside them is {wanted}; train it again"
+        )
+    return recogniser
+
+
+def open_corpus(run: Run, recogniser: Recogniser) -> Corpus:
+    """The corpus of `run`. Raises `UserError` if it is no longer the one it was trained on."""
+    corpus = Corpus.open(Path(run.cell.corpus))
+    if corpus.fingerprint != recogniser.fingerprint:
+        raise UserError(
+            f"{corpus.folder}: found a corpus with fingerprint {corpus.fingerprint}, but {run} "
+            f"was trained on {recogniser.fingerprint}"
+        )
+    return corpus
+
+
+def evaluate(
+    run: Run, split_name: str, decode: str, device: str, reporter: Reporter
+) -> dict[str, Any]:
+    """Leaves the hypotheses and figures of `run` on that split; returns the figures.
+
+    Seconds are those of features, model and decoding together; the real-time factor is seconds of
+    work for a second of audio.
+    """
+    recogniser = load_recogniser(run, device)
+    pick(f"{run}: --decode", decode, recogniser.decodes())
+    split = open_corpus(run, recogniser).split(split_name)
+    plan = length_plan(split.samples, run.cell.train.batch_seconds)
+    rows: dict[str, dict[str, str]] = {}
+    started_at = time.perf_counter()
+    for done in recogniser.transcribe(load(split, recogniser.inventory, plan), decode):
+        for id, reference, hypothesis in zip(
+            done.ids, done.references, done.hypotheses, strict=True
+        ):
+            rows[id] = {"id": id, "reference": reference, "hypothesis": hypothesis}
+        reporter.progress(f"{run.cell.variant} {split_name} {decode}", len(rows), len(split))
+    seconds = time.perf_counter() - started_at
+    in_order = [rows[id] for id in split.ids]
+    write_jsonl(run.hypotheses_path(split_name, decode), in_order)
+    figures = _figures(run, recogniser, in_order) | {
+        "seconds": seconds,
+        "audio_seconds": split.hours * 3600,
+        "real_time_factor": seconds / (split.hours * 3600),
+    }
+    run.write_scores(split_name, decode, figures)
+    return figures
+
+
+def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, str]]) -> dict[str, Any]:
+    references = [row["reference"] for row in rows]
+    hypotheses = [row["hypothesis"] for row in rows]
+    profile = run.cell.score.profile
+    characters = character_errors(references, hypotheses, profile)
+    words = word_errors(references, hypotheses)
+    return {
+        "checkpoint": CHECKPOINT,
+        "profile": profile,
+        "cer": characters.rate,
+        "characters": characters.plain(),
+        "wer": words.rate,
+        "words": words.plain(),
+        "utterances": len(rows),
+        "unknown_symbols": sum(recogniser.inventory.unknown(references).values()),
+        "empty_hypotheses": sum(not text for text in hypotheses),
+        "distinct_hypotheses": len(set(hypotheses)),
+        "parameters": recogniser.model.parameter_count,
+        "device": recogniser.device.type,
+        "corpus": recogniser.fingerprint,
+    }
+
+
+def transcribe(run: Run, paths: list[Path], decode: str, device: str) -> Iterator[tuple[Path, str]]:
+    """The text of each audio file. Raises `UserError` for the first that is none."""
+    recogniser = load_recogniser(run, device)
+    pick(f"{run}: --decode", decode, recogniser.decodes())
+    for path in paths:
+        try:
+            wave = read_audio(path)
+        except AudioFault as fault:
+            detail = f" ({fault.detail})" if fault.detail else ""
+            raise UserError(f"{path}: {fault.reason}{detail}; allowed: audio, mono") from None
+        batch = make_batch([str(path)], [""], [wave], recogniser.inventory)
+        for done in recogniser.transcribe([batch], decode):
+            yield path, done.hypotheses[0]

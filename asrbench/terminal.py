@@ -1,0 +1,73 @@
+"""What the user sees: a bar on a terminal, a line now and then in a log; tables; errors in red."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Terminal:
+    """A `Reporter` on standard output."""
+
+    def __init__(self, log_seconds: float = 30.0) -> None:
+        self.console = Console(highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task("", note="")
+        self._description = ""
+        self._log_seconds = log_seconds
+        self._logged_at = time.monotonic()
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        self.console.print(escape(line), soft_wrap=True)
+
+    def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+        if not self.console.is_terminal:
+            self._log(f"{task}: {done}/{total}  {note}".rstrip())
+            return
+        if task != self._description:
+            self._description = task
+            self._bar.reset(self._task, description=escape(task))
+        self._bar.start()
+        self._bar.update(self._task, completed=done, total=total, note=escape(note))
+
+    def _log(self, line: str) -> None:
+        if time.monotonic() - self._logged_at >= self._log_seconds:
+            self._logged_at = time.monotonic()
+            self.say(line)
+
+
+def print_table(header: list[str], rows: list[list[str]], *, title: str | None = None) -> None:
+    """A table on standard output; figures to the right, the first column to the left."""
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(highlight=False).print(table)
+
+
+def print_error(line: str) -> None:
+    Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(line)}", soft_wrap=True)

@@ -1,0 +1,317 @@
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from asrbench.data import corpus
+from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
+from asrbench.errors import UserError
+
+
+def utterance(i: int, samples: int = 160, **fields: Any) -> Utterance:
+    audio = np.random.default_rng(i).integers(-32768, 32768, samples).astype(np.int16)
+    return Utterance(**{"id": f"u{i:04d}", "audio": audio, "text": f"말 {i}"} | fields)
+
+
+def create(out: Path, **changes: Any) -> AbstractContextManager[CorpusWriter]:
+    settings: dict[str, Any] = {
+        "name": "toy",
+        "recipe": "test",
+        "source": "nowhere",
+        "text_profile": "verbatim",
+        "strict": False,
+    }
+    return CorpusWriter.create(out, **settings | changes)
+
+
+def write(out: Path, splits: dict[str, Sequence[Utterance]], **changes: Any) -> Corpus:
+    with create(out, **changes) as writer:
+        for split, utterances in splits.items():
+            for each in utterances:
+                writer.add(split, each)
+    return Corpus.open(out)
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def assert_equal(split: corpus.Split, utterances: Sequence[Utterance]) -> None:
+    assert split.ids == [each.id for each in utterances]
+    assert split.texts == [each.text for each in utterances]
+    for column in ("speaker", "spelling", "phonetic", "raw"):
+        assert split.column(column) == [getattr(each, column) for each in utterances]
+    assert split.samples.tolist() == [len(each.audio) for each in utterances]
+    for i, each in enumerate(utterances):
+        assert split.audio(i).dtype == np.int16
+        np.testing.assert_array_equal(split.audio(i), each.audio)
+
+
+def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:
+    """More rows than one Arrow batch, lengths that differ, every column there and not there."""
+    train = [
+        utterance(i, samples=1 + 7 * i, speaker=f"s{i % 3}" if i % 2 else None)
+        for i in range(2 * corpus.ROWS_PER_BATCH + 5)
+    ]
+    dev = [utterance(900, spelling="10", phonetic="십", raw="(10)/(십)"), utterance(901, samples=0)]
+    prepared = write(tmp_path / "toy", {"train": train, "dev": dev})
+    assert prepared.name == "toy"
+    assert prepared.text_profile == "verbatim"
+    assert sorted(prepared.split_names) == ["dev", "train"]
+    assert len(prepared.split("train")) == len(train)
+    assert_equal(prepared.split("train"), train)
+    assert_equal(prepared.split("dev"), dev)
+
+
+def test_big_endian_and_strided_audio_is_stored_by_value(tmp_path: Path) -> None:
+    values = np.array([1, -2, 300, -32768], dtype=np.int16)
+    big = utterance(1, audio=values.astype(">i2"))
+    strided = utterance(2, audio=np.repeat(values, 2)[::2])
+    split = write(tmp_path / "toy", {"train": [big, strided]}).split("train")
+    assert split.audio(0).tolist() == values.tolist()
+    assert split.audio(1).tolist() == values.tolist()
+
+
+def test_what_a_reader_does_to_audio_does_not_reach_the_corpus(tmp_path: Path) -> None:
+    split = write(tmp_path / "toy", {"train": [utterance(1)]}).split("train")
+    with suppress(ValueError):  # a read-only view is as good as a copy
+        split.audio(0)[:] = 0
+    np.testing.assert_array_equal(split.audio(0), utterance(1).audio)
+
+
+def test_the_folder_says_what_is_in_it(tmp_path: Path) -> None:
+    with create(tmp_path / "toy") as writer:
+        for i in range(3):
+            writer.add("train", utterance(i, samples=16_000 * 60, speaker=f"s{i % 2}"))
+        writer.add("test", utterance(9))
+        writer.reject("x", "test", "missing", "x.wav")
+        writer.leave_out("y", "train", "shared text")
+    about = json.loads((tmp_path / "toy" / "corpus.json").read_text(encoding="utf-8"))
+    fingerprint = about.pop("fingerprint")
+    assert about == {
+        "format": 1,
+        "name": "toy",
+        "recipe": "test",
+        "source": "nowhere",
+        "text_profile": "verbatim",
+        "sample_rate_hz": 16_000,
+        "splits": {
+            "test": {"utterances": 1, "hours": 0.0, "speakers": None},
+            "train": {"utterances": 3, "hours": 0.05, "speakers": 2},
+        },
+        "rejected": {"missing": 1, "shared text": 1},
+    }
+    assert fingerprint == Corpus.open(tmp_path / "toy").fingerprint
+    assert len(fingerprint) == 16
+    assert lines(tmp_path / "toy" / "rejected.jsonl") == [
+        {"id": "x", "split": "test", "reason": "missing", "detail": "x.wav"},
+        {"id": "y", "split": "train", "reason": "shared text", "detail": ""},
+    ]
+    assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == [
+        "corpus.json",
+        "rejected.jsonl",
+        "test.arrow",
+        "train.arrow",
+    ]
+    assert Corpus.open(tmp_path / "toy").split("train").hours == pytest.approx(0.05)
+
+
+def test_plain_pyarrow_reads_it(tmp_path: Path) -> None:
+    given = [utterance(i, speaker="s") for i in range(3)]
+    write(tmp_path / "toy", {"train": given})
+    table = pa.ipc.open_file(tmp_path / "toy" / "train.arrow").read_all()
+    assert table.column_names == [
+        "id",
+        "audio",
+        "samples",
+        "speaker",
+        "text",
+        "spelling",
+        "phonetic",
+        "raw",
+    ]
+    assert table.num_rows == 3
+    row = table.to_pylist()[2]
+    assert (row["id"], row["text"], row["speaker"], row["raw"]) == ("u0002", "말 2", "s", None)
+    assert row["samples"] == 160
+    np.testing.assert_array_equal(np.frombuffer(row["audio"], "<i2"), given[2].audio)
+
+
+def test_pandas_reads_it(tmp_path: Path) -> None:
+    write(tmp_path / "toy", {"train": [utterance(i) for i in range(3)]})
+    frame = pa.ipc.open_file(tmp_path / "toy" / "train.arrow").read_pandas()
+    assert frame["text"].tolist() == ["말 0", "말 1", "말 2"]
+
+
+def test_shards_read_back_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [utterance(i, samples=100 + i) for i in range(23)]
+    whole = write(tmp_path / "whole", {"train": given})
+    monkeypatch.setattr(corpus, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(corpus, "ROWS_PER_BATCH", 4)
+    cut = write(tmp_path / "cut", {"train": given})
+    names = sorted(path.name for path in (tmp_path / "cut").glob("*.arrow"))
+    # 4 rows of about 200 bytes are less than a shard, 8 are more.
+    assert names == ["train-00000.arrow", "train-00001.arrow", "train-00002.arrow"]
+    assert_equal(cut.split("train"), given)
+    assert cut.fingerprint == whole.fingerprint
+
+
+def fingerprint(folder: Path, splits: dict[str, Sequence[Utterance]], **changes: Any) -> str:
+    return write(folder, splits, **changes).fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda u: replace(u, id="other"),
+        lambda u: replace(u, text=u.text + "."),
+        lambda u: replace(u, raw="raw"),
+        lambda u: replace(u, speaker="s"),
+        lambda u: replace(u, audio=np.append(u.audio, np.int16(0))),
+        lambda u: replace(u, audio=u.audio ^ np.eye(1, len(u.audio), 80, dtype=np.int16)[0]),
+    ],
+    ids=["id", "text", "raw", "speaker", "length", "one bit"],
+)
+def test_any_change_of_an_utterance_changes_the_fingerprint(
+    tmp_path: Path, change: Callable[[Utterance], Utterance]
+) -> None:
+    given = [utterance(i) for i in range(3)]
+    changed = [given[0], change(given[1]), given[2]]
+    assert fingerprint(tmp_path / "a", {"train": given}) != fingerprint(
+        tmp_path / "b", {"train": changed}
+    )
+
+
+def test_order_and_split_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    first, second = utterance(1), utterance(2)
+    prints = {
+        fingerprint(tmp_path / "a", {"train": [first, second]}),
+        fingerprint(tmp_path / "b", {"train": [second, first]}),
+        fingerprint(tmp_path / "c", {"train": [first], "dev": [second]}),
+        fingerprint(tmp_path / "d", {"train": [second], "dev": [first]}),
+        fingerprint(tmp_path / "e", {"train": [first], "test": [second]}),
+    }
+    assert len(prints) == 5
+
+
+def test_nothing_else_changes_the_fingerprint(tmp_path: Path) -> None:
+    splits: dict[str, Sequence[Utterance]] = {"train": [utterance(1)], "dev": [utterance(2)]}
+    wanted = fingerprint(tmp_path / "a", splits)
+    assert wanted == fingerprint(
+        tmp_path / "b", splits, name="n", recipe="r", source="s", text_profile="p", strict=True
+    )
+    assert wanted == fingerprint(tmp_path / "c", dict(reversed(splits.items())))
+    with create(tmp_path / "d") as writer:
+        writer.reject("x", "train", "missing")
+        writer.add("train", utterance(1))
+        writer.add("dev", utterance(2))
+    assert wanted == Corpus.open(tmp_path / "d").fingerprint
+
+
+def test_the_same_corpus_is_the_same_bytes(tmp_path: Path) -> None:
+    given = [utterance(i) for i in range(5)]
+    digests = []
+    for name in ("a", "b"):
+        write(tmp_path / name, {"train": given})
+        files = sorted((tmp_path / name).iterdir())
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
+    assert digests[0] == digests[1]
+
+
+def test_a_second_utterance_of_an_id_is_rejected_in_any_split(tmp_path: Path) -> None:
+    first = utterance(1)
+    with create(tmp_path / "toy") as writer:
+        writer.add("train", first)
+        writer.add("train", replace(first, text="again"))
+        writer.add("dev", replace(first, text="and again"))
+    prepared = Corpus.open(tmp_path / "toy")
+    assert prepared.split_names == ["train"]
+    assert prepared.split("train").texts == [first.text]
+    assert lines(tmp_path / "toy" / "rejected.jsonl") == [
+        {"id": "u0001", "split": split, "reason": "duplicate id", "detail": ""}
+        for split in ("train", "dev")
+    ]
+
+
+def test_strict_leaves_nothing_behind(tmp_path: Path) -> None:
+    def prepare() -> None:
+        with create(tmp_path / "toy", strict=True) as writer:
+            writer.add("train", utterance(1))
+            writer.reject("x", "train", "missing")
+            writer.reject("y", "train", "missing")
+
+    with pytest.raises(UserError, match=r"^nowhere: 2 utterances rejected \(2 missing\); without"):
+        prepare()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_strict_does_not_mind_what_was_asked_for(tmp_path: Path) -> None:
+    with create(tmp_path / "toy", strict=True) as writer:
+        writer.add("train", utterance(1))
+        writer.leave_out("x", "train", "shared text")
+    assert len(lines(tmp_path / "toy" / "rejected.jsonl")) == 1
+
+
+def test_a_crash_leaves_nothing_behind(tmp_path: Path) -> None:
+    def prepare() -> None:
+        with create(tmp_path / "toy") as writer:
+            writer.add("train", utterance(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        prepare()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corpus_of_nothing_is_an_error(tmp_path: Path) -> None:
+    def prepare() -> None:
+        with create(tmp_path / "toy") as writer:
+            writer.reject("x", "train", "missing")
+
+    with pytest.raises(UserError, match=r"^nowhere: no usable utterance \(rejected: 1 missing\)$"):
+        prepare()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corpus_is_never_overwritten(tmp_path: Path) -> None:
+    write(tmp_path / "toy", {"train": [utterance(1)]})
+    with pytest.raises(UserError, match="exists already"):
+        write(tmp_path / "toy", {"train": [utterance(2)]})
+    assert Corpus.open(tmp_path / "toy").split("train").ids == ["u0001"]
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_a_missing_corpus_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is no prepared corpus; make it with `asrbench prep "):
+        Corpus.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize("about", ['{"format": 2, "name": "toy"}', "[1]", "{}"])
+def test_another_format_version_is_refused(tmp_path: Path, about: str) -> None:
+    write(tmp_path / "toy", {"train": [utterance(1)]})
+    (tmp_path / "toy" / "corpus.json").write_text(about, encoding="utf-8")
+    with pytest.raises(UserError, match=r"corpus.json: found format (2|None), allowed: 1; "):
+        Corpus.open(tmp_path / "toy")
+
+
+def test_a_broken_description_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "toy", {"train": [utterance(1)]})
+    (tmp_path / "toy" / "corpus.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"corpus.json: not JSON"):
+        Corpus.open(tmp_path / "toy")
+
+
+def test_splits_that_are_not_there(tmp_path: Path) -> None:
+    prepared = write(tmp_path / "toy", {"train": [utterance(1)], "dev": [utterance(2)]})
+    with pytest.raises(UserError, match=r"split: found 'trian', allowed: .*did you mean 'train'"):
+        prepared.split("trian")
+    (tmp_path / "toy" / "dev.arrow").unlink()
+    with pytest.raises(UserError, match=r"dev.arrow is missing; prepare the corpus again$"):
+        prepared.split("dev")

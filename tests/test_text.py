@@ -1,0 +1,100 @@
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrbench.errors import UserError
+from asrbench.text import BLANK, UNITS, Inventory, is_hangul, normalise
+
+hangul = st.characters(min_codepoint=ord("가"), max_codepoint=ord("힣"))
+# Jamo of a keyboard, conjoining jamo, accents and spaces stand beside syllables in real text.
+mixed = st.text(st.one_of(hangul, st.sampled_from("ab é\u0301.ㅋㅏ\u1100\u1161\u11a8 ")))
+forms = st.sampled_from(["NFC", "NFD"])
+
+
+def test_normalise():
+    assert normalise("  a \t b\u3000c\n") == "a b c"
+    assert normalise(normalize("NFD", "각")) == "각"
+
+
+@pytest.mark.parametrize(
+    ("unit", "symbols"),
+    [
+        ("char", ["각", " ", "a"]),
+        ("syllable", ["각", " ", "a"]),
+        ("jamo", ["\u1100", "\u1161", "\u11a8", " ", "a"]),
+    ],
+)
+def test_split_by_hand(unit, symbols):
+    """`각` is U+1100 (onset), U+1161 (vowel), U+11A8 (coda) when decomposed."""
+    assert UNITS[unit].split("각 a") == symbols
+    assert UNITS[unit].split(normalize("NFD", "각 a")) == symbols
+
+
+@given(mixed, forms)
+@pytest.mark.parametrize("unit", UNITS)
+def test_join_of_split_is_the_composed_text(unit, text, form):
+    spelling = UNITS[unit]
+    assert spelling.join(spelling.split(normalize(form, text))) == normalize("NFC", text)
+
+
+@given(mixed)
+def test_jamo_leaves_no_syllable_whole(text):
+    assert not any("가" <= symbol <= "힣" for symbol in UNITS["jamo"].split(text))
+
+
+@given(st.lists(mixed, min_size=1), forms)
+@pytest.mark.parametrize("unit", UNITS)
+def test_decode_of_encode(unit, texts, form):
+    inventory = Inventory.of(unit, ["가 ", *texts])
+    for text in texts:
+        indices = inventory.encode(normalize(form, text))
+        assert BLANK not in indices
+        assert inventory.decode(indices) == normalize("NFC", text)
+    assert not inventory.unknown(texts)
+
+
+def test_inventory_is_sorted_and_counts_the_blank():
+    inventory = Inventory.of("char", ["ba", "b c"])
+    assert inventory.symbols == (" ", "a", "b", "c")
+    assert len(inventory) == 5
+    assert inventory.encode("cab") == [4, 2, 3]
+    assert inventory.decode([4, 2, 3]) == "cab"
+
+
+def test_symbols_outside_the_training_texts_are_counted_and_left_out():
+    inventory = Inventory.of("char", ["ab"])
+    assert inventory.unknown(["abz", "zz q"]) == {"z": 3, " ": 1, "q": 1}
+    assert inventory.decode(inventory.encode("azb")) == "ab"
+
+
+def test_rare_syllable_is_known_by_its_jamo():
+    """`뷁` never occurs in training, but its onset, vowel and coda do."""
+    train = ["봐", "웩", "흙"]
+    assert Inventory.of("syllable", train).unknown(["뷁"]) == {"뷁": 1}
+    assert not Inventory.of("jamo", train).unknown(["뷁"])
+
+
+@pytest.mark.parametrize("unit", ["syllable", "jamo"])
+def test_unit_that_cannot_spell_the_corpus(unit):
+    with pytest.raises(UserError) as caught:
+        Inventory.of(unit, ["HELLO"])
+    assert str(caught.value) == (
+        f"text.unit: '{unit}' spells Hangul, but the training texts have none; use 'char'"
+    )
+
+
+def test_unknown_unit_and_no_text():
+    with pytest.raises(UserError) as caught:
+        Inventory.of("jammo", ["가"])
+    assert str(caught.value) == (
+        "text.unit: found 'jammo', allowed: char, syllable, jamo; did you mean 'jamo'?"
+    )
+    with pytest.raises(UserError, match="no text to take an inventory from"):
+        Inventory.of("char", [""])
+
+
+def test_is_hangul():
+    assert all(map(is_hangul, "가힣\u1100\u11a8"))
+    assert not any(map(is_hangul, "aé1 中"))
