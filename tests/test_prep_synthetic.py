@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asrbench.data.corpus import SAMPLE_RATE_HZ, Corpus
+from asrbench.data.corpus import Corpus
 from asrbench.errors import UserError
 from asrbench.prep import synthetic
 from asrbench.prep.espeak import Engine, Voice
 from asrbench.prep.synthetic import prepare
+from asrbench.waveform import SAMPLE_RATE_HZ
 
 HOURS = 0.06
 PLAIN = Voice("ko", "f2", pitch=50, pitch_range=50, words_per_minute=175)

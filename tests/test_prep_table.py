@@ -318,7 +318,7 @@ def test_tables_that_cannot_be_read(home: Path) -> None:
     (home / "t.tsv").write_bytes(
         "audio\ttext\na.wav\t좋다\nb.wav\t".encode() + "예".encode("cp949")
     )
-    assert refused(home / "t.tsv") == f"{home / 't.tsv'}, line 3: not UTF-8; convert the table"
+    assert refused(home / "t.tsv") == f"{home / 't.tsv'}, line 3: not UTF-8; convert the file"
     message = refused(put(home, "t.csv", "audio,text", 'a.wav,"yes', "b.wav,no"))
     assert message.startswith(f"{home / 't.csv'}, line 2: not CSV (")
 

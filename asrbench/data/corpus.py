@@ -23,8 +23,7 @@ import pyarrow as pa
 
 from asrbench.errors import UserError, pick
 from asrbench.files import atomic_folder, read_json, write_json, write_jsonl
-from asrbench.waveform import SAMPLE_RATE_HZ as SAMPLE_RATE_HZ
-from asrbench.waveform import Samples as Samples
+from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 
 FORMAT = 1
 SHARD_BYTES = 2 << 30
@@ -66,7 +65,7 @@ class CorpusWriter:
         self._splits: dict[str, _SplitWriter] = {}
         self._ids: set[str] = set()
         self.rejected: list[dict[str, str]] = []
-        self._faults = 0
+        self._faults: Counter[str] = Counter()
 
     @classmethod
     @contextmanager
@@ -116,7 +115,7 @@ class CorpusWriter:
 
     def reject(self, id: str, split: str, reason: str, detail: str = "") -> None:
         """Records a fault: why an utterance is not in the corpus. A row of `rejected.jsonl`."""
-        self._faults += 1
+        self._faults[reason] += 1
         self.leave_out(id, split, reason, detail)
 
     def leave_out(self, id: str, split: str, reason: str, detail: str = "") -> None:
@@ -125,11 +124,10 @@ class CorpusWriter:
 
     def _check(self, source: str, strict: bool) -> None:
         if self._faults and strict:
-            reasons = Counter(row["reason"] for row in self.rejected)
+            found = ", ".join(f"{n} {reason}" for reason, n in self._faults.items())
             raise UserError(
-                f"{source}: {self._faults} utterances rejected ("
-                + ", ".join(f"{n} {reason}" for reason, n in reasons.items())
-                + "); without --strict they are listed and left out"
+                f"{source}: {self._faults.total()} utterances rejected ({found}); "
+                f"without --strict they are listed and left out"
             )
         if not self._splits:
             reasons = Counter(row["reason"] for row in self.rejected)
@@ -227,8 +225,11 @@ class Split:
     def audio(self, index: int) -> Samples:
         """The 16 kHz samples of one utterance: a read-only view of the memory map, no copy."""
         chunk = int(np.searchsorted(self._starts, index, side="right")) - 1
-        scalar = self._audio.chunk(chunk)[index - int(self._starts[chunk])]
-        return np.frombuffer(scalar.as_buffer(), dtype="<i2")
+        row = index - int(self._starts[chunk])
+        # A binary array is (validity, int32 offsets, bytes); taking its scalar would copy.
+        _, offsets, data = self._audio.chunk(chunk).buffers()
+        start, end = np.frombuffer(offsets, dtype=np.int32)[row : row + 2].tolist()
+        return np.frombuffer(data, dtype="<i2", count=(end - start) // 2, offset=start)
 
 
 class Corpus:
@@ -262,7 +263,9 @@ class Corpus:
     def split(self, name: str) -> Split:
         pick(f"{self.folder}: split", name, self.split_names)
         whole = self.folder / f"{name}.arrow"
-        paths = [whole] if whole.is_file() else sorted(self.folder.glob(f"{name}-*.arrow"))
+        paths = (
+            [whole] if whole.is_file() else sorted(self.folder.glob(f"{name}-{5 * '[0-9]'}.arrow"))
+        )
         if not paths:
             raise UserError(f"{self.folder}: {name}.arrow is missing; prepare the corpus again")
         return Split(paths)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from asrbench.data.corpus import CorpusWriter
 from asrbench.errors import UserError
+from asrbench.files import read_utf8
 from asrbench.prep import Tick, silent
-from asrbench.prep.audio import Source, write_utterances
+from asrbench.prep.sources import Source, write_utterances
 from asrbench.prep.splits import with_dev
 from asrbench.text import normalise
 
@@ -89,17 +90,13 @@ def _transcripts(source: Path, split: str, writer: CorpusWriter) -> dict[str, tu
 def _lines(source: Path, split: str, kind: str) -> list[str]:
     """The lines of one list in `etc/` that are not blank, without their ends."""
     path = source / "etc" / f"an4_{split}.{kind}"
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
+    if not path.is_file():
         raise UserError(
             f"{path}: not found; SOURCE is the folder 'an4' of CMU's distribution, with "
             f"etc/an4_train.fileids, etc/an4_train.transcription, the same for test, and wav/"
-        ) from None
-    except UnicodeDecodeError as error:
-        number = error.object.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {number}: not UTF-8; convert the file") from None
-    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+        )
+    lines = read_utf8(path).split("\n")
+    return [line.removesuffix("\r") for line in lines if line.strip()]
 
 
 def _audio(source: Path, fileid: str) -> Path:

@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import firwin, resample_poly
 
-from asrbench.data.corpus import SAMPLE_RATE_HZ, CorpusWriter, Samples, Utterance
+from asrbench.data.corpus import CorpusWriter, Utterance
 from asrbench.errors import UserError
 from asrbench.prep import Tick, silent
 from asrbench.prep.espeak import Engine, Voice
 from asrbench.prep.sentences import sentences
 from asrbench.text import normalise
+from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 
 SPLITS = ("train", "dev", "test")
 

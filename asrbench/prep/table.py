@@ -20,8 +20,9 @@ from typing import Any
 
 from asrbench.data.corpus import CorpusWriter
 from asrbench.errors import UserError, pick
+from asrbench.files import read_utf8
 from asrbench.prep import Tick, silent
-from asrbench.prep.audio import Source, write_utterances
+from asrbench.prep.sources import Source, write_utterances
 from asrbench.prep.splits import Fractions, disjoint_splits, with_dev
 from asrbench.text import normalise
 
@@ -116,14 +117,7 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     Raises `UserError` if the file is missing, of another format, not UTF-8, or has no header.
     """
     read = FORMATS[pick(f"{path}: format", path.suffix.lower(), FORMATS)]
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}: not UTF-8; convert the table") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    columns, rows = read(path, text)
+    columns, rows = read(path, read_utf8(path))
     if not rows:
         raise UserError(
             f"{path}: no rows; the first line names the columns, one row a line follows"

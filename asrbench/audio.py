@@ -1,9 +1,8 @@
-"""Sound files as the corpus holds them: 16 kHz, mono, 16 bits."""
+"""Sound files as every stage wants them: 16 kHz, mono, 16 bits."""
 
 import io
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from asrbench.data.corpus import CorpusWriter, Utterance
-from asrbench.prep import Tick
 from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 
 FULL_SCALE = 32_768
@@ -35,17 +32,6 @@ class AudioFault(Exception):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason} ({detail})" if detail else reason)
         self.reason, self.detail = reason, detail
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An utterance whose audio is still in its file. `raw` is its text as distributed."""
-
-    id: str
-    audio: Path
-    text: str
-    speaker: str | None = None
-    raw: str | None = None
 
 
 def read_audio(source: str | Path | BinaryIO) -> Samples:
@@ -79,28 +65,6 @@ def read_audio(source: str | Path | BinaryIO) -> Samples:
     if not np.isfinite(wave).all():
         raise AudioFault("unreadable", "has samples that are not finite")
     return _to_int16(_resample(wave, rate_hz))
-
-
-def write_utterances(writer: CorpusWriter, splits: dict[str, list[Source]], tick: Tick) -> None:
-    """Reads every utterance, one at a time, into its split, sorted by split and id.
-
-    Those with an `AudioFault` are rejected for its reason.
-    """
-    total, done = sum(map(len, splits.values())), 0
-    for split, sources in sorted(splits.items()):
-        for source in sorted(sources, key=lambda source: source.id):
-            try:
-                audio = read_audio(source.audio)
-            except AudioFault as fault:
-                detail = f"{source.audio}: {fault.detail}" if fault.detail else str(source.audio)
-                writer.reject(source.id, split, fault.reason, detail)
-            else:
-                writer.add(
-                    split,
-                    Utterance(source.id, audio, source.text, source.speaker, raw=source.raw),
-                )
-            done += 1
-            tick(done, total)
 
 
 def _bytes(source: str | Path | BinaryIO) -> bytes:

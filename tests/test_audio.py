@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrbench.prep.audio import AudioFault, read_audio
+from asrbench.audio import AudioFault, read_audio
 from asrbench.waveform import Samples
 
 RATE_HZ = 16_000
