@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "rich_markup_mode": None,
 }
 app = typer.Typer(cls=_OneLineErrors, help=__import__("asrbench").__doc__, **SETTINGS)
-prep_app = typer.Typer(help="Prepare a corpus: one recipe for each kind of source.", **SETTINGS)
+prep_app = typer.Typer(help="Prepare a corpus, by one of the recipes.", **SETTINGS)
 app.add_typer(prep_app, name="prep")
 
 Out = Annotated[Path, typer.Option("--out", help="Corpus folder to make; must not exist.")]
@@ -60,7 +60,10 @@ def prep_an4(
     seed: SplitSeed = 0,
     strict: Strict = False,
 ) -> None:
-    """AN4 as CMU distributes it (SPHERE files, fileids, transcription)."""
+    """AN4 as CMU distributes it.
+
+    SPHERE audio under wav/, fileids and transcription under etc/.
+    """
     from asrbench.prep import an4
 
     with Terminal() as terminal:
@@ -87,9 +90,10 @@ def prep_table(
     seed: SplitSeed = 0,
     strict: Strict = False,
 ) -> None:
-    """Any corpus listed in a table: audio path and text, perhaps id, speaker and split.
+    """Any corpus listed in a TSV, CSV or JSONL.
 
-    Columns are found by their usual names where no option says.
+    Audio path and text are needed; id, speaker and split may be there. Columns are found by
+    their usual names where no option says.
     """
     from asrbench.prep import table
 
@@ -127,7 +131,10 @@ def prep_synthetic(
     name: Annotated[str | None, typer.Option(help="Name of the corpus.")] = None,
     strict: Strict = False,
 ) -> None:
-    """Korean everyday sentences from a grammar, spoken by eSpeak NG in noise."""
+    """Sentences spoken by eSpeak NG, in noise.
+
+    Korean everyday sentences from a grammar, or sentences of one's own.
+    """
     from asrbench.prep import synthetic
 
     low, high = _numbers("--snr", snr, 2, "10/30")
@@ -175,7 +182,10 @@ def train(
         bool, typer.Option("--dry-run", help="Say what would be trained, create nothing.")
     ] = False,
 ) -> None:
-    """Train every run of an experiment; one that is done is left, one cut short goes on."""
+    """Train every run of an experiment.
+
+    A run that is done is left alone, one that was cut short goes on where it stopped.
+    """
     from asrbench.specfile import dump_cell, load_study
 
     if device is not None:
@@ -220,7 +230,10 @@ def evaluate(
     decode: Decode = "greedy",
     device: Device = "auto",
 ) -> None:
-    """Decode a split (test, by default) with every run found; write hypotheses and scores."""
+    """Decode a split with trained runs, and score it.
+
+    Leaves every hypothesis and the figures in the run folders. Test is the default.
+    """
     from asrbench import evaluate as stage
     from asrbench.runs import Run
 
@@ -248,7 +261,10 @@ def compare(
         Path | None, typer.Option(help="Folder for table and plot; the first DIR.")
     ] = None,
 ) -> None:
-    """The ablation table: every variant, every seed, the difference to the baseline, the cost."""
+    """Print the ablation table; write it and its plot.
+
+    Every variant, every seed, the difference to the baseline, and the cost.
+    """
     from asrbench import compare as stage
 
     comparison = stage.compare(paths, baseline, split)
@@ -262,7 +278,7 @@ def compare(
 
 @app.command()
 def models() -> None:
-    """The registry: what each model is, how large it is, and where it comes from.
+    """Print the registry of models.
 
     Parameters are those at full size, with 80 feature bins and 2,001 symbols.
     """
@@ -286,7 +302,10 @@ def transcribe(
     decode: Decode = "greedy",
     device: Device = "auto",
 ) -> None:
-    """Print the text of audio files, one a line: path, tab, text."""
+    """Print the text of audio files.
+
+    One line a file: path, tab, text.
+    """
     from asrbench import evaluate as stage
     from asrbench.runs import Run
 
@@ -308,7 +327,10 @@ def score(
         typer.Option(help="Spaces counted in the CER, or left out."),
     ] = "verbatim",
 ) -> None:
-    """CER and WER of any system's hypotheses: TRN `text (id)`, TSV `id<TAB>text`, or our JSONL."""
+    """Print CER and WER of any system's hypotheses.
+
+    Files are TRN `text (id)`, TSV `id<TAB>text`, or the JSONL that `asrbench eval` leaves.
+    """
     from asrbench.hypotheses import matched, read_transcripts
     from asrbench.score import character_errors, word_errors
 

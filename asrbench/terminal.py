@@ -3,6 +3,7 @@
 import time
 from types import TracebackType
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -60,13 +61,17 @@ class Terminal:
 
 
 def print_table(header: list[str], rows: list[list[str]], *, title: str | None = None) -> None:
-    """A table on standard output; figures to the right, the first column to the left."""
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    """A table on standard output, columns of figures to the right."""
+    console = Console(highlight=False)
+    if title is not None:
+        console.print(escape(title), style="bold")
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for number, name in enumerate(header):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        figures = all(row[number][:1] in "0123456789+-" for row in rows)
+        table.add_column(name, justify="right" if figures else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def print_error(line: str) -> None:

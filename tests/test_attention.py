@@ -170,13 +170,15 @@ def test_dropout_acts_in_training_only(name: str) -> None:
 
 
 @every_block_over_time
-def test_the_share_of_dropout_reaches_weights_and_outputs(name: str) -> None:
-    """With every output dropped (a share just below 1 cannot be had, so by hand) x is left."""
-    block, x_BTD = make(name).train(), frames(1, 6, WIDTH)
+def test_dropout_reaches_weights_and_outputs(name: str) -> None:
+    """With no output dropped two passes still differ, by their weights; with all, x is left."""
+    block, x_BTD = make(name).train(), frames(1, 20, WIDTH)
     assert isinstance(block, SelfAttentionBlock)
-    assert block.dropout_share == block.dropout.p == 0.1
+    mask_BT = everything(x_BTD)
+    block.dropout.p = 0.0
+    assert not torch.equal(block(x_BTD, mask_BT), block(x_BTD, mask_BT))
     block.dropout.p = 1.0
-    assert torch.equal(block(x_BTD, everything(x_BTD)), x_BTD)
+    assert torch.equal(block(x_BTD, mask_BT), x_BTD)
 
 
 @every_block
