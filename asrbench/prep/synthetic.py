@@ -21,6 +21,7 @@ from scipy.signal import firwin, resample_poly
 
 from asrbench.data.corpus import CorpusWriter, Utterance
 from asrbench.errors import UserError
+from asrbench.files import read_utf8
 from asrbench.prep import Tick, silent
 from asrbench.prep.espeak import Engine, Voice
 from asrbench.prep.sentences import sentences
@@ -166,12 +167,7 @@ def _grammar(language: str, seed: int, splits: tuple[float, float, float]) -> _S
 
 def _own_sentences(path: Path, seed: int, splits: tuple[float, float, float]) -> _Stock:
     """The lines of `path`, shuffled and cut by `splits`, at least one for each."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 (byte {error.start}); convert it first") from None
+    lines = read_utf8(path).split("\n")
     texts: dict[str, None] = {}
     repeated = []
     for number, line in enumerate(lines, start=1):

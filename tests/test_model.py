@@ -1,0 +1,545 @@
+"""Every model of the registry, small: what it computes for an utterance is the utterance's own.
+
+Legend: B batch, T frames, F feature bins (frequency), C channels, D width, E decoder width,
+H units a direction, U symbols of a prefix, V symbols in all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from asrbench.models.deepspeech2 import DeepSpeech2
+from asrbench.models.front_end import FrontEnd
+from asrbench.models.masking import MaskedBatchNorm, valid_frames
+from asrbench.models.recurrence import CELLS, RecurrentLayer, reversal, reverse
+from asrbench.registry import MODELS
+from asrbench.spec import (
+    CrossAttentionDecoder,
+    Ds2FrontEnd,
+    FrontEndSpec,
+    ModelSpec,
+    NoAttention,
+    RecurrenceSpec,
+    VggFrontEnd,
+)
+
+BINS, SYMBOLS = 20, 7
+LENGTHS = [37, 61, 8, 1]
+"""Feature frames of the batch that most tests use."""
+
+FRONT_ENDS: dict[str, FrontEndSpec] = {
+    "ds2, 2 convolutions": Ds2FrontEnd(channels=4),
+    "ds2, 3 convolutions": Ds2FrontEnd(channels=4, convolutions=3),
+    "ds2, 2 convolutions, stride 4": Ds2FrontEnd(channels=4, time_stride=4),
+    "ds2, 3 convolutions, stride 4": Ds2FrontEnd(channels=4, convolutions=3, time_stride=4),
+    "vgg": VggFrontEnd(channels=4),
+}
+SMALL_FRONT_END = FRONT_ENDS["ds2, 2 convolutions"]
+
+every_model = pytest.mark.parametrize("name", MODELS)
+every_front_end = pytest.mark.parametrize("front_end", FRONT_ENDS.values(), ids=FRONT_ENDS)
+
+
+def small(
+    name: str,
+    *,
+    front_end: FrontEndSpec = SMALL_FRONT_END,
+    cell: str = "gru",
+    layers: int = 2,
+    dropout: float = 0.0,
+) -> ModelSpec:
+    """The registry's entry, its sizes reduced; built anew, so that the spec is validated."""
+    spec = MODELS[name].model
+    attention, decoder = spec.attention, spec.decoder
+    if not isinstance(attention, NoAttention):
+        attention = attention.model_copy(update={"heads": 2, "dropout": dropout})
+    if isinstance(decoder, CrossAttentionDecoder):
+        sizes = {"width": 16, "heads": 2, "feed_forward": 32, "layers": 1, "dropout": dropout}
+        decoder = decoder.model_copy(update=sizes)
+    return ModelSpec(
+        name=name,
+        front_end=front_end,
+        recurrence=RecurrenceSpec.model_validate(
+            {"cell": cell, "layers": layers, "width": 16, "dropout": dropout}
+        ),
+        attention=attention,
+        decoder=decoder,
+    )
+
+
+def build(spec: ModelSpec, seed: int = 1) -> DeepSpeech2:
+    """A model in eval mode whose norms, biases and running statistics are not 0 and 1."""
+    model = DeepSpeech2(spec, bins=BINS, symbols=SYMBOLS, seed=seed).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+        for module in model.modules():
+            if isinstance(module, MaskedBatchNorm):
+                module.running_mean.uniform_(-0.3, 0.3, generator=generator)
+                module.running_var.uniform_(0.3, 1.5, generator=generator)
+    return model
+
+
+def features(*shape: int, seed: int = 3) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def padded(utterances: list[Tensor], frames: int) -> Tensor:
+    """x_BTF with garbage beyond each utterance."""
+    x_BTF = 50 * features(len(utterances), frames, *utterances[0].shape[1:], seed=frames)
+    for row, x_TF in zip(x_BTF, utterances, strict=True):
+        row[: len(x_TF)] = x_TF
+    return x_BTF
+
+
+def batch(lengths: list[int] = LENGTHS, more: int = 0) -> tuple[Tensor, Tensor]:
+    """The same utterances, whatever `more` frames of padding there are."""
+    utterances = [features(length, BINS, seed=length) for length in lengths]
+    return padded(utterances, max(lengths) + more), torch.tensor(lengths)
+
+
+def close(actual: Any, expected: Any, **tolerance: float) -> None:
+    torch.testing.assert_close(actual, expected, **{"rtol": 1e-4, "atol": 1e-5} | tolerance)
+
+
+# Alone or with mates
+
+
+def assert_batch_mates_change_nothing(model: DeepSpeech2) -> None:
+    x_BTF, frames_B = batch()
+    log_probs_BTV, lengths_B = model(x_BTF, frames_B)
+    for b, frames in enumerate(frames_B.tolist()):
+        alone_1TV, alone_1 = model(x_BTF[b : b + 1, :frames], frames_B[b : b + 1])
+        assert alone_1TV.shape[1] == alone_1.item() == lengths_B[b].item()
+        close(log_probs_BTV[b, : alone_1.item()], alone_1TV[0])
+
+
+@every_model
+def test_batch_mates_change_nothing(name: str) -> None:
+    assert_batch_mates_change_nothing(build(small(name)))
+
+
+@every_front_end
+def test_batch_mates_change_nothing_behind_any_front_end(front_end: FrontEndSpec) -> None:
+    assert_batch_mates_change_nothing(build(small("ds2_selfattn", front_end=front_end)))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_batch_mates_change_nothing_with_any_cell(cell: str) -> None:
+    assert_batch_mates_change_nothing(build(small("ds2_selfattn", cell=cell)))
+
+
+def decoded(model: DeepSpeech2, x_BTF: Tensor, frames_B: Tensor, prefix_BU: Tensor) -> Tensor:
+    """log_probs_BUV of the decoder."""
+    encoder_BTD, lengths_B = model.encode(x_BTF, frames_B)
+    assert model.decoder is not None
+    log_probs_BUV: Tensor = model.decoder(
+        encoder_BTD, valid_frames(lengths_B, encoder_BTD.shape[1]), prefix_BU
+    )
+    return log_probs_BUV
+
+
+PREFIX_BU = torch.tensor([[0, 3, 1, 2], [0, 5, 5, 1], [0, 6, 0, 0], [0, 1, 0, 0]])
+
+
+@pytest.mark.parametrize("name", [n for n, e in MODELS.items() if e.model.decoder.kind != "none"])
+def test_batch_mates_change_nothing_for_the_decoder(name: str) -> None:
+    """Shorter prefixes are padded with 0 and must not see that either."""
+    model, (x_BTF, frames_B) = build(small(name)), batch()
+    log_probs_BUV = decoded(model, x_BTF, frames_B, PREFIX_BU)
+    assert log_probs_BUV.shape == (4, 4, SYMBOLS)
+    close(log_probs_BUV.exp().sum(-1), torch.ones(4, 4))
+    for b, (frames, symbols) in enumerate(zip(LENGTHS, [4, 4, 2, 2], strict=True)):
+        one = slice(b, b + 1)
+        alone_1UV = decoded(model, x_BTF[one, :frames], frames_B[one], PREFIX_BU[one, :symbols])
+        close(log_probs_BUV[b, :symbols], alone_1UV[0])
+
+
+def test_the_decoder_sees_symbols_before_and_none_after() -> None:
+    model, (x_BTF, frames_B) = build(small("ds2_crossattn")), batch()
+    other_BU = PREFIX_BU.clone()
+    other_BU[:, 2] = 4
+    changed_BUV = decoded(model, x_BTF, frames_B, PREFIX_BU) != decoded(
+        model, x_BTF, frames_B, other_BU
+    )
+    assert changed_BUV.any(-1).any(0).tolist() == [False, False, True, True]
+
+
+def test_the_decoder_listens() -> None:
+    """Another utterance, the same prefix, another distribution."""
+    model = build(small("ds2_crossattn"))
+    prefix_BU, frames_B = torch.zeros(2, 1, dtype=torch.long), torch.tensor([30, 30])
+    first, second = decoded(model, features(2, 30, BINS), frames_B, prefix_BU)
+    assert (first - second).abs().max() > 1e-4
+
+
+# Amount of padding in training
+
+
+@every_model
+def test_in_training_the_amount_of_padding_changes_nothing(name: str) -> None:
+    """The same batch with 50 frames more of garbage: outputs, running statistics and gradients."""
+    outcomes = []
+    for more in (0, 50):
+        model, (x_BTF, frames_B) = build(small(name)).train(), batch(more=more)
+        log_probs_BTV, lengths_B = model(x_BTF, frames_B)
+        mask_BT1 = valid_frames(lengths_B, log_probs_BTV.shape[1])[..., None]
+        loss = (log_probs_BTV * mask_BT1).square().sum()
+        outputs = [y_TV[:n] for y_TV, n in zip(log_probs_BTV, lengths_B.tolist(), strict=True)]
+        if model.decoder is not None:
+            outputs.append(decoded(model, x_BTF, frames_B, PREFIX_BU))
+            loss = loss + outputs[-1].square().sum()
+        loss.backward()
+        gradients = {n: p.grad for n, p in model.named_parameters()}
+        outcomes.append((outputs, dict(model.named_buffers()), gradients))
+    assert any("running_mean" in buffer for buffer in outcomes[0][1])
+    close(outcomes[0][:2], outcomes[1][:2])
+    close(outcomes[0][2], outcomes[1][2], rtol=1e-3, atol=1e-3)
+
+
+@every_model
+def test_every_parameter_learns(name: str) -> None:
+    model, (x_BTF, frames_B) = build(small(name)).train(), batch([61, 40])
+    log_probs_BTV, lengths_B = model(x_BTF, frames_B)
+    mask_BT1 = valid_frames(lengths_B, log_probs_BTV.shape[1])[..., None]
+    loss = (log_probs_BTV * mask_BT1).square().sum()
+    if model.decoder is not None:
+        loss = loss + decoded(model, x_BTF, frames_B, PREFIX_BU[:2]).square().sum()
+    loss.backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.any(), parameter_name
+
+
+# Front ends
+
+
+@every_front_end
+@pytest.mark.parametrize("bins", [4, 20, 80])
+def test_lengths_and_width_are_those_of_the_convolutions(
+    front_end: FrontEndSpec, bins: int
+) -> None:
+    """Alone no frame is padding, so the tensor itself says how long it is; and ceil(T / stride)."""
+    model = FrontEnd(front_end, bins).eval()
+    stride = 4 if isinstance(front_end, VggFrontEnd) else front_end.time_stride
+    for frames in [*range(1, 14), 50, 51]:
+        frames_1 = torch.tensor([frames])
+        x_1TD, lengths_1 = model(features(1, frames, bins), frames_1)
+        assert x_1TD.shape == (1, lengths_1.item(), model.width)
+        assert torch.equal(lengths_1, model.lengths(frames_1))
+        assert lengths_1.item() == -(-frames // stride)
+
+
+def test_front_ends_have_the_papers_channels() -> None:
+    """Amodei et al. 2015, table 1: the third convolution has three times as many channels.
+
+    20 bins become 10, 5 and 3 with stride 2 each time; VGG pools them to 10 and 5.
+    """
+    widths = {name: FrontEnd(spec, 20).width for name, spec in FRONT_ENDS.items()}
+    assert widths == {
+        "ds2, 2 convolutions": 4 * 5,
+        "ds2, 3 convolutions": 12 * 3,
+        "ds2, 2 convolutions, stride 4": 4 * 5,
+        "ds2, 3 convolutions, stride 4": 12 * 3,
+        "vgg": 8 * 5,
+    }
+
+
+@every_front_end
+def test_front_ends_are_plain_convolutions_for_one_utterance(front_end: FrontEndSpec) -> None:
+    """The same modules in torch's own words, on an utterance without padding: convolution, batch
+    norm, ReLU clipped at 20, max pooling after every second one of VGG."""
+    model, x_1TF = FrontEnd(front_end, BINS).eval(), 30 * features(1, 29, BINS)
+    pools = [1, 2, 1, 2] if isinstance(front_end, VggFrontEnd) else [1, 1, 1]
+    y: Tensor = x_1TF.transpose(1, 2)[:, None]
+    with torch.no_grad():
+        for layer, pool in zip(model.layers, pools, strict=False):
+            kernel = layer.conv.kernel_size
+            y = nn.functional.conv2d(
+                y, layer.conv.weight, None, layer.conv.stride, (kernel[0] // 2, kernel[1] // 2)
+            )
+            y = (y / (1 + 1e-5) ** 0.5).clamp(0, 20)
+            y = nn.functional.max_pool2d(y, pool, ceil_mode=True)
+        expected_1TD = y.flatten(1, 2).transpose(1, 2)
+        x_1TD, _ = model(x_1TF, torch.tensor([29]))
+    assert x_1TD.max() == 20
+    close(x_1TD, expected_1TD)
+
+
+# Batch norm
+
+
+def frames_of(x_BXT: Tensor, lengths: list[int]) -> Tensor:
+    """The valid frames of a batch end to end: x_BCT to (1, C, N), x_BCFT to (1, C, F, N)."""
+    rows = [x_XT[..., :n] for x_XT, n in zip(x_BXT, lengths, strict=True)]
+    return torch.cat(rows, dim=-1)[None]
+
+
+@pytest.mark.parametrize(
+    ("reference", "shape"), [(nn.BatchNorm1d, (3, 5, 11)), (nn.BatchNorm2d, (3, 5, 4, 11))]
+)
+def test_masked_batch_norm_is_batch_norm_of_the_valid_frames(
+    reference: Callable[[int], nn.Module], shape: tuple[int, ...]
+) -> None:
+    """Three steps of training, then eval: outputs, running statistics and all gradients."""
+    lengths = [11, 4, 1]
+    mask_BT = valid_frames(torch.tensor(lengths), 11)
+    mine, theirs = MaskedBatchNorm(5), reference(5)
+    for module in (mine, theirs):
+        with torch.no_grad():
+            module.weight.copy_(torch.tensor([1.0, 0.5, -1.0, 2.0, 0.1]))
+            module.bias.copy_(torch.tensor([0.0, 1.0, -1.0, 0.3, 2.0]))
+    for step in range(4):
+        if step == 3:
+            mine.eval()
+            theirs.eval()
+        x = (3 * features(*shape, seed=step) + 1.5).requires_grad_()
+        theirs_x = frames_of(x.detach(), lengths).requires_grad_()
+        y, theirs_y = frames_of(mine(x, mask_BT), lengths), theirs(theirs_x)
+        close(y, theirs_y)
+        slope = features(*y.shape, seed=10 + step)
+        (y * slope).sum().backward()
+        (theirs_y * slope).sum().backward()
+        assert x.grad is not None
+        close(frames_of(x.grad, lengths), theirs_x.grad)
+        assert not x.grad.masked_select(~mask_BT.view(3, *(1,) * (x.dim() - 2), 11)).any()
+        for parameter in ("weight", "bias"):
+            close(getattr(mine, parameter).grad, getattr(theirs, parameter).grad)
+        for buffer in ("running_mean", "running_var"):
+            close(getattr(mine, buffer), getattr(theirs, buffer))
+
+
+def test_masked_batch_norm_survives_a_single_frame() -> None:
+    """One value has no unbiased variance; torch raises, a corpus may well end in such a batch."""
+    norm = MaskedBatchNorm(2)
+    y_BCT = norm(torch.tensor([[[3.0, 9.0], [4.0, 9.0]]]), torch.tensor([[True, False]]))
+    close(y_BCT[0, :, 0], torch.zeros(2))
+    assert norm.running_mean.isfinite().all()
+    assert norm.running_var.isfinite().all()
+
+
+# Recurrence
+
+
+def test_reversal_worked_example() -> None:
+    """Lengths 3 and 1 of 4 frames: a b c . | d . . . becomes c b a . | d . . ."""
+    assert reversal(torch.tensor([3, 1]), 4).tolist() == [[2, 1, 0, 3], [4, 5, 6, 7]]
+    x_BTD = torch.arange(8.0).view(2, 4, 1)
+    order_BT = reversal(torch.tensor([3, 1]), 4)
+    assert reverse(x_BTD, order_BT).flatten().tolist() == [2, 1, 0, 3, 4, 5, 6, 7]
+    assert torch.equal(reverse(reverse(x_BTD, order_BT), order_BT), x_BTD)
+
+
+def test_reversal_has_the_right_gradient() -> None:
+    x_BTD = features(2, 4, 3).double().requires_grad_()
+    order_BT = reversal(torch.tensor([3, 1]), 4)
+    assert torch.autograd.gradcheck(lambda x: reverse(x, order_BT), (x_BTD,))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_recurrent_layer_is_torchs_bidirectional_one_on_packed_sequences(cell: str) -> None:
+    """With copied weights; a running variance of 1 - eps makes the norm in front an identity."""
+    lengths, width = torch.tensor([6, 9, 1]), 5
+    spec = RecurrenceSpec.model_validate({"cell": cell, "width": 4, "dropout": 0.0})
+    mine = RecurrentLayer(spec, width).eval()
+    mine.norm.running_var.fill_(1 - mine.norm.eps)
+    theirs = CELLS[cell](width, 4, batch_first=True, bidirectional=True)
+    with torch.no_grad():
+        for name, parameter in mine.forwards.named_parameters():
+            getattr(theirs, name).copy_(parameter)
+        for name, parameter in mine.backwards.named_parameters():
+            getattr(theirs, f"{name}_reverse").copy_(parameter)
+    x_BTD = padded([features(n, width, seed=n) for n in lengths.tolist()], 9).requires_grad_()
+    packed = pack_padded_sequence(x_BTD, lengths, batch_first=True, enforce_sorted=False)
+    theirs_BTE, _ = pad_packed_sequence(theirs(packed)[0], batch_first=True)
+    mine_BTE = mine(x_BTD, lengths)
+    close(mine_BTE, theirs_BTE)
+    assert not mine_BTE[~valid_frames(lengths, 9)].any()
+    slope_BTE = features(*mine_BTE.shape)
+    (mine_gradient,) = torch.autograd.grad((mine_BTE * slope_BTE).sum(), x_BTD)
+    (theirs_gradient,) = torch.autograd.grad((theirs_BTE * slope_BTE).sum(), x_BTD)
+    close(mine_gradient, theirs_gradient)
+
+
+def test_dropout_acts_between_layers() -> None:
+    """A one-layer torch.nn.GRU(dropout=p) would drop nothing; here half of what the first layer
+    hands on is zero and the rest doubled: 1,500 draws, so the share is within 0.05 (4 sigma)."""
+    model = build(small("ds2", dropout=0.5)).train()
+    seen: list[Tensor] = []
+    model.recurrence[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x_BTF, frames_B = features(1, 94, BINS), torch.tensor([94])
+    torch.manual_seed(0)
+    model(x_BTF, frames_B)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    model(x_BTF, frames_B)
+    dropped_BTE, whole_BTE = seen
+    assert whole_BTE.numel() == 47 * 32
+    assert (whole_BTE != 0).all()
+    assert (dropped_BTE == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+    left = dropped_BTE != 0
+    close(dropped_BTE[left], 2 * whole_BTE[left])
+
+
+@every_model
+def test_dropout_acts_in_training_only(name: str) -> None:
+    model, (x_BTF, frames_B) = build(small(name, dropout=0.3)), batch()
+    assert torch.equal(model(x_BTF, frames_B)[0], model(x_BTF, frames_B)[0])
+    model.train()
+    assert not torch.equal(model(x_BTF, frames_B)[0], model(x_BTF, frames_B)[0])
+
+
+@pytest.mark.parametrize("layers", range(1, 10))
+def test_one_to_nine_layers(layers: int) -> None:
+    model, (x_BTF, frames_B) = build(small("ds2_selfattn", layers=layers)), batch()
+    assert len(model.recurrence) == len(model.attention) == layers
+    log_probs_BTV, _ = model(x_BTF, frames_B)
+    assert log_probs_BTV.shape == (4, 31, SYMBOLS)
+    assert log_probs_BTV.isfinite().all()
+
+
+# Weights
+
+
+def test_variants_share_the_bits_of_what_they_share() -> None:
+    models = {n: DeepSpeech2(small(n), bins=BINS, symbols=SYMBOLS, seed=5) for n in MODELS}
+    baseline = models["ds2"].state_dict()
+    for name, model in models.items():
+        state = model.state_dict()
+        assert set(baseline) <= set(state), name
+        for weight in baseline:
+            assert torch.equal(baseline[weight], state[weight]), (name, weight)
+    self_attention = models["ds2_selfattn"].state_dict()
+    for name in ("ds2_posattn", "ds2_twattn"):
+        state = models[name].state_dict()
+        for weight in self_attention:
+            assert torch.equal(self_attention[weight], state[weight]), (name, weight)
+
+
+@every_model
+def test_the_seed_decides_every_matrix(name: str) -> None:
+    def weights(seed: int) -> dict[str, Tensor]:
+        model = DeepSpeech2(small(name), bins=BINS, symbols=SYMBOLS, seed=seed)
+        return {n: p for n, p in model.named_parameters() if p.dim() >= 2}
+
+    torch.manual_seed(1)
+    first = weights(5)
+    torch.manual_seed(2)
+    again, other = weights(5), weights(6)
+    for parameter_name in first:
+        assert torch.equal(first[parameter_name], again[parameter_name]), parameter_name
+        assert not torch.equal(first[parameter_name], other[parameter_name]), parameter_name
+
+
+@every_model
+def test_initial_weights_are_uniform_within_the_fan_in(name: str) -> None:
+    """Matrices within 1 / sqrt(fan-in), fan-in being what one output sums over; biases 0, norms
+    1. A uniform draw within b has deviation b / sqrt(3)."""
+    model = DeepSpeech2(small(name), bins=BINS, symbols=SYMBOLS, seed=5)
+    for parameter_name, parameter in model.named_parameters():
+        if parameter.dim() >= 2:
+            bound = parameter[0].numel() ** -0.5
+            assert parameter.abs().max() <= bound, parameter_name
+            if parameter.numel() > 500:
+                assert parameter.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+        elif "bias" in parameter_name:
+            assert not parameter.any(), parameter_name
+        elif "norm" in parameter_name:
+            assert (parameter == 1).all(), parameter_name
+
+
+def ds2_parameters(spec: ModelSpec, bins: int, symbols: int) -> int:
+    """Parameters of the baseline with two convolutions and GRU cells.
+
+    Convolutions have no bias, as batch norm follows: C * 1 * 41 * 11 and C * C * 21 * 11, each
+    with 2C of its norm. Stride 2 halves the bins twice, rounding up, so the first recurrent layer
+    takes D = C * ceil(F / 4) and the others 2H. A layer has 2D of its norm and, in each
+    direction, 3 gates of a D x H and an H x H matrix and two biases of H. Then layer norm, 4H, and
+    the linear map, 2H * V + V.
+    """
+    c, h = spec.front_end.channels, spec.recurrence.width
+    first = c * -(-bins // 4)
+    convolutions = c * 41 * 11 + c * c * 21 * 11 + 2 * 2 * c
+    widths = [first, *[2 * h] * (spec.recurrence.layers - 1)]
+    layers = sum(2 * d + 2 * 3 * (d * h + h * h + 2 * h) for d in widths)
+    return convolutions + layers + 4 * h + 2 * h * symbols + symbols
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
+def test_the_baselines_parameters_are_counted(layers: int) -> None:
+    spec = small("ds2", layers=layers)
+    model = DeepSpeech2(spec, bins=BINS, symbols=SYMBOLS, seed=0)
+    assert model.parameter_count == ds2_parameters(spec, BINS, SYMBOLS)
+    assert model.parameter_count == sum(p.numel() for p in model.parameters())
+
+
+def test_the_baselines_parameters_are_counted_at_full_size() -> None:
+    with torch.device("meta"):
+        model = DeepSpeech2(MODELS["ds2"].model, bins=80, symbols=2001, seed=None)
+    assert model.parameter_count == ds2_parameters(MODELS["ds2"].model, 80, 2001)
+
+
+def test_what_a_variant_adds_is_counted() -> None:
+    """A layer's block of width D = 32 with 2 heads of K = 16:
+
+    self-attention: norm 2D, queries, keys and values 3D^2 + 3D, output D^2 + D;
+    rotary positions: nothing more; temporal weights: one rate a head;
+    head mixing: four linear maps, 4D^2 + 4D.
+    """
+    counts = {
+        name: DeepSpeech2(small(name), bins=BINS, symbols=SYMBOLS, seed=0).parameter_count
+        for name in MODELS
+    }
+    added = {name: count - counts["ds2"] for name, count in counts.items()}
+    d, layers = 32, 2
+    block = 2 * d + 4 * (d * d + d)
+    assert added["ds2"] == 0
+    assert added["ds2_selfattn"] == layers * block
+    assert added["ds2_posattn"] == layers * block
+    assert added["ds2_twattn"] == layers * (block + 2)
+    assert added["ds2_selfattn_deck"] == layers * 4 * (d * d + d)
+
+
+# Precision
+
+
+@every_model
+def test_bf16_autocast_leaves_log_probs_in_fp32(name: str) -> None:
+    model, (x_BTF, frames_B) = build(small(name)).train(), batch([61, 40])
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder_BTD, lengths_B = model.encode(x_BTF, frames_B)
+        log_probs = [model.ctc(encoder_BTD)]
+        if model.decoder is not None:
+            mask_BT = valid_frames(lengths_B, encoder_BTD.shape[1])
+            log_probs.append(model.decoder(encoder_BTD, mask_BT, PREFIX_BU[:2]))
+    for each in log_probs:
+        assert each.dtype == torch.float32
+        close(each.exp().sum(-1), torch.ones(each.shape[:-1]))
+    sum(each.square().mean() for each in log_probs).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+
+
+@every_model
+def test_bf16_autocast_stays_near_fp32(name: str) -> None:
+    model, (x_BTF, frames_B) = build(small(name)), batch([61])
+    with torch.autocast("cpu", torch.bfloat16):
+        half_BTV, _ = model(x_BTF, frames_B)
+    close(half_BTV, model(x_BTF, frames_B)[0], rtol=0.0, atol=0.1)
+
+
+def test_the_registry_names_its_models() -> None:
+    for name, entry in MODELS.items():
+        assert entry.model.name == name
+        assert entry.differs
+        assert entry.source
