@@ -12,7 +12,6 @@ OPERATIONAL = ("run", "decode")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
 
 
 class Impossible(ValueError):
@@ -358,7 +357,7 @@ class Cell(Spec):
     """Name of the experiment: the folder under results/."""
     variant: str
     """Name of the variant: the folder under the experiment's."""
-    seed: Seed
+    seed: Annotated[int, Field(ge=0)]
     """Seed of initial weights, batch order, augmentation and dropout."""
     corpus: str
     """Folder that `asrbench prep` left."""

@@ -4,30 +4,29 @@ import itertools
 import json
 import re
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from asrbench.errors import UserError, nearest, pick
-from asrbench.files import read_utf8
 from asrbench.registry import MODELS
-from asrbench.spec import Cell, Impossible, Seed, Spec
+from asrbench.spec import Cell, Impossible, Spec
 
 Mapping = dict[str, Any]
 T = TypeVar("T", bound=BaseModel)
 
 DEFAULTS: Mapping = {
     "features": {"kind": "log_mel"},
-    "model": {"name": "ds2", "front_end": {"kind": "ds2"}},
-    "train": {"optimizer": {"kind": "adamw"}, "schedule": {"kind": "cosine"}},
+    "model": {"name": "ds2"},
+    "train": {"schedule": {"kind": "cosine"}},
 }
 """What a spec may leave unsaid although it chooses between kinds."""
 
-LABELS = frozenset({"experiment", "variant", "seed"})
+LABELS = {"experiment", "variant", "seed"}
 """Keys of a cell that the plan fills in."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*")
@@ -38,27 +37,14 @@ class _Plan(Spec):
 
     name: str
     """Name of the experiment: the folder under results/."""
-    seeds: tuple[Seed, ...] = (0,)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Seeds; each variant is run with each."""
     baseline: str | None = None
     """Variant the others are compared to."""
     variants: dict[str, Mapping | None] | None = None
     """Named changes to the rest of the file; without it the model's name is the one variant."""
-    grid: dict[str, tuple[Any, ...]] = {}
+    grid: dict[str, tuple[Any, ...]] = Field(default={})
     """Dotted keys and the values each takes; every combination is a variant of its own."""
-
-    @model_validator(mode="after")
-    def _some_cells_no_two_alike(self) -> "_Plan":
-        if self.variants is not None and not self.variants:
-            raise Impossible("variants", "found {}, allowed: one variant or more")
-        lists = {"seeds": self.seeds, **{f"grid.{key}": v for key, v in self.grid.items()}}
-        for path, values in lists.items():
-            if not values:
-                raise Impossible(path, "found [], allowed: one value or more")
-            for value in values:
-                if values.count(value) > 1:
-                    raise Impossible(path, f"found {value} twice, allowed: each value once")
-        return self
 
 
 @dataclass(frozen=True)
@@ -80,8 +66,6 @@ class _Layer:
 
     where: str
     keys: Mapping
-    also: frozenset[str] = frozenset()
-    """Names it may hold at its top beside the sections of a cell."""
 
 
 def load_study(path: Path, sets: list[str] | None = None) -> Study:
@@ -94,24 +78,25 @@ def load_study(path: Path, sets: list[str] | None = None) -> Study:
     plan_layers = [_restrict(layer, inside=True) for layer in layers]
     cell_layers = [_restrict(layer, inside=False) for layer in layers]
     plan = _validated(_Plan, _merged(plan_layers), plan_layers)
-    _check_name(_where(("name",), plan_layers), plan.name)
+    if not NAME.fullmatch(plan.name):
+        raise UserError(f"{path}: name: found '{plan.name}', allowed: letters, digits, . _ = , + -")
     set_layers = [layer for layer in cell_layers if layer.where.startswith("--set")]
     base_layers = [layer for layer in cell_layers if layer not in set_layers]
     cells = []
-    for variant, extra in _variants(plan, plan_layers):
+    for variant, extra in _variants(path, plan):
         merged_layers = [*base_layers, *extra, *set_layers]
         for seed in plan.seeds:
             cells.append(_cell(plan.name, variant, seed, merged_layers))
     study = Study(plan.name, plan.baseline, cells)
     if plan.baseline is not None:
-        pick(_where(("baseline",), plan_layers), plan.baseline, study.variants)
+        pick(f"{path}: baseline", plan.baseline, study.variants)
     return study
 
 
 def load_cell(path: Path) -> Cell:
     """The resolved spec that a run folder holds."""
     keys = _read_yaml(path)
-    return _validated(Cell, keys, [_Layer(f"{path}: ", keys, LABELS)])
+    return _validated(Cell, keys, [_Layer(f"{path}: ", keys)])
 
 
 def dump_cell(cell: Cell) -> str:
@@ -127,7 +112,7 @@ def _file_layers(path: Path, below: tuple[Path, ...]) -> list[_Layer]:
         raise UserError(f"{path}: extends: found a circle back to this file")
     keys = _read_yaml(path)
     base = keys.pop("extends", None)
-    layer = _Layer(f"{path}: ", keys, frozenset({"extends", *_Plan.model_fields}))
+    layer = _Layer(f"{path}: ", keys)
     if base is None:
         return [layer]
     if not isinstance(base, str):
@@ -140,10 +125,10 @@ def _set_layer(text: str) -> _Layer:
     if not equals or not key.strip():
         raise UserError(f"--set {text}: found no `key=value`, as in --set train.epochs=5")
     try:
-        parsed = _parsed(value)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"--set {text}: {_fault(error)}") from None
-    return _Layer("--set ", _nested(key.strip(), parsed), frozenset(_Plan.model_fields))
+        parsed = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError:
+        raise UserError(f"--set {text}: found a value that is no YAML") from None
+    return _Layer("--set ", _nested(key.strip(), parsed))
 
 
 def _nested(dotted: str, value: Any) -> Mapping:
@@ -155,7 +140,7 @@ def _nested(dotted: str, value: Any) -> Mapping:
 def _restrict(layer: _Layer, *, inside: bool) -> _Layer:
     """The keys of the plan (`inside`) or those of the cell."""
     keys = {k: v for k, v in layer.keys.items() if (k in _Plan.model_fields) == inside}
-    return replace(layer, keys=keys)
+    return _Layer(layer.where, keys)
 
 
 def _merged(layers: list[_Layer]) -> Mapping:
@@ -182,12 +167,12 @@ def _merge(base: Mapping, over: Mapping) -> Mapping:
     return merged
 
 
-def _variants(plan: _Plan, layers: list[_Layer]) -> list[tuple[str | None, list[_Layer]]]:
+def _variants(path: Path, plan: _Plan) -> list[tuple[str | None, list[_Layer]]]:
     """Name and extra layers of every variant; a name of None is the model's."""
     named: list[tuple[str | None, list[_Layer]]] = [(None, [])]
     if plan.variants is not None:
         named = [
-            (name, [_Layer(_where(("variants", name), layers) + ".", keys or {})])
+            (name, [_Layer(f"{path}: variants.{name}.", keys or {})])
             for name, keys in plan.variants.items()
         ]
     points = list(
@@ -196,22 +181,14 @@ def _variants(plan: _Plan, layers: list[_Layer]) -> list[tuple[str | None, list[
     variants: list[tuple[str | None, list[_Layer]]] = []
     for (name, layers), point in itertools.product(named, points):
         label = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in point)
-        over = _where(("grid",), layers) + " "
-        grid = [_Layer(over, _nested(key, value)) for key, value in point]
+        grid = [_Layer(f"{path}: grid ", _nested(key, value)) for key, value in point]
         full = ",".join(part for part in (name, label) if part) or None
-        if full is not None:
-            _check_name(_where(("grid" if label else "variants",), layers), full)
+        if full is not None and not NAME.fullmatch(full):
+            raise UserError(
+                f"{path}: variants: found the name '{full}', allowed: letters, digits, . _ = , + -"
+            )
         variants.append((full, [*layers, *grid]))
     return variants
-
-
-def _check_name(where: str, name: str) -> None:
-    """Names become folders."""
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{where}: found the name '{name}', allowed: letters, digits, . _ = , + -, "
-            f"a letter or digit first"
-        )
 
 
 def _cell(experiment: str, variant: str | None, seed: int, layers: list[_Layer]) -> Cell:
@@ -286,11 +263,10 @@ def _one_line(
 
 def _unknown_key(path: tuple[str, ...], kind: type[BaseModel], layers: list[_Layer]) -> str:
     names = set(kind.model_fields)
-    layer = _layer(path, layers)
     if len(path) == 1:
-        names = (names - LABELS) | layer.also
+        names = (names | {"extends"} | _Plan.model_fields.keys()) - LABELS
     return (
-        f"{layer.where}{'.'.join(path)}: found an unknown key, allowed: {', '.join(sorted(names))}"
+        f"{_where(path, layers)}: found an unknown key, allowed: {', '.join(sorted(names))}"
         f"{nearest(path[-1], names)}"
     )
 
@@ -324,10 +300,6 @@ def _class_at(kind: type[BaseModel], keys: Mapping, path: tuple[str, ...]) -> ty
 
 
 def _where(path: tuple[str, ...], layers: list[_Layer]) -> str:
-    return _layer(path, layers).where + ".".join(path)
-
-
-def _layer(path: tuple[str, ...], layers: list[_Layer]) -> _Layer:
     """Where `path`, or as much of it as was written, stands: the last layer that has it."""
     for length in range(len(path), 0, -1):
         for layer in reversed(layers):
@@ -335,29 +307,30 @@ def _layer(path: tuple[str, ...], layers: list[_Layer]) -> _Layer:
             for part in path[:length]:
                 node = node.get(part, ...) if isinstance(node, dict) else ...
             if node is not ...:
-                return layer
+                return layer.where + ".".join(path)
     files = [layer for layer in layers if not layer.where.startswith(("--set", "default"))]
-    return (files or layers)[-1]
+    return (files or layers)[-1].where + ".".join(path)
 
 
 # YAML
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with its traps closed: a key is text (not `no`) and stands once, `3e-4` is a number."""
+    """YAML with two traps closed: a duplicate key is an error, `3e-4` is a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
+        seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                problem = f"found the key {key!r}, allowed: text; put it in quotes"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             if key in seen:
-                problem = f"found the key '{key}' twice"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+                raise _DuplicateKey(key, key_node.start_mark.line + 1)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _DuplicateKey(Exception):
+    def __init__(self, key: Any, line: int) -> None:
+        self.key, self.line = key, line
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -375,22 +348,18 @@ _Loader.add_implicit_resolver(
 
 def _read_yaml(path: Path) -> Mapping:
     try:
-        keys = _parsed(read_utf8(path))
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{path}: {_fault(error)}") from None
+        keys = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: found a folder, allowed: a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: found bytes that are no UTF-8 ({error.reason})") from None
+    except _DuplicateKey as error:
+        raise UserError(f"{path}: line {error.line}: found the key '{error.key}' twice") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise UserError(f"{path}: line {line}: {error.problem or 'not YAML'}") from None
     if not isinstance(keys, dict):
         raise UserError(f"{path}: found no mapping, allowed: the keys of an experiment")
-    return keys
-
-
-def _parsed(text: str) -> Any:
-    value = yaml.load(text, Loader=_Loader)
-    json.dumps(value, default=str)  # a value that holds itself, by an alias, is a ValueError
-    return value
-
-
-def _fault(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError):
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        return f"line {line}: {error.problem or 'not YAML'}"
-    return f"not YAML ({str(error).splitlines()[0]})"
+    return {str(key): value for key, value in keys.items()}
