@@ -168,7 +168,7 @@ def train(
         list[str] | None, typer.Option("--only", help="Train this variant alone; repeatable.")
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option("--seed", help="Train this seed alone; repeatable.")
+        list[int] | None, typer.Option("--seed", min=0, help="Train this seed alone; repeatable.")
     ] = None,
     results: Results = Path("results"),
     device: Annotated[
@@ -399,9 +399,11 @@ def _print_plan(prepared: list[Any]) -> None:
 
 def _score_line(figures: dict[str, Any]) -> str:
     characters, words = figures["characters"], figures["words"]
+    unknown = figures["unknown_symbols"]
     return (
         f"CER {100 * figures['cer']:.2f} % (S {characters['substitutions']} "
         f"D {characters['deletions']} I {characters['insertions']} N {characters['n']}, "
         f"{figures['profile']})  WER {100 * figures['wer']:.2f} % (N {words['n']})  "
         f"RTF {figures['real_time_factor']:.3f}"
+        + (f"  {unknown} reference symbols unknown to the model" if unknown else "")
     )

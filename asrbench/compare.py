@@ -18,6 +18,7 @@ from asrbench.files import write_text
 from asrbench.registry import MODELS
 from asrbench.results import Result, differing_keys, read_results
 from asrbench.runs import DECODES, Run
+from asrbench.score import PROFILES
 
 FEW_SEEDS = 3
 MARK = "!"
@@ -32,11 +33,6 @@ CSV_COLUMNS = (
     *("parameters", "step_seconds", "run"),
 )
 """Of `table.csv`: rates as fractions, edits and `n` of characters, times in seconds."""
-
-PROFILE_WORDS = {
-    "verbatim": "spaces and punctuation counted",
-    "nospace": "spaces left out, punctuation counted",
-}
 
 
 @dataclass(frozen=True)
@@ -126,11 +122,12 @@ class Comparison:
     def legend(self) -> tuple[str, ...]:
         """What CER and the columns mean here."""
         return (
-            f"CER: edits over reference characters of the whole split, NFC, "
-            f"{PROFILE_WORDS[self.profile]}; mean over seeds, sd their sample standard deviation.",
+            f"CER: edits over reference characters of the whole split, "
+            f"{PROFILES[self.profile].words}; mean over seeds, sd their sample standard deviation.",
             f"diff: CER points, variant minus {self.baseline.label}, mean over the seeds both "
             f"have; below zero is fewer errors. No test stands behind it.",
-            f"step: time of an optimizer step in training, relative to {self.baseline.label}.",
+            f"step: time of an optimizer step in the fastest epoch of training, relative to "
+            f"{self.baseline.label}.",
         )
 
 

@@ -69,6 +69,7 @@ def evaluate(
     in_order = [rows[id] for id in split.ids]
     write_jsonl(run.hypotheses_path(split_name, decode), in_order)
     figures = _figures(run, recogniser, in_order) | {
+        "settings": run.cell.decode.model_dump() if decode == "joint" else {},
         "seconds": seconds,
         "audio_seconds": split.hours * 3600,
         "real_time_factor": seconds / (split.hours * 3600),

@@ -82,8 +82,9 @@ class Features(nn.Module):
         x_NF: Tensor = torchaudio.compliance.kaldi.fbank(
             nn.functional.pad(flat, (0, self.window))[None],
             num_mel_bins=self.bins,
-            frame_length=self.spec.window_ms,
-            frame_shift=self.spec.hop_ms,
+            # In whole samples: torchaudio cuts off what `round` may have rounded up.
+            frame_length=self.window * 1000 / SAMPLE_RATE_HZ,
+            frame_shift=self.hop * 1000 / SAMPLE_RATE_HZ,
             sample_frequency=SAMPLE_RATE_HZ,
         )
         return x_NF[: batch * hops].view(batch, hops, -1)[:, :frames]

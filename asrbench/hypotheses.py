@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from asrbench.errors import UserError
+from asrbench.files import read_utf8
 
 Side = Literal["reference", "hypothesis"]
 
@@ -83,21 +84,7 @@ def _parser(path: Path, side: Side) -> Callable[[str], tuple[str, str]]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines. Only a line feed ends one: `str.splitlines` would also cut at U+2028."""
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: found a folder, allowed: a file of transcripts") from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {number}: found bytes that are no UTF-8 ({error.reason}); "
-            f"save the file as UTF-8"
-        ) from None
-    return enumerate((line.removesuffix("\r") for line in text.split("\n")), start=1)
+    return enumerate((line.removesuffix("\r") for line in read_utf8(path).split("\n")), start=1)
 
 
 def _trn(line: str) -> tuple[str, str]:

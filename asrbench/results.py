@@ -1,5 +1,6 @@
 """Scored runs, read back: every figure computed anew from the hypotheses that lie in the folder."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +8,8 @@ from typing import Any
 from asrbench.errors import UserError
 from asrbench.hypotheses import read_transcripts
 from asrbench.runs import DECODES, Run
-from asrbench.score import ErrorCounts, character_errors, word_errors
+from asrbench.score import ErrorCounts, character_errors, why_untrained, word_errors
 from asrbench.spec import OPERATIONAL, Cell
-from asrbench.text import normalise
-
-UNTRAINED_CER = 0.9
-UNTRAINED_EMPTY = 0.9
-"""A run at or above this CER, or with more than this share of empty hypotheses, never learned."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Result:
     words: ErrorCounts
     parameters: int | None
     step_seconds: float | None
-    """Mean time of an optimizer step in training."""
+    """Time of an optimizer step in training, in the fastest epoch."""
     failure: str | None
     """Why the run counts as one that never learned, if it does."""
     corpus: str
@@ -65,6 +61,7 @@ def read_results(runs: Sequence[Run], split: str, notes: list[str]) -> tuple[lis
     if not scored:
         raise UserError(f"found no hypotheses of {split}; `asrbench eval {runs[0]}` makes them")
     _refuse_mixtures([(run, stored) for run, _, stored in scored])
+    _refuse_settings([(run, stored) for run, decode, stored in scored if decode == "joint"])
     results: list[Result] = []
     common: dict[str, str] | None = None
     for run, decode, stored in scored:
@@ -100,6 +97,18 @@ def _refuse_mixtures(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
             )
 
 
+def _refuse_settings(joint: Sequence[tuple[Run, dict[str, Any]]]) -> None:
+    """What joint decoding is set to is no part of a run's identity, so it is looked at here."""
+    for run, stored in joint[1:]:
+        first, first_stored = joint[0]
+        settings = [s.get("settings") for s in (first_stored, stored)]
+        if settings[0] != settings[1]:
+            raise UserError(
+                f"{first} and {run}: found joint decoding with {settings[0]} and {settings[1]}; "
+                f"run `asrbench eval --decode joint` on both alike"
+            )
+
+
 def _result(
     run: Run,
     decode: str,
@@ -118,26 +127,17 @@ def _result(
         words=word_errors(references, hypotheses),
         parameters=stored.get("parameters"),
         step_seconds=_step_seconds(run.history()),
-        failure=_failure(characters.rate, references, hypotheses),
+        failure=why_untrained(characters.rate, references, hypotheses),
         corpus=str(stored.get("corpus")),
     )
 
 
 def _step_seconds(history: list[dict[str, Any]]) -> float | None:
-    steps = history[-1]["steps"] if history else 0
-    return sum(row["train_seconds"] for row in history) / steps if steps else None
-
-
-def _failure(cer: float, references: list[str], hypotheses: list[str]) -> str | None:
-    """The diagnosis of a run that never learned, or None."""
-    texts = [normalise(text) for text in hypotheses]
-    empty = texts.count("") / len(texts)
-    if empty > UNTRAINED_EMPTY:
-        return f"{100 * empty:.0f} % of the hypotheses are empty"
-    if len(set(texts)) == 1 and len(set(references)) > 1:
-        text = texts[0] if len(texts[0]) <= 20 else texts[0][:20] + "..."
-        return f"every hypothesis is {text!r}"
-    return "CER is 90 % or more" if cer >= UNTRAINED_CER else None
+    """Of the fastest epoch: every epoch is the same work, and other load only ever adds."""
+    before = [0, *(row["steps"] for row in history)]
+    steps = [after - start for start, after in itertools.pairwise(before)]
+    epochs = zip(history, steps, strict=True)
+    return min((row["train_seconds"] / count for row, count in epochs if count), default=None)
 
 
 def _check(result: Result, stored: dict[str, Any], notes: list[str]) -> None:

@@ -10,7 +10,7 @@ results/<experiment>/<variant>/seed<k>-<id8>/
     scores.json               split -> decode -> figures
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,9 +95,12 @@ class Run:
     def env(self) -> dict[str, Any]:
         return dict(read_json(self.env_path)) if self.env_path.is_file() else {}
 
-    def begin(self, cell: Cell, env: dict[str, Any]) -> None:
-        """Leaves the spec and the environment; the folder is a run from here on."""
+    def begin(
+        self, cell: Cell, env: dict[str, Any], excluded: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Leaves what was known before the first step; the folder is a run from here on."""
         write_json(self.env_path, env)
+        write_jsonl(self.excluded_path, excluded)
         write_text(self.spec_path, dump_cell(cell))
 
     def history(self) -> list[dict[str, Any]]:

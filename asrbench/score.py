@@ -8,15 +8,26 @@ import jiwer
 
 from asrbench.text import normalise
 
-PROFILES: dict[str, Callable[[str], str]] = {
-    "verbatim": normalise,
-    "nospace": lambda text: normalise(text).replace(" ", ""),
-}
-"""What is done to both sides before their characters are counted.
+UNTRAINED_CER = 0.9
+UNTRAINED_EMPTY = 0.9
+"""A run at or above this CER, or with more than this share of empty hypotheses, never learned."""
 
-`verbatim`: NFC, one space between words, spaces and punctuation counted.
-`nospace`: the same without spaces.
-"""
+
+@dataclass(frozen=True)
+class Profile:
+    """What is done to both sides before their characters are counted, and how to say so."""
+
+    normal: Callable[[str], str]
+    words: str
+
+
+PROFILES = {
+    "verbatim": Profile(normalise, "NFC, spaces and punctuation counted"),
+    "nospace": Profile(
+        lambda text: normalise(text).replace(" ", ""),
+        "NFC, spaces left out, punctuation counted",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ def character_errors(
     references: Sequence[str], hypotheses: Sequence[str], profile: str
 ) -> ErrorCounts:
     """Corpus-level character edits under `profile`; `.rate` is the CER."""
-    normal = PROFILES[profile]
+    normal = PROFILES[profile].normal
     return _counts(
         jiwer.process_characters,
         [normal(text) for text in references],
@@ -73,6 +84,18 @@ def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCo
         [normalise(text) for text in references],
         [normalise(text) for text in hypotheses],
     )
+
+
+def why_untrained(cer: float, references: Sequence[str], hypotheses: Sequence[str]) -> str | None:
+    """The diagnosis of a model that never learned, or None."""
+    texts = [normalise(text) for text in hypotheses]
+    empty = texts.count("") / len(texts)
+    if empty > UNTRAINED_EMPTY:
+        return f"{100 * empty:.0f} % of the hypotheses are empty"
+    if len(set(texts)) == 1 and len(set(references)) > 1:
+        text = texts[0] if len(texts[0]) <= 20 else texts[0][:20] + "..."
+        return f"every hypothesis is {text!r}"
+    return f"CER is {100 * UNTRAINED_CER:.0f} % or more" if cer >= UNTRAINED_CER else None
 
 
 def _counts(

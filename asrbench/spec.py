@@ -12,6 +12,7 @@ OPERATIONAL = ("run", "decode")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class Impossible(ValueError):
@@ -357,7 +358,7 @@ class Cell(Spec):
     """Name of the experiment: the folder under results/."""
     variant: str
     """Name of the variant: the folder under the experiment's."""
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     """Seed of initial weights, batch order, augmentation and dropout."""
     corpus: str
     """Folder that `asrbench prep` left."""

@@ -3,30 +3,33 @@
 import itertools
 import json
 import re
-from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from asrbench.errors import UserError, nearest, pick
 from asrbench.registry import MODELS
-from asrbench.spec import Cell, Impossible, Spec
+from asrbench.spec import Cell, Impossible, Seed, Spec
+from asrbench.strict_yaml import fault, parse, read_mapping
 
 Mapping = dict[str, Any]
 T = TypeVar("T", bound=BaseModel)
 
 DEFAULTS: Mapping = {
     "features": {"kind": "log_mel"},
-    "model": {"name": "ds2"},
-    "train": {"schedule": {"kind": "cosine"}},
+    "model": {"name": "ds2", "front_end": {"kind": "ds2"}},
+    "train": {"optimizer": {"kind": "adamw"}, "schedule": {"kind": "cosine"}},
 }
 """What a spec may leave unsaid although it chooses between kinds."""
 
-LABELS = {"experiment", "variant", "seed"}
+SAME_KEYS = {"optimizer"}
+"""Sections whose kinds have the same keys: another kind keeps what was set for the first."""
+
+LABELS = frozenset({"experiment", "variant", "seed"})
 """Keys of a cell that the plan fills in."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*")
@@ -37,7 +40,7 @@ class _Plan(Spec):
 
     name: str
     """Name of the experiment: the folder under results/."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = (0,)
     """Seeds; each variant is run with each."""
     baseline: str | None = None
     """Variant the others are compared to."""
@@ -45,6 +48,19 @@ class _Plan(Spec):
     """Named changes to the rest of the file; without it the model's name is the one variant."""
     grid: dict[str, tuple[Any, ...]] = Field(default={})
     """Dotted keys and the values each takes; every combination is a variant of its own."""
+
+    @model_validator(mode="after")
+    def _some_cells_no_two_alike(self) -> "_Plan":
+        if self.variants is not None and not self.variants:
+            raise Impossible("variants", "found {}, allowed: one variant or more")
+        lists = {"seeds": self.seeds, **{f"grid.{key}": v for key, v in self.grid.items()}}
+        for path, values in lists.items():
+            if not values:
+                raise Impossible(path, "found [], allowed: one value or more")
+            for value in values:
+                if values.count(value) > 1:
+                    raise Impossible(path, f"found {value} twice, allowed: each value once")
+        return self
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,8 @@ class _Layer:
 
     where: str
     keys: Mapping
+    also: frozenset[str] = frozenset()
+    """Names it may hold at its top beside the sections of a cell."""
 
 
 def load_study(path: Path, sets: list[str] | None = None) -> Study:
@@ -78,25 +96,24 @@ def load_study(path: Path, sets: list[str] | None = None) -> Study:
     plan_layers = [_restrict(layer, inside=True) for layer in layers]
     cell_layers = [_restrict(layer, inside=False) for layer in layers]
     plan = _validated(_Plan, _merged(plan_layers), plan_layers)
-    if not NAME.fullmatch(plan.name):
-        raise UserError(f"{path}: name: found '{plan.name}', allowed: letters, digits, . _ = , + -")
+    _check_name(_where(("name",), plan_layers), plan.name)
     set_layers = [layer for layer in cell_layers if layer.where.startswith("--set")]
     base_layers = [layer for layer in cell_layers if layer not in set_layers]
     cells = []
-    for variant, extra in _variants(path, plan):
+    for variant, extra in _variants(plan, plan_layers):
         merged_layers = [*base_layers, *extra, *set_layers]
         for seed in plan.seeds:
             cells.append(_cell(plan.name, variant, seed, merged_layers))
     study = Study(plan.name, plan.baseline, cells)
     if plan.baseline is not None:
-        pick(f"{path}: baseline", plan.baseline, study.variants)
+        pick(_where(("baseline",), plan_layers), plan.baseline, study.variants)
     return study
 
 
 def load_cell(path: Path) -> Cell:
     """The resolved spec that a run folder holds."""
-    keys = _read_yaml(path)
-    return _validated(Cell, keys, [_Layer(f"{path}: ", keys)])
+    keys = read_mapping(path)
+    return _validated(Cell, keys, [_Layer(f"{path}: ", keys, LABELS)])
 
 
 def dump_cell(cell: Cell) -> str:
@@ -110,9 +127,9 @@ def _file_layers(path: Path, below: tuple[Path, ...]) -> list[_Layer]:
     """The layers of a file: those it extends first."""
     if path.resolve() in below:
         raise UserError(f"{path}: extends: found a circle back to this file")
-    keys = _read_yaml(path)
+    keys = read_mapping(path)
     base = keys.pop("extends", None)
-    layer = _Layer(f"{path}: ", keys)
+    layer = _Layer(f"{path}: ", keys, frozenset({"extends", *_Plan.model_fields}))
     if base is None:
         return [layer]
     if not isinstance(base, str):
@@ -125,10 +142,10 @@ def _set_layer(text: str) -> _Layer:
     if not equals or not key.strip():
         raise UserError(f"--set {text}: found no `key=value`, as in --set train.epochs=5")
     try:
-        parsed = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError:
-        raise UserError(f"--set {text}: found a value that is no YAML") from None
-    return _Layer("--set ", _nested(key.strip(), parsed))
+        parsed = parse(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"--set {text}: {fault(error)}") from None
+    return _Layer("--set ", _nested(key.strip(), parsed), frozenset(_Plan.model_fields))
 
 
 def _nested(dotted: str, value: Any) -> Mapping:
@@ -140,7 +157,7 @@ def _nested(dotted: str, value: Any) -> Mapping:
 def _restrict(layer: _Layer, *, inside: bool) -> _Layer:
     """The keys of the plan (`inside`) or those of the cell."""
     keys = {k: v for k, v in layer.keys.items() if (k in _Plan.model_fields) == inside}
-    return _Layer(layer.where, keys)
+    return replace(layer, keys=keys)
 
 
 def _merged(layers: list[_Layer]) -> Mapping:
@@ -150,10 +167,11 @@ def _merged(layers: list[_Layer]) -> Mapping:
     return keys
 
 
-def _merge(base: Mapping, over: Mapping) -> Mapping:
-    """`over` laid over `base`. Another `kind` replaces a section whole; another model drops the
-    attention and decoder that belonged to the first."""
-    if over.get("kind", base.get("kind")) != base.get("kind", over.get("kind")):
+def _merge(base: Mapping, over: Mapping, section: str = "") -> Mapping:
+    """`over` laid over `base`. Another `kind` replaces a section whole, unless its kinds have the
+    same keys; another model drops the attention and decoder that belonged to the first."""
+    another = over.get("kind", base.get("kind")) != base.get("kind", over.get("kind"))
+    if another and section not in SAME_KEYS:
         return over
     if {"front_end", "recurrence", "attention", "decoder"} & base.keys() and (
         over.get("name", base.get("name")) != base.get("name")
@@ -163,16 +181,16 @@ def _merge(base: Mapping, over: Mapping) -> Mapping:
     for key, value in over.items():
         old = merged.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+        merged[key] = _merge(old, value, key) if both else value  # type: ignore[arg-type]
     return merged
 
 
-def _variants(path: Path, plan: _Plan) -> list[tuple[str | None, list[_Layer]]]:
+def _variants(plan: _Plan, plan_layers: list[_Layer]) -> list[tuple[str | None, list[_Layer]]]:
     """Name and extra layers of every variant; a name of None is the model's."""
     named: list[tuple[str | None, list[_Layer]]] = [(None, [])]
     if plan.variants is not None:
         named = [
-            (name, [_Layer(f"{path}: variants.{name}.", keys or {})])
+            (name, [_Layer(_where(("variants", name), plan_layers) + ".", keys or {})])
             for name, keys in plan.variants.items()
         ]
     points = list(
@@ -181,14 +199,22 @@ def _variants(path: Path, plan: _Plan) -> list[tuple[str | None, list[_Layer]]]:
     variants: list[tuple[str | None, list[_Layer]]] = []
     for (name, layers), point in itertools.product(named, points):
         label = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in point)
-        grid = [_Layer(f"{path}: grid ", _nested(key, value)) for key, value in point]
+        over = _where(("grid",), plan_layers) + " "
+        grid = [_Layer(over, _nested(key, value)) for key, value in point]
         full = ",".join(part for part in (name, label) if part) or None
-        if full is not None and not NAME.fullmatch(full):
-            raise UserError(
-                f"{path}: variants: found the name '{full}', allowed: letters, digits, . _ = , + -"
-            )
+        if full is not None:
+            _check_name(_where(("grid" if label else "variants",), plan_layers), full)
         variants.append((full, [*layers, *grid]))
     return variants
+
+
+def _check_name(where: str, name: str) -> None:
+    """Names become folders."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{where}: found the name '{name}', allowed: letters, digits, . _ = , + -, "
+            f"a letter or digit first"
+        )
 
 
 def _cell(experiment: str, variant: str | None, seed: int, layers: list[_Layer]) -> Cell:
@@ -263,10 +289,11 @@ def _one_line(
 
 def _unknown_key(path: tuple[str, ...], kind: type[BaseModel], layers: list[_Layer]) -> str:
     names = set(kind.model_fields)
+    layer = _layer(path, layers)
     if len(path) == 1:
-        names = (names | {"extends"} | _Plan.model_fields.keys()) - LABELS
+        names = (names - LABELS) | layer.also
     return (
-        f"{_where(path, layers)}: found an unknown key, allowed: {', '.join(sorted(names))}"
+        f"{layer.where}{'.'.join(path)}: found an unknown key, allowed: {', '.join(sorted(names))}"
         f"{nearest(path[-1], names)}"
     )
 
@@ -300,6 +327,10 @@ def _class_at(kind: type[BaseModel], keys: Mapping, path: tuple[str, ...]) -> ty
 
 
 def _where(path: tuple[str, ...], layers: list[_Layer]) -> str:
+    return _layer(path, layers).where + ".".join(path)
+
+
+def _layer(path: tuple[str, ...], layers: list[_Layer]) -> _Layer:
     """Where `path`, or as much of it as was written, stands: the last layer that has it."""
     for length in range(len(path), 0, -1):
         for layer in reversed(layers):
@@ -307,59 +338,6 @@ def _where(path: tuple[str, ...], layers: list[_Layer]) -> str:
             for part in path[:length]:
                 node = node.get(part, ...) if isinstance(node, dict) else ...
             if node is not ...:
-                return layer.where + ".".join(path)
+                return layer
     files = [layer for layer in layers if not layer.where.startswith(("--set", "default"))]
-    return (files or layers)[-1].where + ".".join(path)
-
-
-# YAML
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with two traps closed: a duplicate key is an error, `3e-4` is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise _DuplicateKey(key, key_node.start_mark.line + 1)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-class _DuplicateKey(Exception):
-    def __init__(self, key: Any, line: int) -> None:
-        self.key, self.line = key, line
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern) for tag, pattern in resolvers if not tag.endswith(("timestamp", "float"))
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$|[-+]?\.inf$|\.nan$"),
-    list("-+0123456789."),
-)
-
-
-def _read_yaml(path: Path) -> Mapping:
-    try:
-        keys = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: found a folder, allowed: a YAML file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: found bytes that are no UTF-8 ({error.reason})") from None
-    except _DuplicateKey as error:
-        raise UserError(f"{path}: line {error.line}: found the key '{error.key}' twice") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UserError(f"{path}: line {line}: {error.problem or 'not YAML'}") from None
-    if not isinstance(keys, dict):
-        raise UserError(f"{path}: found no mapping, allowed: the keys of an experiment")
-    return {str(key): value for key, value in keys.items()}
+    return (files or layers)[-1]

@@ -26,20 +26,17 @@ from asrbench.data.loader import Batch, load
 from asrbench.data.plan import epoch_plan, length_plan
 from asrbench.devices import autocast, has_fast_bf16, resolve_device
 from asrbench.errors import UserError, pick
-from asrbench.files import atomic, write_jsonl
+from asrbench.files import atomic
 from asrbench.objective import frames_needed, losses
 from asrbench.optimisation import build_optimizer, learning_rate
 from asrbench.recogniser import Recogniser
 from asrbench.reporting import Reporter
 from asrbench.runs import Run
-from asrbench.score import character_errors
+from asrbench.score import character_errors, why_untrained
 from asrbench.seeding import key
 from asrbench.spec import Cell
 from asrbench.text import Inventory
 from asrbench.waveform import SAMPLE_RATE_HZ
-
-FLOOR_CER = 0.9
-"""A run whose CER stays above has not learned to recognise anything."""
 
 
 class Interrupted(Exception):
@@ -126,12 +123,17 @@ def train(prepared: Prepared, reporter: Reporter) -> None:
     cell, run = prepared.cell, prepared.run
     recogniser = Recogniser(cell, prepared.inventory, prepared.corpus.fingerprint, prepared.device)
     state = State(recogniser, build_optimizer(recogniser.model, cell.train.optimizer))
-    kept = _alignable(prepared, recogniser, reporter)
+    kept, excluded = _alignable(prepared, recogniser)
+    if excluded:
+        reporter.say(
+            f"{run}: {len(excluded)} of {len(prepared.train)} training utterances have fewer "
+            f"frames than CTC needs and are left out; see {run.excluded_path.name}"
+        )
     if run.state_path.is_file():
         _resume(state, run)
-        reporter.say(f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches}")
+        reporter.say(f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches + 1}")
     else:
-        run.begin(cell, _environment(prepared, recogniser))
+        run.begin(cell, _environment(prepared, recogniser), excluded)
     with _stop_signals() as stop:
         while state.epoch < cell.train.epochs:
             _train_epoch(state, prepared, kept, stop, reporter)
@@ -266,19 +268,21 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
         frames += done.frames
         reporter.progress("dev", len(references), len(prepared.dev))
     symbols = max(tally.symbols, 1)
+    cer = character_errors(references, hypotheses, cell.score.profile).rate
     row = {
         "epoch": state.epoch + 1,
         "steps": state.steps,
         "loss": tally.loss / symbols,
         "ctc_loss": tally.ctc / symbols,
         "attention_loss": tally.attention / symbols,
-        "dev_cer": character_errors(references, hypotheses, cell.score.profile).rate,
+        "dev_cer": cer,
         "lr": state.optimizer.param_groups[0]["lr"],
         "gradient_norm": tally.gradient_norm / max(tally.batches, 1),
         "audio_seconds_per_second": tally.audio_seconds / max(tally.seconds, 1e-9),
         "blank_fraction": blank_frames / max(frames, 1),
         "empty_share": sum(not text for text in hypotheses) / len(hypotheses),
         "distinct_hypotheses": len(set(hypotheses)),
+        "untrained": why_untrained(cer, references, hypotheses),
         "train_seconds": tally.seconds,
         "dev_seconds": time.perf_counter() - started_at,
     }
@@ -288,17 +292,13 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
 
 
 def _line(row: dict[str, Any], cell: Cell) -> str:
-    """One epoch in words, with the diagnosis where the model says the same of everything."""
-    line = (
+    """One epoch in words."""
+    untrained = f"  ({row['untrained']})" if row["untrained"] else ""
+    return (
         f"{cell.variant} seed {cell.seed}  epoch {row['epoch']:>3}/{cell.train.epochs}  "
         f"loss {row['loss']:.3f}  dev CER {100 * row['dev_cer']:6.2f} %  "
-        f"blank {100 * row['blank_fraction']:.0f} %  {row['train_seconds']:.0f} s"
+        f"blank {100 * row['blank_fraction']:.0f} %  {row['train_seconds']:.0f} s{untrained}"
     )
-    if row["dev_cer"] >= FLOOR_CER and row["empty_share"] > 0.9:
-        return line + "  (only blanks so far)"
-    if row["dev_cer"] >= FLOOR_CER and row["distinct_hypotheses"] == 1:
-        return line + "  (one hypothesis for all so far)"
-    return line
 
 
 def _at_speed(cell: Cell, epoch: int, wave: Any, utterance: str) -> Any:
@@ -308,32 +308,27 @@ def _at_speed(cell: Cell, epoch: int, wave: Any, utterance: str) -> Any:
 # Before the first step
 
 
-def _alignable(prepared: Prepared, recogniser: Recogniser, reporter: Reporter) -> list[int]:
-    """Indices of the training utterances that CTC can align at the fastest speed drawn.
-
-    The others are listed in the run folder and counted on the screen.
-    """
+def _alignable(
+    prepared: Prepared, recogniser: Recogniser
+) -> tuple[list[int], list[dict[str, Any]]]:
+    """Indices of the training utterances that CTC can align, at the fastest speed drawn, and a
+    row for each of the others. Raises `UserError` if none can be."""
     split, fastest = prepared.train, max(prepared.cell.augment.speeds)
     samples = (torch.from_numpy(split.samples.copy()) / fastest).floor().long()
     frames = recogniser.model.output_lengths(recogniser.features.frames(samples)).tolist()
-    needed = [frames_needed(prepared.inventory.encode(text)) for text in split.texts]
-    excluded = [
-        {"id": split.ids[i], "frames": frames[i], "needed": needed[i]}
-        for i in range(len(split))
-        if frames[i] < needed[i]
-    ]
-    write_jsonl(prepared.run.excluded_path, excluded)
-    if excluded:
-        reporter.say(
-            f"{prepared.run}: {len(excluded)} of {len(split)} training utterances have fewer "
-            f"frames than CTC needs and are left out; see {prepared.run.excluded_path.name}"
-        )
-    if len(excluded) == len(split):
+    kept, excluded = [], []
+    for i, text in enumerate(split.texts):
+        needed = frames_needed(prepared.inventory.encode(text))
+        if frames[i] >= needed:
+            kept.append(i)
+        else:
+            excluded.append({"id": split.ids[i], "frames": frames[i], "needed": needed})
+    if not kept:
         raise UserError(
             f"{prepared.corpus.folder}: no training utterance has the frames CTC needs; "
             f"lower model.front_end.time_stride or features.hop_ms"
         )
-    return [i for i in range(len(split)) if frames[i] >= needed[i]]
+    return kept, excluded
 
 
 def _environment(prepared: Prepared, recogniser: Recogniser) -> dict[str, Any]:

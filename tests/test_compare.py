@@ -31,7 +31,7 @@ CER: edits over reference characters of the whole split, NFC, spaces and punctua
 mean over seeds, sd their sample standard deviation.  
 diff: CER points, variant minus ds2, mean over the seeds both have; below zero is fewer errors. \
 No test stands behind it.  
-step: time of an optimizer step in training, relative to ds2.  
+step: time of an optimizer step in the fastest epoch of training, relative to ds2.  
 
 - ! never learned: ds2_selfattn_deck seed 0, CER 100.00 %: 100 % of the hypotheses are empty; \
 no difference is drawn from it

@@ -1,0 +1,263 @@
+"""The commands as a user meets them: help, README, one-line errors, and the whole road."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import typer
+from typer.testing import CliRunner
+
+from asrbench.cli import app
+from asrbench.data.corpus import FORMAT
+
+ROOT = Path(__file__).parents[1]
+TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def error(*arguments: object) -> str:
+    """The one line of a command that must refuse, without its `error: `."""
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+def commands() -> list[tuple[str, typer.core.TyperCommand]]:
+    """Every command by its full name, those of `prep` included."""
+    found = []
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        subcommands = getattr(command, "commands", None)
+        if subcommands is None:
+            found.append((name, command))
+        else:
+            found += [(f"{name} {sub}", each) for sub, each in subcommands.items()]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_every_command_and_option_has_help_and_every_command_is_in_the_readme(
+    name: str, command: typer.core.TyperCommand
+) -> None:
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+    assert f"asrbench {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_help_loads_no_torch() -> None:
+    program = (
+        "import sys, runpy; sys.argv = ['asrbench', '--help']\n"
+        "try:\n    runpy.run_module('asrbench', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'pydantic', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "transcribe" in done.stdout
+
+
+# The whole road
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table of tones, its corpus, a spec, and two trained, evaluated variants."""
+    home = tmp_path_factory.mktemp("road")
+    rows = ["id\taudio\ttext\tspeaker\tsplit"]
+    t = np.arange(3200) / 16000
+    for i, text in enumerate([*TEXTS, *TEXTS[:2], *TEXTS[:2]]):
+        tones = [np.sin(2 * np.pi * 400 * (1 + ord(c) - ord("a")) * t) for c in text]
+        soundfile.write(home / f"{i}.wav", 0.3 * np.concatenate(tones), 16000)
+        split = "train" if i < 6 else "dev" if i < 8 else "test"
+        rows.append(f"u{i}\t{i}.wav\t{text}\ts{i}\t{split}")
+    (home / "tones.tsv").write_text("\n".join(rows) + "\n")
+    (home / "tiny.yaml").write_text(
+        f"name: tiny\ncorpus: {home / 'corpus'}\n"
+        "features: {bands: 20}\naugment: {time_masks: 0, frequency_masks: 0}\n"
+        "model: {front_end: {channels: 4}, recurrence: {layers: 1, width: 16}}\n"
+        "train: {epochs: 2, batch_seconds: 4, optimizer: {lr: 1e-2}}\n"
+        "variants:\n  ds2:\n"
+        "  ds2_crossattn:\n"
+        "    model: {name: ds2_crossattn,\n"
+        "      decoder: {layers: 1, width: 16, heads: 2, feed_forward: 16}}\n"
+    )
+    code, out, _ = run("prep", "table", home / "tones.tsv", "--out", home / "corpus")
+    assert code == 0
+    assert re.search(r"train +6 ", out)
+    assert run("train", home / "tiny.yaml", "--results", home / "results")[0] == 0
+    assert run("eval", home / "results")[0] == 0
+    return home
+
+
+def test_train_again_says_done(road: Path) -> None:
+    code, out, _ = run("train", road / "tiny.yaml", "--results", road / "results")
+    assert code == 0
+    assert [line.rpartition(": ")[2] for line in out.splitlines()] == ["done", "done"]
+
+
+def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(road: Path) -> None:
+    (scores,) = (road / "results/tiny/ds2").glob("*/scores.json")
+    figures = json.loads(scores.read_text())["test"]["greedy"]
+    assert figures["characters"]["n"] == len(TEXTS[0]) + len(TEXTS[1])
+    assert figures["utterances"] == 2
+    assert figures["real_time_factor"] > 0
+    rows = [
+        json.loads(line)
+        for line in (scores.parent / "hypotheses.test.jsonl").read_text().splitlines()
+    ]
+    assert [(row["id"], row["reference"]) for row in rows] == [("u8", TEXTS[0]), ("u9", TEXTS[1])]
+
+
+@pytest.mark.parametrize("decode", ["attention", "joint"])
+def test_the_decoder_decodes_and_the_baseline_is_left_out(road: Path, decode: str) -> None:
+    code, out, _ = run("eval", road / "results", "--split", "dev", "--decode", decode)
+    assert code == 0
+    assert f"has no decoder, left out of --decode {decode}" in out
+    assert f"dev {decode}  CER" in out
+    assert list((road / "results/tiny/ds2_crossattn").glob(f"*/hypotheses.dev.{decode}.jsonl"))
+
+
+def test_compare_prints_and_writes(road: Path) -> None:
+    code, out, _ = run("compare", road / "results", "--out", road / "compared")
+    assert code == 0
+    assert "N = 7 characters, profile verbatim" in out
+    assert "ds2_crossattn" in out
+    assert sorted(p.name for p in (road / "compared").iterdir()) == [
+        "cer.png",
+        "table.csv",
+        "table.md",
+    ]
+
+
+def test_transcribe_prints_a_line_a_file(road: Path) -> None:
+    (folder,) = (road / "results/tiny/ds2").iterdir()
+    files = [road / "0.wav", road / "1.wav"]
+    code, out, _ = run("transcribe", folder, *files)
+    assert code == 0
+    assert [line.split("\t")[0] for line in out.splitlines()] == [str(f) for f in files]
+
+
+def test_print_config_and_dry_run_create_nothing(road: Path, tmp_path: Path) -> None:
+    code, out, _ = run("train", road / "tiny.yaml", "--print-config", "--only", "ds2")
+    assert code == 0
+    assert "time_stride: 2" in out
+    code, out, _ = run("train", road / "tiny.yaml", "--dry-run", "--results", tmp_path / "none")
+    assert code == 0
+    assert "0/2 epochs" in out
+    assert not (tmp_path / "none").exists()
+
+
+def test_models_lists_the_registry() -> None:
+    code, out, _ = run("models")
+    assert code == 0
+    for name in ("ds2", "ds2_selfattn", "ds2_crossattn", "ds2_selfattn_deck"):
+        assert re.search(rf"^ *{name} ", out, re.MULTILINE)
+
+
+def test_score_counts_by_hand(tmp_path: Path) -> None:
+    """`abc d` heard as `abd`: c and the space are gone, 2 D of 5 + 2 characters; of its two words
+    one is wrong and one gone, 1 S and 1 D of 2 + 1 words."""
+    (tmp_path / "ref.trn").write_text("abc d (u1)\nxy (u2)\n")
+    (tmp_path / "hyp.tsv").write_text("u1\tabd\nu2\txy\n")
+    code, out, _ = run("score", "--ref", tmp_path / "ref.trn", f"base={tmp_path / 'hyp.tsv'}")
+    assert code == 0
+    assert re.search(r"base +CER +28\.57 +0 +2 +0 +7", out)
+    assert re.search(r"base +WER +66\.67 +1 +1 +0 +3", out)
+
+
+# Errors, word for word
+
+
+def test_bad_specs(road: Path, tmp_path: Path) -> None:
+    tiny = road / "tiny.yaml"
+    assert error("train", tiny, "--set", "train.epoch=3") == (
+        "--set train.epoch: found an unknown key, allowed: batch_seconds, epochs, optimizer, "
+        "precision, schedule; did you mean 'epochs'?"
+    )
+    assert error("train", tiny, "--only", "ds3") == (
+        f"{tiny}: --only: found 'ds3', allowed: ds2, ds2_crossattn; did you mean 'ds2'?"
+    )
+    results = tmp_path / "results"
+    assert error("train", tiny, "--set", f"corpus={tmp_path}", "--results", results) == (
+        f"corpus: {tmp_path} is no prepared corpus; make it with "
+        f"`asrbench prep RECIPE SOURCE --out {tmp_path}`"
+    )
+    assert not results.exists()
+
+
+def test_a_corpus_of_another_format_version(road: Path, tmp_path: Path) -> None:
+    (tmp_path / "corpus.json").write_text('{"format": 99}')
+    assert error("train", road / "tiny.yaml", "--set", f"corpus={tmp_path}") == (
+        f"{tmp_path / 'corpus.json'}: found format 99, allowed: {FORMAT}; prepare the corpus "
+        f"again with `asrbench prep`"
+    )
+
+
+def test_a_checkpoint_of_another_spec(road: Path, tmp_path: Path) -> None:
+    (folder,) = (road / "results/tiny/ds2").iterdir()
+    copy = tmp_path / folder.name
+    (copy / "checkpoints").mkdir(parents=True)
+    (copy / "checkpoints/best.safetensors").write_bytes(
+        (folder / "checkpoints/best.safetensors").read_bytes()
+    )
+    spec = (folder / "spec.yaml").read_text().replace("epochs: 2", "epochs: 3")
+    (copy / "spec.yaml").write_text(spec)
+    line = error("eval", copy)
+    assert line.startswith(f"{copy / 'checkpoints/best.safetensors'}: found the weights of another")
+    assert line.endswith("train it again")
+
+
+def test_a_wav_that_is_no_audio(road: Path, tmp_path: Path) -> None:
+    (folder,) = (road / "results/tiny/ds2").iterdir()
+    (tmp_path / "a.wav").write_text("no audio at all")
+    line = error("transcribe", folder, tmp_path / "a.wav")
+    assert line.startswith(f"{tmp_path / 'a.wav'}: unreadable")
+
+
+def test_hypotheses_whose_ids_do_not_match(tmp_path: Path) -> None:
+    ids = [f"u{i}" for i in range(5)]
+    (tmp_path / "ref.trn").write_text("".join(f"a ({i})\n" for i in ids))
+    (tmp_path / "hyp.trn").write_text("a (x)\na (u0)\n")
+    assert error("score", "--ref", tmp_path / "ref.trn", f"s={tmp_path / 'hyp.trn'}") == (
+        f"{tmp_path / 'hyp.trn'}: found 2 utterances for 5 references: "
+        f"4 missing (u1, u2, u3, ...), 1 unknown (x)"
+    )
+    assert error("score", "--ref", tmp_path / "ref.trn", "hyp.trn") == (
+        "hyp.trn: found no NAME=HYP, as in base=hypotheses.trn"
+    )
+
+
+def test_prep_leaves_nothing_behind_when_it_refuses(road: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert error("prep", "table", road / "gone.tsv", "--out", out).endswith("no such file")
+    assert error("prep", "table", road / "tones.tsv", "--out", out, "--split", "1/2") == (
+        "--split: found '1/2', allowed: 3 numbers, as 0.8/0.1/0.1"
+    )
+    assert error("prep", "table", road / "tones.tsv", "--out", road / "corpus") == (
+        f"{road / 'corpus'}: exists already; choose another --out or delete it"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("asrbench.compare.compare", broken)
+    result = CliRunner().invoke(app, ["compare", str(road / "results")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ZeroDivisionError)

@@ -1,0 +1,903 @@
+import json
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError, create_model
+
+from asrbench import specfile
+from asrbench.errors import UserError
+from asrbench.registry import MODELS
+from asrbench.spec import OPERATIONAL, Cell, Spec, TrainSpec
+from asrbench.specfile import dump_cell, load_cell, load_study
+
+FINGERPRINT = "f1" * 32
+TOP = (
+    "augment, baseline, corpus, decode, extends, features, grid, model, name, run, score, seeds, "
+    "text, train, variants"
+)
+SET = TOP.replace("extends, ", "")
+INSIDE = "augment, corpus, decode, features, model, run, score, text, train"
+TRAIN = "batch_seconds, epochs, optimizer, precision, schedule"
+NAMES = "letters, digits, . _ = , + -, a letter or digit first"
+"""What messages list as allowed: at the top of a file, by --set, in a variant, within train."""
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write(text, name="s.yaml"):
+    Path(name).write_text(text, encoding="utf-8")
+    return Path(name)
+
+
+def study_of(text="", *sets):
+    """The study of a file that names itself and its corpus and goes on with `text`."""
+    return load_study(write(f"name: demo\ncorpus: data/demo\n{text}\n"), [*sets])
+
+
+def cell_of(text="", *sets):
+    (cell,) = study_of(text, *sets).cells
+    return cell
+
+
+def message(call, *args):
+    with pytest.raises(UserError) as caught:
+        call(*args)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def labels(study):
+    return [(cell.variant, cell.seed) for cell in study.cells]
+
+
+# Messages, verbatim. The file begins with `name` and `corpus`, so its third line is the first here.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Unknown keys
+        ("nam: x", f"nam: found an unknown key, allowed: {TOP}; did you mean 'name'?"),
+        ("zzz: x", f"zzz: found an unknown key, allowed: {TOP}"),
+        (
+            "train: {epoch: 3}",
+            f"train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'?",
+        ),
+        (
+            "train: {optimizer: {learning_rate: 1e-3}}",
+            "train.optimizer.learning_rate: found an unknown key, allowed: betas, clip_norm, kind, "
+            "lr, weight_decay",
+        ),
+        (
+            "train: {epoch: 3, batch: 9}",
+            f"train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'? "
+            "(and 1 more)",
+        ),
+        (
+            "variants: {a: {train: {epoch: 3}}}",
+            f"variants.a.train.epoch: found an unknown key, allowed: {TRAIN}; "
+            "did you mean 'epochs'?",
+        ),
+        (
+            "variants: {a: {seeds: [1]}}",
+            f"variants.a.seeds: found an unknown key, allowed: {INSIDE}",
+        ),
+        ("variants: {a: {name: b}}", f"variants.a.name: found an unknown key, allowed: {INSIDE}"),
+        (
+            "grid: {train.epoch: [3]}",
+            f"grid train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'?",
+        ),
+        ("grid: {seed: [3]}", f"grid seed: found an unknown key, allowed: {INSIDE}"),
+        (
+            "model: {name: ds2_posattn, attention: {weight: linear}}",
+            "model.attention.weight: found an unknown key, allowed: dropout, heads, kind, "
+            "position, reach",
+        ),
+        (
+            "features: {kind: mfcc, coefficient: 13}",
+            "features.coefficient: found an unknown key, allowed: bands, coefficients, hop_ms, "
+            "kind, window_ms; did you mean 'coefficients'?",
+        ),
+        (
+            "model: {front_end: {time_strid: 4}}",
+            "model.front_end.time_strid: found an unknown key, allowed: channels, convolutions, "
+            "kind, time_stride; did you mean 'time_stride'?",
+        ),
+        (
+            "model: {name: ds2, attention: {heads: 4}}",
+            "model.attention.heads: found an unknown key, allowed: kind",
+        ),
+        # Labels are the plan's to fill in
+        ("seed: 3", f"seed: found an unknown key, allowed: {TOP}; did you mean 'seeds'?"),
+        ("variant: a", f"variant: found an unknown key, allowed: {TOP}; did you mean 'variants'?"),
+        ("experiment: a", f"experiment: found an unknown key, allowed: {TOP}"),
+        # Keys that stand twice, or are no text
+        ("seeds: [0]\nseeds: [1]", "line 4: found the key 'seeds' twice"),
+        ("train:\n  epochs: 3\n  epochs: 3", "line 5: found the key 'epochs' twice"),
+        ("variants:\n  a:\n  b:\n  a:", "line 6: found the key 'a' twice"),
+        ("variants: {no: }", "line 3: found the key False, allowed: text; put it in quotes"),
+        ("1: 3", "line 3: found the key 1, allowed: text; put it in quotes"),
+        ("? [a]\n: 3", "line 3: found the key ['a'], allowed: text; put it in quotes"),
+        # Wrong types
+        ('train: {epochs: "3"}', 'train.epochs: found "3", allowed: a valid integer'),
+        ("train: {epochs: 3.0}", "train.epochs: found 3.0, allowed: a valid integer"),
+        ("train: {epochs: true}", "train.epochs: found true, allowed: a valid integer"),
+        ("train: {epochs: }", "train.epochs: found null, allowed: a valid integer"),
+        ("train: 3", "train: found 3, allowed: an object"),
+        ("train: ", "train: found null, allowed: an object"),
+        (
+            'train: {optimizer: {lr: "3e-4"}}',
+            'train.optimizer.lr: found "3e-4", allowed: a valid number',
+        ),
+        (
+            "train: {optimizer: {lr: yes}}",
+            "train.optimizer.lr: found true, allowed: a valid number",
+        ),
+        (
+            "train: {batch_seconds: 1_0.5}",
+            'train.batch_seconds: found "1_0.5", allowed: a valid number',
+        ),
+        ("augment: {speeds: 1.0}", "augment.speeds: found 1.0, allowed: a valid array"),
+        ("augment: {speeds: [fast]}", 'augment.speeds.0: found "fast", allowed: a valid number'),
+        ("seeds: 3", "seeds: found 3, allowed: a valid array"),
+        ("seeds: [1.0]", "seeds.0: found 1.0, allowed: a valid integer"),
+        ("baseline: 3", "baseline: found 3, allowed: a valid string"),
+        ("variants: [a]", 'variants: found ["a"], allowed: an object'),
+        ("variants: {a: 3}", "variants.a: found 3, allowed: an object"),
+        ("model: {name: 3}", "model.name: found 3, allowed: a valid string"),
+        # Norway
+        ("text: {unit: no}", "text.unit: found false, allowed: 'char', 'syllable' or 'jamo'"),
+        ("model: {name: no}", "model.name: found false, allowed: a valid string"),
+        ("baseline: off", "baseline: found false, allowed: a valid string"),
+        # Values out of bounds
+        ("train: {epochs: 0}", "train.epochs: found 0, allowed: greater than or equal to 1"),
+        ("run: {workers: -1}", "run.workers: found -1, allowed: greater than or equal to 0"),
+        (
+            "train: {optimizer: {lr: .nan}}",
+            "train.optimizer.lr: found NaN, allowed: greater than 0",
+        ),
+        (
+            "augment: {speeds: [1.0, 3]}",
+            "augment.speeds.1: found 3, allowed: less than or equal to 2",
+        ),
+        (
+            "augment: {speeds: []}",
+            "augment.speeds: found [], allowed: one factor or more, [1.0] for none",
+        ),
+        ("seeds: [0, -1]", "seeds.1: found -1, allowed: greater than or equal to 0"),
+        (
+            "text: {unit: sylable}",
+            "text.unit: found \"sylable\", allowed: 'char', 'syllable' or 'jamo'; "
+            "did you mean 'syllable'?",
+        ),
+        (
+            "model: {front_end: {time_stride: 3}}",
+            "model.front_end.time_stride: found 3, allowed: 2 or 4",
+        ),
+        (
+            "train: {precision: fp23}",
+            "train.precision: found \"fp23\", allowed: 'auto', 'bf16' or 'fp32'; "
+            "did you mean 'fp32'?",
+        ),
+        # Kinds
+        (
+            "features: {kind: log_mle}",
+            "features.kind: found 'log_mle', allowed: log_mel, log_spectrogram, mfcc, fbank; "
+            "did you mean 'log_mel'?",
+        ),
+        (
+            "train: {schedule: {kind: exponential}}",
+            "train.schedule.kind: found 'exponential', allowed: constant, cosine, one_cycle, "
+            "tri_stage, noam",
+        ),
+        ("features: fbank", 'features: found "fbank", allowed: an object'),
+        # Models
+        (
+            "model: {name: ds2_selfatn}",
+            f"model.name: found 'ds2_selfatn', allowed: {', '.join(MODELS)}; "
+            "did you mean 'ds2_selfattn'?",
+        ),
+        (
+            "variants: {a: {model: {name: conformer}}}",
+            f"variants.a.model.name: found 'conformer', allowed: {', '.join(MODELS)}",
+        ),
+        (
+            "model: {name: ds2, attention: {kind: self}}",
+            "model.attention.kind: found 'self', allowed: 'none', which is what model ds2 means; "
+            "see ds2_selfattn",
+        ),
+        (
+            "model: {name: ds2_selfattn, attention: {kind: temporal}}",
+            "model.attention.kind: found 'temporal', allowed: 'self', which is what model "
+            "ds2_selfattn means; see ds2_twattn",
+        ),
+        (
+            "model: {name: ds2_selfattn, decoder: {kind: cross_attention}}",
+            "model.decoder.kind: found 'cross_attention', allowed: 'none', which is what model "
+            "ds2_selfattn means; see ds2_crossattn",
+        ),
+        (
+            "model: {name: ds2_selfattn, attention: {kind: additive}}",
+            "model.attention.kind: found 'additive', allowed: 'self', which is what model "
+            "ds2_selfattn means",
+        ),
+        # Combinations
+        (
+            "model: {name: ds2_selfattn, attention: {heads: 3}}",
+            "model.attention.heads: found 3, allowed: a divisor of 2048 (2 x recurrence.width)",
+        ),
+        (
+            "variants: {a: {model: {name: ds2_twattn, attention: {heads: 7}}}}",
+            "variants.a.model.attention.heads: found 7, allowed: a divisor of 2048 "
+            "(2 x recurrence.width)",
+        ),
+        (
+            "model: {name: ds2_posattn, attention: {heads: 4}, recurrence: {width: 6}}",
+            "model.attention.heads: found 4, allowed: one that leaves heads of even width for "
+            "rotary positions (now 3)",
+        ),
+        (
+            "model: {name: ds2_crossattn, decoder: {heads: 3}}",
+            "model.decoder.heads: found 3, allowed: a divisor of decoder.width (512), which must "
+            "be even",
+        ),
+        (
+            "model: {name: ds2_crossattn, decoder: {heads: 3, width: 9}}",
+            "model.decoder.heads: found 3, allowed: a divisor of decoder.width (9), which must "
+            "be even",
+        ),
+        (
+            "features: {kind: mfcc, coefficients: 81}",
+            "features.coefficients: found 81, allowed: at most bands (80)",
+        ),
+        (
+            "train: {schedule: {kind: tri_stage, warmup: 0.2, hold: 0.9}}",
+            "train.schedule.hold: found 0.9, allowed: at most 1 - warmup (0.8)",
+        ),
+        # Cells: some, no two alike, with names that can be folders
+        ("seeds: []", "seeds: found [], allowed: one value or more"),
+        ("seeds: [0, 1, 0]", "seeds: found 0 twice, allowed: each value once"),
+        ("variants: {}", "variants: found {}, allowed: one variant or more"),
+        ("grid: {train.epochs: []}", "grid.train.epochs: found [], allowed: one value or more"),
+        (
+            "grid: {train.epochs: [1, 1]}",
+            "grid.train.epochs: found 1 twice, allowed: each value once",
+        ),
+        ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
+        ("grid: {corpus: [a/b]}", f"grid: found the name 'corpus=a/b', allowed: {NAMES}"),
+        ("baseline: ds", "baseline: found 'ds', allowed: ds2; did you mean 'ds2'?"),
+        ("variants: {wide: , deep: }\nbaseline: ds2", "baseline: found 'ds2', allowed: wide, deep"),
+        # YAML
+        ("train: [1", "line 4: expected ',' or ']', but got '<stream end>'"),
+        ("train: a: b", "line 3: mapping values are not allowed here"),
+        ("train: *base", "line 3: found undefined alias 'base'"),
+        ("train: &a {x: *a}", "not YAML (Circular reference detected)"),
+        (
+            "train: \a",
+            "not YAML (unacceptable character #x0007: special characters are not allowed)",
+        ),
+        ("seeds: [!!int x]", "not YAML (invalid literal for int() with base 10: 'x')"),
+        # extends
+        ("extends: 3", "extends: found 3, allowed: the name of a file"),
+        ("extends: s.yaml", "extends: found a circle back to this file"),
+    ],
+)
+def test_message(text, expected):
+    assert message(study_of, text) == f"s.yaml: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: demo", "s.yaml: corpus: missing; it has no default"),
+        ("corpus: data/demo", "s.yaml: name: missing; it has no default"),
+        ("", "s.yaml: found no mapping, allowed: the keys of an experiment"),
+        ("- name", "s.yaml: found no mapping, allowed: the keys of an experiment"),
+        ("name: no\ncorpus: x", "s.yaml: name: found false, allowed: a valid string"),
+        ("name: x\ncorpus: on", "s.yaml: corpus: found true, allowed: a valid string"),
+        ("name: ../x\ncorpus: x", f"s.yaml: name: found the name '../x', allowed: {NAMES}"),
+    ],
+)
+def test_message_without_name_or_corpus(text, expected):
+    assert message(load_study, write(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train.epochs", "train.epochs: found no `key=value`, as in --set train.epochs=5"),
+        ("=5", "=5: found no `key=value`, as in --set train.epochs=5"),
+        (
+            "train.epoch=5",
+            f"train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'?",
+        ),
+        ("seed=5", f"seed: found an unknown key, allowed: {SET}; did you mean 'seeds'?"),
+        (
+            "extends=b.yaml",
+            f"extends: found an unknown key, allowed: {SET}; did you mean 'seeds'?",
+        ),
+        ("train.epochs=5.0", "train.epochs: found 5.0, allowed: a valid integer"),
+        ("train.epochs=five", 'train.epochs: found "five", allowed: a valid integer'),
+        ("train.epochs=", "train.epochs: found null, allowed: a valid integer"),
+        ("train.epochs.x=5", 'train.epochs: found {"x": 5}, allowed: a valid integer'),
+        ("train.epochs=[5", "train.epochs=[5: line 1: expected ',' or ']', but got '<stream end>'"),
+        ("train={epochs: 1, epochs: 2}", "train={epochs: 1, epochs: 2}: line 1: found the key "
+         "'epochs' twice"),
+        ("corpus=no", "corpus: found false, allowed: a valid string"),
+        ("model.name=ds", f"model.name: found 'ds', allowed: {', '.join(MODELS)}; "
+         "did you mean 'ds2'?"),
+        ("seeds=[]", "seeds: found [], allowed: one value or more"),
+        ("name=a b", f"name: found the name 'a b', allowed: {NAMES}"),
+        ("baseline=ds", "baseline: found 'ds', allowed: ds2; did you mean 'ds2'?"),
+        (
+            "variants.a.train.epoch=5",
+            f"variants.a.train.epoch: found an unknown key, allowed: {TRAIN}; "
+            "did you mean 'epochs'?",
+        ),
+    ],
+)  # fmt: skip
+def test_message_of_set(text, expected):
+    assert message(study_of, "seeds: [0]", text) == f"--set {expected}"
+
+
+def test_the_name_of_a_file_that_cannot_be_read():
+    assert message(load_study, Path("no.yaml")) == ("no.yaml: no such file")
+    Path("folder.yaml").mkdir()
+    assert message(load_study, Path("folder.yaml")) == (
+        "folder.yaml: cannot be read (Is a directory)"
+    )
+    Path("latin.yaml").write_bytes("name: x\ncorpus: café".encode("latin-1"))
+    assert message(load_study, Path("latin.yaml")) == (
+        "latin.yaml, line 2: not UTF-8; convert the file"
+    )
+
+
+def test_nothing_is_created(tmp_path):
+    message(study_of, "train: {epoch: 3}")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
+# extends
+
+
+def test_extends_lays_the_file_over_its_base():
+    write("corpus: data/demo\ntrain: {epochs: 7, batch_seconds: 9}\nseeds: [1, 2]", "base.yaml")
+    study = load_study(write("extends: base.yaml\nname: demo\ntrain: {epochs: 8}"))
+    assert labels(study) == [("ds2", 1), ("ds2", 2)]
+    assert (study.cells[0].train.epochs, study.cells[0].train.batch_seconds) == (8, 9.0)
+
+
+def test_extends_is_relative_to_the_file_that_says_it():
+    for folder in ("a", "a/b", "c"):
+        Path(folder).mkdir()
+    write("corpus: data/demo\ntrain: {epochs: 7}", "c/base.yaml")
+    write("extends: ../../c/base.yaml\nname: demo", "a/b/middle.yaml")
+    (cell,) = load_study(write("extends: b/middle.yaml", "a/top.yaml")).cells
+    assert cell.train.epochs == 7
+
+
+def test_extends_a_missing_file():
+    assert message(study_of, "extends: bas.yaml") == ("bas.yaml: no such file")
+
+
+def test_extends_in_a_circle():
+    write("extends: s.yaml", "a.yaml")
+    assert message(study_of, "extends: a.yaml") == (
+        "s.yaml: extends: found a circle back to this file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        (
+            "train: {epoch: 3}",
+            f"train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'?",
+        ),
+        (
+            "variants: {a: {train: {epoch: 3}}}",
+            f"variants.a.train.epoch: found an unknown key, allowed: {TRAIN}; "
+            "did you mean 'epochs'?",
+        ),
+        (
+            "grid: {train.epoch: [3]}",
+            f"grid train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'?",
+        ),
+        ("baseline: x", "baseline: found 'x', allowed: ds2"),
+        ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
+    ],
+)
+def test_message_names_the_file_the_key_stands_in(base, expected):
+    write(base, "base.yaml")
+    assert message(study_of, "extends: base.yaml") == f"base.yaml: {expected}"
+
+
+def test_message_names_the_last_file_to_set_the_key():
+    write("model: {name: ds2_selfattn, attention: {heads: 4}}", "base.yaml")
+    text = "extends: base.yaml\nmodel: {attention: {heads: 3}}"
+    assert message(study_of, text).startswith("s.yaml: model.attention.heads: found 3,")
+    text = "extends: base.yaml\nmodel: {recurrence: {width: 5}}"
+    assert message(study_of, text) == (
+        "base.yaml: model.attention.heads: found 4, allowed: a divisor of 10 (2 x recurrence.width)"
+    )
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("3e-4", 3e-4),
+        ("3E-4", 3e-4),
+        ("3.0e-4", 3e-4),
+        ("3.e-4", 3e-4),
+        (".3e-3", 3e-4),
+        ("+3e-4", 3e-4),
+        ("1e+1", 10.0),
+        ("1e1", 10.0),
+        ("1", 1.0),
+        ("0.5", 0.5),
+        (".inf", float("inf")),
+    ],
+)
+def test_number_is_a_float_in_the_file_and_in_set(written, meant):
+    in_file = cell_of(f"train: {{optimizer: {{lr: {written}}}}}").train.optimizer.lr
+    by_set = cell_of("", f"train.optimizer.lr={written}").train.optimizer.lr
+    assert (in_file, by_set) == (meant, meant)
+    assert type(in_file) is type(by_set) is float
+
+
+def test_underscores_part_the_digits_of_a_whole_number():
+    assert cell_of("train: {epochs: 1_000}").train.epochs == 1000
+    assert cell_of("", "train.epochs=1_000").train.epochs == 1000
+
+
+@pytest.mark.parametrize("written", ["2020-01-01", "1e", "e4", "1.2.3", "5-gram"])
+def test_text_that_looks_like_a_date_or_a_number_stays_text(written):
+    assert cell_of("", f"corpus={written}").corpus == written
+
+
+# Merging
+
+
+def test_another_model_in_a_variant_drops_the_attention_and_decoder_of_the_base():
+    study = study_of(
+        "model: {name: ds2_posattn, attention: {heads: 4, reach: 9}, recurrence: {width: 64}}\n"
+        "variants: {same: , ds2: {model: {name: ds2}}, tw: {model: {name: ds2_twattn}}}"
+    )
+    same, ds2, tw = (cell.model for cell in study.cells)
+    assert (same.attention.heads, same.attention.reach) == (4, 9)
+    assert ds2.attention == MODELS["ds2"].model.attention
+    assert tw.attention == MODELS["ds2_twattn"].model.attention
+    assert {model.recurrence.width for model in (same, ds2, tw)} == {64}
+
+
+def test_the_same_model_in_a_variant_keeps_them():
+    cell = cell_of(
+        "model: {name: ds2_posattn, attention: {heads: 4}}\n"
+        "variants: {learned: {model: {name: ds2_posattn, attention: {position: learned}}}}"
+    )
+    assert (cell.model.attention.heads, cell.model.attention.position) == (4, "learned")
+
+
+@pytest.mark.parametrize("tag", ["kind: log_mel, ", ""], ids=["said", "unsaid"])
+def test_another_kind_replaces_the_section(tag):
+    text = f"features: {{{tag}bands: 40, hop_ms: 5}}\n"
+    same, other = study_of(
+        text + "variants: {a: {features: {bands: 20}}, b: {features: {kind: fbank}}}"
+    ).cells
+    assert (same.features.bands, same.features.hop_ms) == (20, 5.0)
+    assert (other.features.bands, other.features.hop_ms) == (80, 10.0)
+
+
+@pytest.mark.parametrize("tag", ["kind: adamw, ", ""], ids=["said", "unsaid"])
+def test_another_optimizer_keeps_what_was_set_for_both_have_the_same_keys(tag):
+    cell = cell_of(f"train: {{optimizer: {{{tag}lr: 1e-3}}}}", "train.optimizer.kind=adam")
+    assert (cell.train.optimizer.kind, cell.train.optimizer.lr) == ("adam", 1e-3)
+
+
+@pytest.mark.parametrize("tag", ["kind: ds2, ", ""], ids=["said", "unsaid"])
+def test_another_front_end_replaces_the_section_too(tag):
+    cell = cell_of(f"model: {{front_end: {{{tag}channels: 16}}}}", "model.front_end.kind=vgg")
+    assert cell.model.front_end.channels == 64
+
+
+def test_set_is_laid_last_over_every_variant():
+    study = study_of(
+        "train: {epochs: 1}\n"
+        "variants: {a: {train: {epochs: 2}}, b: {train: {epochs: 3, batch_seconds: 9}}}\n"
+        "grid: {train.precision: [fp32, bf16]}",
+        "train.epochs=4",
+        "train.epochs=5",
+        "train.precision=auto",
+    )
+    assert [cell.train.epochs for cell in study.cells] == [5] * 4
+    assert [cell.train.precision for cell in study.cells] == ["auto"] * 4
+    assert [cell.train.batch_seconds for cell in study.cells] == [120.0, 120.0, 9.0, 9.0]
+
+
+def test_set_takes_lists_sections_and_text_with_an_equals_sign():
+    cell = cell_of("", "augment.speeds=[0.9, 1, 1.1]", "train={epochs: 2}", "corpus=a=b")
+    assert cell.augment.speeds == (0.9, 1.0, 1.1)
+    assert (cell.train.epochs, cell.corpus) == (2, "a=b")
+
+
+def test_set_reaches_the_plan():
+    study = study_of("seeds: [0]", "seeds=[4, 2]", "name=other", "variants.b.train.epochs=3")
+    assert study.name == "other"
+    assert labels(study) == [("b", 4), ("b", 2)]
+    assert study.cells[0].train.epochs == 3
+
+
+# Variants, grid, seeds
+
+
+def test_variant_is_named_after_the_model_without_variants():
+    assert labels(study_of()) == [("ds2", 0)]
+    assert labels(study_of("model: {name: ds2_twattn}\nseeds: [3]")) == [("ds2_twattn", 3)]
+
+
+def test_cells_come_in_the_order_of_the_file_seeds_innermost():
+    study = study_of("variants: {b: , a: {train: {epochs: 2}}}\nseeds: [2, 0]\nbaseline: a")
+    assert labels(study) == [("b", 2), ("b", 0), ("a", 2), ("a", 0)]
+    assert [cell.train.epochs for cell in study.cells] == [30, 30, 2, 2]
+    assert (study.variants, study.baseline, study.name) == (["b", "a"], "a", "demo")
+    assert {cell.experiment for cell in study.cells} == {"demo"}
+
+
+def test_grid_is_every_combination_named_by_last_part_and_value():
+    study = study_of(
+        "grid: {train.optimizer.lr: [1e-3, 3e-4], model.recurrence.cell: [gru, lstm]}\n"
+        "seeds: [0, 1]"
+    )
+    assert study.variants == [
+        "lr=0.001,cell=gru",
+        "lr=0.001,cell=lstm",
+        "lr=0.0003,cell=gru",
+        "lr=0.0003,cell=lstm",
+    ]
+    assert [(c.train.optimizer.lr, c.model.recurrence.cell, c.seed) for c in study.cells] == [
+        (lr, cell, seed) for lr in (1e-3, 3e-4) for cell in ("gru", "lstm") for seed in (0, 1)
+    ]
+
+
+def test_grid_is_laid_over_each_variant():
+    study = study_of(
+        "variants: {a: {train: {epochs: 9}}, b: {model: {name: ds2_selfattn}}}\n"
+        "grid: {train.epochs: [1, 2]}"
+    )
+    assert study.variants == ["a,epochs=1", "a,epochs=2", "b,epochs=1", "b,epochs=2"]
+    assert [cell.train.epochs for cell in study.cells] == [1, 2, 1, 2]
+    assert [cell.model.name for cell in study.cells] == ["ds2", "ds2", *["ds2_selfattn"] * 2]
+
+
+# Identity
+
+EVERY_KIND = {
+    **{name: f"model: {{name: {name}}}" for name in MODELS},
+    "vgg": "model: {front_end: {kind: vgg}}",
+    **{kind: f"features: {{kind: {kind}}}" for kind in ("log_spectrogram", "mfcc", "fbank")},
+    **{
+        kind: f"train: {{schedule: {{kind: {kind}}}}}"
+        for kind in ("constant", "one_cycle", "tri_stage", "noam")
+    },
+}
+"""Cells that between them hold every class of spec."""
+
+
+def subclasses(kind):
+    for sub in kind.__subclasses__():
+        yield sub
+        yield from subclasses(sub)
+
+
+SPECS = [kind for kind in subclasses(Spec) if not kind.__name__.startswith("_")]
+
+
+def leaves(model, path=()):
+    """Path, field and value of every leaf; a tuple is one leaf, the tag of a union is none."""
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, (*path, name))
+        elif not is_tag(name, field):
+            yield (*path, name), field, value
+
+
+def is_tag(name, field):
+    return name == "kind" and len(get_args(field.annotation)) == 1
+
+
+def near(value, annotation=None):
+    """Other values, some of them legal where `value` is."""
+    if get_origin(annotation) is Literal:
+        values = get_args(annotation)
+    elif isinstance(value, bool):
+        values = [not value]
+    elif isinstance(value, str):
+        values = [value + "x"]
+    elif isinstance(value, tuple):
+        values = [(other, *value[1:]) for other in near(value[0])]
+    else:
+        values = [value * 2, value / 2, value + 1]
+    return [other for other in values if other != value]
+
+
+def with_leaf(cell, path, value):
+    plain = cell.plain()
+    node = plain
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = value
+    return Cell.model_validate_json(json.dumps(plain))
+
+
+def changes(cell):
+    """Path of every leaf, and the cell with another legal value there."""
+    for path, field, value in leaves(cell):
+        for other in near(value, field.annotation):
+            try:
+                yield path, with_leaf(cell, path, other)
+                break
+            except ValidationError:
+                continue
+        else:
+            raise AssertionError(f"no other legal value known for {'.'.join(path)}")
+
+
+def is_operational(path):
+    return path[0] in OPERATIONAL or path == ("corpus",)
+
+
+def unions(model, path=()):
+    """Path and kinds of every tagged union within `model`."""
+    for name, field in type(model).model_fields.items():
+        if field.discriminator:
+            options = get_args(field.annotation)
+            yield ".".join((*path, name)), [option().kind for option in options]
+        if isinstance(getattr(model, name), BaseModel):
+            yield from unions(getattr(model, name), (*path, name))
+
+
+def test_cells_hold_every_class_of_spec():
+    """Else the tests over every leaf would pass by not looking."""
+    seen = set()
+
+    def see(model):
+        seen.add(type(model))
+        for _, value in model:
+            if isinstance(value, BaseModel):
+                see(value)
+
+    for text in EVERY_KIND.values():
+        see(cell_of(text))
+    assert seen == set(SPECS)
+
+
+@pytest.mark.parametrize("text", EVERY_KIND.values(), ids=EVERY_KIND)
+def test_identity_changes_with_every_leaf_that_changes_the_weights_or_the_score(text):
+    cell = cell_of(text)
+    same = [
+        ".".join(path)
+        for path, other in changes(cell)
+        if other.identity(FINGERPRINT) == cell.identity(FINGERPRINT) and not is_operational(path)
+    ]
+    assert same == []
+
+
+def test_identity_stays_with_what_is_operational_and_with_the_place_of_the_corpus():
+    cell = cell_of("model: {name: ds2_crossattn}")
+    told = {path: other for path, other in changes(cell) if is_operational(path)}
+    assert {path[0] for path in told} == {"run", "decode", "corpus"}
+    assert {other.identity(FINGERPRINT) for other in told.values()} == {cell.identity(FINGERPRINT)}
+    assert cell not in told.values()
+
+
+def test_identity_changes_with_every_kind():
+    cell = cell_of()
+    kinds = dict(unions(cell))
+    assert [*kinds] == [
+        "features",
+        "model.front_end",
+        "model.attention",
+        "model.decoder",
+        "train.schedule",
+    ]
+    for path, options in kinds.items():
+        cells = [with_leaf(cell, path.split("."), {"kind": kind}) for kind in options]
+        assert len({cell.identity(FINGERPRINT) for cell in cells}) == len(options) >= 2
+
+
+def test_identity_changes_with_the_fingerprint():
+    assert cell_of().identity(FINGERPRINT) != cell_of().identity("f2" * 32)
+
+
+def test_identity_is_8_hexadecimal_digits():
+    identity = cell_of().identity(FINGERPRINT)
+    assert len(identity) == 8
+    assert set(identity) <= set("0123456789abcdef")
+
+
+def test_identity_is_that_of_the_resolved_spec():
+    """A default written out is the same run; the same file under another default is not."""
+    assert cell_of("train: {epochs: 30}") == cell_of()
+
+    class LongerTrain(TrainSpec):
+        epochs: int = 31
+
+    class LaterCell(Cell):
+        train: LongerTrain = LongerTrain()
+
+    known = {"experiment": "demo", "variant": "ds2", "seed": 0, "corpus": "data/demo"}
+    assert Cell(**known).identity(FINGERPRINT) == cell_of().identity(FINGERPRINT)
+    assert LaterCell(**known).identity(FINGERPRINT) != cell_of().identity(FINGERPRINT)
+    written = LaterCell(**known, train=LongerTrain(epochs=30))
+    assert written.identity(FINGERPRINT) == cell_of().identity(FINGERPRINT)
+
+
+def test_identity_stays_when_a_class_lists_its_keys_in_another_order():
+    fields = {n: (f.annotation, f.default) for n, f in reversed(TrainSpec.model_fields.items())}
+    turned_train = create_model("TurnedTrain", __base__=Spec, **fields)
+    turned_cell = create_model("TurnedCell", __base__=Cell, train=(turned_train, turned_train()))
+    turned = turned_cell(experiment="demo", variant="ds2", seed=0, corpus="data/demo")
+    assert list(turned.plain()["train"]) == list(reversed(cell_of().plain()["train"]))
+    assert turned.identity(FINGERPRINT) == cell_of().identity(FINGERPRINT)
+
+
+def turned(node):
+    """The same mapping with its keys the other way round, all the way down."""
+    if not isinstance(node, dict):
+        return node
+    return {key: turned(value) for key, value in reversed(node.items())}
+
+
+@pytest.mark.parametrize("text", EVERY_KIND.values(), ids=EVERY_KIND)
+def test_identity_stays_under_another_order_of_keys(text):
+    cell = cell_of(text)
+    other = load_cell(write(yaml.safe_dump(turned(cell.plain()), sort_keys=False), "turned.yaml"))
+    assert list(other.plain()) == list(cell.plain())
+    assert other.identity(FINGERPRINT) == cell.identity(FINGERPRINT)
+
+
+def test_identity_stays_when_a_whole_number_is_written_for_a_real_one():
+    whole, real = (cell_of("", f"train.batch_seconds={n}") for n in ("60", "60.0"))
+    assert whole.identity(FINGERPRINT) == real.identity(FINGERPRINT)
+
+
+# What a run folder holds
+
+
+@pytest.mark.parametrize("text", EVERY_KIND.values(), ids=EVERY_KIND)
+def test_dump_and_load_round_trip(text):
+    for cell in (cell_of(text), *(other for _, other in changes(cell_of(text)))):
+        assert load_cell(write(dump_cell(cell), "spec.yaml")) == cell
+
+
+def test_saved_spec_says_every_default_in_plain_text():
+    cell = cell_of("", "corpus=자료/데모")
+    text = dump_cell(cell)
+    assert "corpus: 자료/데모\n" in text
+    assert yaml.safe_load(text) == cell.plain()
+    assert {".".join(path) for path, *_ in leaves(cell)} <= set(dotted(yaml.safe_load(text)))
+
+
+def dotted(node, prefix=""):
+    for key, value in node.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from dotted(value, f"{prefix}{key}.")
+
+
+def test_saved_spec_takes_no_plan():
+    cell = cell_of()
+    saved = write(dump_cell(cell) + "seeds: [0]\n", "spec.yaml")
+    assert message(load_cell, saved) == (
+        "spec.yaml: seeds: found an unknown key, allowed: augment, corpus, decode, experiment, "
+        "features, model, run, score, seed, text, train, variant; did you mean 'seed'?"
+    )
+
+
+# The classes
+
+
+@pytest.mark.parametrize("kind", [*SPECS, specfile._Plan], ids=lambda kind: kind.__name__)
+def test_every_key_is_described_in_one_line(kind):
+    for name, field in kind.model_fields.items():
+        if is_tag(name, field):
+            assert field.description is None, f"{kind.__name__}.kind says itself what it is"
+            continue
+        assert field.description, f"{kind.__name__}.{name} has no description"
+        assert "\n" not in field.description
+        assert field.description.endswith(".")
+
+
+@pytest.mark.parametrize("kind", SPECS, ids=lambda kind: kind.__name__)
+def test_every_class_is_closed_and_frozen(kind):
+    assert kind.model_config["extra"] == "forbid"
+    assert kind.model_config["frozen"]
+    assert kind.model_config["strict"]
+
+
+def test_cell_is_frozen():
+    cell = cell_of()
+    with pytest.raises(ValidationError, match="frozen"):
+        cell.train.epochs = 3
+    assert cell.train.epochs == 30
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_registry_bears_the_names_it_is_read_by(name):
+    assert MODELS[name].model.name == name
+    assert cell_of(f"model: {{name: {name}}}").model == MODELS[name].model
+
+
+# Property: the last layer that says a key has it
+
+LEAVES = {
+    "corpus": st.text("abc/가나 '\":#{}[],&*!|>%@`-=", min_size=1),
+    "text.unit": st.sampled_from(["char", "syllable", "jamo"]),
+    "augment.speeds": st.lists(st.floats(0.5, 2), min_size=1, max_size=3).map(tuple),
+    "augment.time_share": st.floats(0, 1),
+    "model.recurrence.width": st.integers(1, 64).map(lambda n: 8 * n),
+    "model.attention.position": st.sampled_from(["sinusoidal", "learned", "shaw", "rotary"]),
+    "model.attention.dropout": st.floats(0, 1, exclude_max=True),
+    "train.epochs": st.integers(1, 10**9),
+    "train.batch_seconds": st.floats(0, 1e300, exclude_min=True),
+    "train.optimizer.lr": st.floats(0, 1, exclude_min=True),
+    "train.optimizer.betas": st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    "run.device": st.sampled_from(["auto", "cpu", "cuda"]),
+}
+
+LAYER = st.fixed_dictionaries({}, optional=LEAVES)
+
+
+def sections(layer):
+    """`layer`, its dotted keys unfolded."""
+    keys = {}
+    for path, value in layer.items():
+        node = keys
+        *above, last = path.split(".")
+        for part in above:
+            node = node.setdefault(part, {})
+        node[last] = list(value) if isinstance(value, tuple) else value
+    return keys
+
+
+def value_at(cell, path):
+    for part in path.split("."):
+        cell = getattr(cell, part)
+    return cell
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("layers")
+
+
+@given(base=LAYER, file=LAYER, variant=LAYER, last=LAYER)
+def test_every_key_has_the_value_of_the_last_layer_that_says_it(folder, base, file, variant, last):
+    named = {"name": "demo", "corpus": "data/demo", "model": {"name": "ds2_posattn"}}
+    texts = {
+        "base.yaml": json.dumps(named),
+        "middle.yaml": yaml.safe_dump({"extends": "base.yaml", **sections(base)}),
+        "s.yaml": yaml.safe_dump(
+            {"extends": "middle.yaml", **sections(file), "variants": {"v": sections(variant)}},
+            allow_unicode=True,
+        ),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    sets = [f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in last.items()]
+    (cell,) = load_study(folder / "s.yaml", sets).cells
+    expected = base | file | variant | last
+    assert {path: value_at(cell, path) for path in expected} == expected
+    (folder / "spec.yaml").write_text(dump_cell(cell), encoding="utf-8")
+    assert load_cell(folder / "spec.yaml") == cell
