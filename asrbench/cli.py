@@ -219,6 +219,7 @@ def train(
             except Interrupted as stop:
                 terminal.say(str(stop))
                 raise typer.Exit(INTERRUPTED) from None
+        terminal.say(f"next: asrbench eval {results / study.name}")
 
 
 @app.command("eval")
@@ -248,6 +249,7 @@ def evaluate(
             for name in split or ["test"]:
                 figures = stage.evaluate(run, name, decode, device, terminal)
                 terminal.say(f"{run}  {name} {decode}  {_score_line(figures)}")
+        terminal.say(f"next: asrbench compare {' '.join(map(str, paths))}")
 
 
 @app.command()

@@ -50,7 +50,7 @@ class Terminal:
             return
         if task != self._description:
             self._description = task
-            self._bar.reset(self._task, description=escape(task))
+            self._bar.reset(self._task, total=total, description=escape(task), note="")
         self._bar.start()
         self._bar.update(self._task, completed=done, total=total, note=escape(note))
 

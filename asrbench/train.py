@@ -133,7 +133,12 @@ def train(prepared: Prepared, reporter: Reporter) -> None:
         _resume(state, run)
         reporter.say(f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches + 1}")
     else:
-        run.begin(cell, _environment(prepared, recogniser), excluded)
+        env = _environment(prepared, recogniser)
+        run.begin(cell, env, excluded)
+        reporter.say(
+            f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
+            f"{prepared.train.hours:.2f} h, {env['device']}, {env['precision']}"
+        )
     with _stop_signals() as stop:
         while state.epoch < cell.train.epochs:
             _train_epoch(state, prepared, kept, stop, reporter)

@@ -106,7 +106,9 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_again_says_done(road: Path) -> None:
     code, out, _ = run("train", road / "tiny.yaml", "--results", road / "results")
     assert code == 0
-    assert [line.rpartition(": ")[2] for line in out.splitlines()] == ["done", "done"]
+    *runs, following = out.splitlines()
+    assert [line.rpartition(": ")[2] for line in runs] == ["done", "done"]
+    assert following == f"next: asrbench eval {road / 'results/tiny'}"
 
 
 def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(road: Path) -> None:
