@@ -406,12 +406,17 @@ def _save(state: State, run: Run) -> None:
             },
             temporary,
         )
+    _publish(state, run)
+
+
+def _publish(state: State, run: Run) -> None:
+    """What others read of the state."""
     state.recogniser.save(run.weights_path("last"))
     run.write_history(state.history)
 
 
 def _resume(state: State, run: Run) -> None:
-    """Raises `UserError` if the state is another run's."""
+    """Takes the state up again. Raises `UserError` if it is another run's."""
     device = state.recogniser.device
     stored = torch.load(run.state_path, map_location=device, weights_only=True)
     pick(f"{run.state_path}: run", stored["identity"], [run.folder.name])
@@ -419,3 +424,5 @@ def _resume(state: State, run: Run) -> None:
     state.optimizer.load_state_dict(stored["optimizer"])
     state.history, state.tally = stored["history"], Tally(**stored["tally"])
     state.steps, state.best_cer = stored["steps"], stored["best_cer"]
+    # A kill may have come between the state and what is read of it.
+    _publish(state, run)

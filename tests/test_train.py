@@ -177,6 +177,18 @@ def test_kill_9_leaves_a_resumable_run(tmp_path: Path, corpus: Path) -> None:
     assert same_weights(whole, trained(cell, results))
 
 
+def test_a_kill_after_the_last_state_and_before_the_history_is_mended(
+    tmp_path: Path, corpus: Path
+) -> None:
+    cell = cell_of(tmp_path, corpus, "train.epochs=1")
+    run = trained(cell, tmp_path / "results")
+    history = run.history()
+    run.history_path.unlink()
+    assert not run.done
+    assert trained(cell, tmp_path / "results").history() == history
+    assert run.done
+
+
 def test_workers_do_not_change_the_weights(tmp_path: Path, corpus: Path) -> None:
     sets = ["train.epochs=2", "augment.speeds=[0.9, 1.0, 1.1]"]
     alone = trained(cell_of(tmp_path, corpus, *sets), tmp_path / "alone")
