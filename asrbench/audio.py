@@ -118,4 +118,5 @@ def _to_int16(wave: npt.NDArray[np.float64]) -> Samples:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    # libsndfile's own words; the exception's would name an address in memory.
+    return " ".join(str(getattr(error, "error_string", error)).split())

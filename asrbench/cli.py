@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+import asrbench
 from asrbench.errors import UserError, pick
 from asrbench.terminal import Terminal, print_error, print_table
 
@@ -32,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "pretty_exceptions_show_locals": False,
     "rich_markup_mode": None,
 }
-app = typer.Typer(cls=_OneLineErrors, help=__import__("asrbench").__doc__, **SETTINGS)
+app = typer.Typer(cls=_OneLineErrors, help=asrbench.__doc__, **SETTINGS)
 prep_app = typer.Typer(help="Prepare a corpus, by one of the recipes.", **SETTINGS)
 app.add_typer(prep_app, name="prep")
 
@@ -202,24 +203,31 @@ def train(
         typer.echo("---\n".join(map(dump_cell, cells)), nl=False)
         return
 
-    from asrbench.train import Interrupted, prepare
+    from asrbench.train import Diverged, Interrupted, prepare
     from asrbench.train import train as train_run
 
     prepared = [prepare(cell, results) for cell in cells]
+    diverged: list[Diverged] = []
     if dry_run:
         _print_plan(prepared)
         return
     with Terminal(cells[0].run.log_seconds) as terminal:
         for each in prepared:
             if each.run.done:
-                terminal.say(f"{each.run}: done")
+                terminal.say(f"{each.run}: done{_without_weights(each.run)}")
                 continue
             try:
                 train_run(each, terminal)
             except Interrupted as stop:
                 terminal.say(str(stop))
                 raise typer.Exit(INTERRUPTED) from None
+            except Diverged as error:
+                # The other runs of a study are none the worse for it.
+                diverged.append(error)
+                terminal.say(str(error))
         terminal.say(f"next: asrbench eval {results / study.name}")
+    if diverged:
+        raise UserError(f"{len(diverged)} of {len(prepared)} runs diverged, see above")
 
 
 @app.command("eval")
@@ -238,18 +246,22 @@ def evaluate(
     from asrbench import evaluate as stage
     from asrbench.runs import Run
 
+    evaluated = 0
     with Terminal() as terminal:
         for run in Run.find(paths):
             if not run.weights_path(stage.CHECKPOINT).is_file():
-                terminal.say(f"{run}: no checkpoint yet, left out")
+                terminal.say(f"{run}: has no weights here, left out")
                 continue
             if decode != "greedy" and run.cell.model.decoder.kind == "none":
                 terminal.say(f"{run}: has no decoder, left out of --decode {decode}")
                 continue
             for name in split or ["test"]:
                 figures = stage.evaluate(run, name, decode, device, terminal)
+                evaluated += 1
                 terminal.say(f"{run}  {name} {decode}  {_score_line(figures)}")
-        terminal.say(f"next: asrbench compare {' '.join(map(str, paths))}")
+    if not evaluated:
+        raise UserError(f"{paths[0]}: found no run to evaluate; `asrbench train` leaves weights")
+    typer.echo(f"next: asrbench compare {' '.join(map(str, paths))}")
 
 
 @app.command()
@@ -397,6 +409,13 @@ def _print_plan(prepared: list[Any]) -> None:
         status = "done" if each.run.done else f"{len(history)}/{each.cell.train.epochs} epochs"
         rows.append([str(each.run), status, f"{each.train.hours:.2f}", str(each.device)])
     print_table(["run", "status", "train hours", "device"], rows)
+
+
+def _without_weights(run: Any) -> str:
+    """Run folders in a repository keep what can be checked, and leave the weights out."""
+    if run.weights_path("best").is_file():
+        return ""
+    return f", but its weights are not here; give another --results, or delete {run}"
 
 
 def _score_line(figures: dict[str, Any]) -> str:

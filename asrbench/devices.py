@@ -12,7 +12,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("run.device: found 'cuda', but this machine has no CUDA device; use 'cpu'")
+        raise UserError("device: found 'cuda', but this machine has no CUDA device; use 'cpu'")
     return torch.device(name)
 
 
@@ -24,7 +24,12 @@ def has_fast_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def runs_in_bf16(device: torch.device, precision: str) -> bool:
+    """Whether `precision` (`TrainSpec`) means bf16 there."""
+    return precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """bf16 autocast for the forward pass, or fp32, as `precision` (`TrainSpec`) says."""
-    lower = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+    lower = runs_in_bf16(device, precision)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower)

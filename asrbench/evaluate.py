@@ -86,6 +86,7 @@ def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, str]]) -> di
     words = word_errors(references, hypotheses)
     return {
         "checkpoint": CHECKPOINT,
+        "epoch": recogniser.epoch,
         "profile": profile,
         "cer": characters.rate,
         "characters": characters.plain(),

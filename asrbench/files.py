@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from asrbench.errors import UserError
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside `path`; what was written there is flushed and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(path)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         yield temporary
@@ -34,7 +34,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise UserError(f"{path}: exists already; choose another --out or delete it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = _make_parents(path)
     temporary = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
     try:
         yield temporary
@@ -43,8 +43,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)
         temporary.rename(path)
-    finally:
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # somebody else put something there
+                parent.rmdir()
+        raise
+
+
+def _make_parents(path: Path) -> list[Path]:
+    """Makes the folders above `path`; those that were missing, the innermost first."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be made ({error.strerror})") from None
+    return missing
 
 
 def write_text(path: Path, text: str) -> None:

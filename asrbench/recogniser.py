@@ -46,6 +46,8 @@ class Recogniser:
     ) -> None:
         self.cell, self.inventory, self.fingerprint = cell, inventory, fingerprint
         self.device = device
+        self.epoch: int | None = None
+        """Epochs behind the weights, where they come from a checkpoint."""
         self.features = Features(cell.features).to(device)
         self.model = DeepSpeech2(
             cell.model, bins=self.features.bins, symbols=len(inventory), seed=cell.seed
@@ -131,9 +133,13 @@ class Recogniser:
 
     # On disk
 
-    def save(self, path: Path) -> None:
-        """Weights as safetensors, with what is needed to build the model again beside them."""
+    def save(self, path: Path, epoch: int) -> None:
+        """Weights as safetensors, with what is needed to build the model again beside them.
+
+        `epoch` is the number of epochs that made them.
+        """
         passport = {
+            "epoch": epoch,
             "cell": self.cell.plain(),
             "fingerprint": self.fingerprint,
             "unit": self.inventory.unit,
@@ -158,6 +164,7 @@ class Recogniser:
             raise UserError(f"{path}: found weights that `asrbench train` did not write")
         recogniser = cls._from_passport(passport, device)
         recogniser.model.load_state_dict(weights)
+        recogniser.epoch = passport.get("epoch")
         return recogniser
 
     @classmethod

@@ -150,7 +150,14 @@ def _check(result: Result, stored: dict[str, Any], notes: list[str]) -> None:
     checkpoint = stored.get("checkpoint", "best")
     if checkpoint != "best":
         notes.append(f"{result.run}: scored from its {checkpoint} checkpoint, not its best")
-    epochs, planned = len(result.run.history()), result.run.cell.train.epochs
+    history = result.run.history()
+    best = min(history, key=lambda row: float(row["dev_cer"]))["epoch"] if history else None
+    if stored.get("epoch") not in (None, best):
+        notes.append(
+            f"{result.run}: scored after epoch {stored['epoch']}, its best is now {best}; "
+            f"`asrbench eval {result.run}`"
+        )
+    epochs, planned = len(history), result.run.cell.train.epochs
     if epochs < planned and result.decode == DECODES[0]:
         notes.append(f"unfinished, {epochs} of {planned} epochs: {result.run}")
 

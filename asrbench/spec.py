@@ -12,6 +12,7 @@ OPERATIONAL = ("run", "decode")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -25,7 +26,11 @@ class Impossible(ValueError):
 
 class Spec(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -38,9 +43,9 @@ class TextSpec(Spec):
 
 
 class _Frames(Spec):
-    window_ms: Positive = 25.0
+    window_ms: Annotated[float, Field(ge=1)] = 25.0
     """Length of the analysis window, in milliseconds."""
-    hop_ms: Positive = 10.0
+    hop_ms: Annotated[float, Field(ge=1)] = 10.0
     """Time from one frame to the next, in milliseconds."""
 
 
@@ -254,7 +259,7 @@ class OptimizerSpec(Spec):
     """Peak learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     """Weight decay of matrices and kernels; biases and norms have none."""
-    betas: tuple[Share, Share] = (0.9, 0.98)
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
     """Decay of the running mean and of the running square of the gradient, per step."""
     clip_norm: Positive = 5.0
     """Greatest gradient norm; a larger gradient is scaled down to it."""

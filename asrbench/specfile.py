@@ -42,8 +42,6 @@ class _Plan(Spec):
     """Name of the experiment: the folder under results/."""
     seeds: tuple[Seed, ...] = (0,)
     """Seeds; each variant is run with each."""
-    baseline: str | None = None
-    """Variant the others are compared to."""
     variants: dict[str, Mapping | None] | None = None
     """Named changes to the rest of the file; without it the model's name is the one variant."""
     grid: dict[str, tuple[Any, ...]] = Field(default={})
@@ -68,7 +66,6 @@ class Study:
     """The cells of one spec file, in the order they are run."""
 
     name: str
-    baseline: str | None
     cells: list[Cell]
 
     @property
@@ -104,10 +101,7 @@ def load_study(path: Path, sets: list[str] | None = None) -> Study:
         merged_layers = [*base_layers, *extra, *set_layers]
         for seed in plan.seeds:
             cells.append(_cell(plan.name, variant, seed, merged_layers))
-    study = Study(plan.name, plan.baseline, cells)
-    if plan.baseline is not None:
-        pick(_where(("baseline",), plan_layers), plan.baseline, study.variants)
-    return study
+    return Study(plan.name, cells)
 
 
 def load_cell(path: Path) -> Cell:

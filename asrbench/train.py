@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from asrbench.augment import change_speed, mask_spectrum
 from asrbench.data.corpus import Corpus, Split
 from asrbench.data.loader import Batch, load
 from asrbench.data.plan import epoch_plan, length_plan
-from asrbench.devices import autocast, has_fast_bf16, resolve_device
+from asrbench.devices import autocast, resolve_device, runs_in_bf16
 from asrbench.errors import UserError, pick
 from asrbench.files import atomic
 from asrbench.objective import frames_needed, losses
@@ -55,7 +56,8 @@ class Tally:
     loss: float = 0.0
     ctc: float = 0.0
     attention: float = 0.0
-    symbols: int = 0
+    characters: int = 0
+    """Of the references, whatever unit spells them: losses are comparable across units."""
     audio_seconds: float = 0.0
     gradient_norm: float = 0.0
     seconds: float = 0.0
@@ -94,7 +96,15 @@ class Prepared:
 
 def prepare(cell: Cell, results: Path) -> Prepared:
     """Opens what `cell` names. Raises `UserError`, with nothing created."""
-    corpus = Corpus.open(Path(cell.corpus))
+    corpus, train, dev, inventory = _opened(Path(cell.corpus), cell.text.unit)
+    run = Run.of(results, cell, corpus.fingerprint)
+    return Prepared(cell, corpus, train, dev, inventory, run, resolve_device(cell.run.device))
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, unit: str) -> tuple[Corpus, Split, Split, Inventory]:
+    """Kept, because the cells of a study share it and its texts are many."""
+    corpus = Corpus.open(folder)
     for name in ("train", "dev"):
         if name not in corpus.split_names:
             found = ", ".join(corpus.split_names)
@@ -103,15 +113,7 @@ def prepare(cell: Cell, results: Path) -> Prepared:
                 f"prepare it with --dev N or --split"
             )
     train = corpus.split("train")
-    return Prepared(
-        cell,
-        corpus,
-        train,
-        corpus.split("dev"),
-        Inventory.of(cell.text.unit, train.texts),
-        Run.of(results, cell, corpus.fingerprint),
-        resolve_device(cell.run.device),
-    )
+    return corpus, train, corpus.split("dev"), Inventory.of(unit, train.texts)
 
 
 def train(prepared: Prepared, reporter: Reporter) -> None:
@@ -145,11 +147,16 @@ def train(prepared: Prepared, reporter: Reporter) -> None:
             row = _evaluate(state, prepared, reporter)
             if row["dev_cer"] < state.best_cer:
                 state.best_cer = row["dev_cer"]
-                recogniser.save(run.weights_path("best"))
+                recogniser.save(run.weights_path("best"), row["epoch"])
             state.history.append(row)
             state.tally = Tally()
             _save(state, run)
             reporter.say(_line(row, cell))
+            if stop:
+                raise Interrupted(
+                    f"{run}: stopped after epoch {state.epoch} of {cell.train.epochs}; "
+                    f"the same command goes on from there"
+                )
 
 
 # Epoch
@@ -190,7 +197,8 @@ def _train_epoch(
             f"epoch {state.epoch + 1}/{cell.train.epochs}",
             tally.batches,
             len(plan),
-            f"loss {tally.loss / tally.symbols:.3f}, {tally.audio_seconds / tally.seconds:.0f} s/s",
+            f"loss {tally.loss / tally.characters:.3f}, "
+            f"{tally.audio_seconds / tally.seconds:.0f} s/s",
         )
         due = time.monotonic() - saved_at > 60 * cell.run.checkpoint_minutes
         if stop or due:
@@ -232,28 +240,33 @@ def _step(state: State, prepared: Prepared, batch: Batch, progress: float) -> No
             batch.targets_BU.to(prepared.device, non_blocking=True),
             batch.symbols_B.to(prepared.device, non_blocking=True),
         )
-    symbols = int(batch.symbols_B.sum())
     total = loss.total.item()
-    if not math.isfinite(total):
-        raise Diverged(
-            f"{prepared.run}: the loss is {total} at step {state.steps + 1}, utterances "
-            f"{', '.join(batch.ids[:3])}, ...; the last checkpoint is intact; "
-            f"a lower train.optimizer.lr may help"
-        )
+    _check_finite("loss", total, state, prepared, batch)
     state.optimizer.zero_grad(set_to_none=True)
-    (loss.total / symbols).backward()  # type: ignore[no-untyped-call]
+    (loss.total / batch.symbols_B.sum()).backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(
         recogniser.model.parameters(), cell.train.optimizer.clip_norm
-    )
+    ).item()
+    _check_finite("gradient norm", norm, state, prepared, batch)
     state.optimizer.step()
     state.steps += 1
     tally.batches += 1
     tally.loss += total
     tally.ctc += loss.ctc.item()
     tally.attention += 0.0 if loss.attention is None else loss.attention.item()
-    tally.symbols += symbols
+    tally.characters += sum(map(len, batch.references))
     tally.audio_seconds += int(batch.samples_B.sum()) / SAMPLE_RATE_HZ
-    tally.gradient_norm += norm.item()
+    tally.gradient_norm += norm
+
+
+def _check_finite(what: str, value: float, state: State, prepared: Prepared, batch: Batch) -> None:
+    """Before the step that would spoil the weights."""
+    if not math.isfinite(value):
+        raise Diverged(
+            f"{prepared.run}: the {what} is {value} at step {state.steps + 1}, utterances "
+            f"{', '.join(batch.ids[:3])}, ...; the last checkpoint is from before it; "
+            f"a lower train.optimizer.lr may help"
+        )
 
 
 def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
@@ -272,14 +285,14 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
         blank_frames += done.blank_frames
         frames += done.frames
         reporter.progress("dev", len(references), len(prepared.dev))
-    symbols = max(tally.symbols, 1)
+    characters = max(tally.characters, 1)
     cer = character_errors(references, hypotheses, cell.score.profile).rate
     row = {
         "epoch": state.epoch + 1,
         "steps": state.steps,
-        "loss": tally.loss / symbols,
-        "ctc_loss": tally.ctc / symbols,
-        "attention_loss": tally.attention / symbols,
+        "loss": tally.loss / characters,
+        "ctc_loss": tally.ctc / characters,
+        "attention_loss": tally.attention / characters,
         "dev_cer": cer,
         "lr": state.optimizer.param_groups[0]["lr"],
         "gradient_norm": tally.gradient_norm / max(tally.batches, 1),
@@ -339,8 +352,7 @@ def _alignable(
 def _environment(prepared: Prepared, recogniser: Recogniser) -> dict[str, Any]:
     device = prepared.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    precision = prepared.cell.train.precision
-    bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+    bf16 = runs_in_bf16(device, prepared.cell.train.precision)
     return {
         "asrbench": asrbench.__version__,
         "python": platform.python_version(),
@@ -411,14 +423,19 @@ def _save(state: State, run: Run) -> None:
 
 def _publish(state: State, run: Run) -> None:
     """What others read of the state."""
-    state.recogniser.save(run.weights_path("last"))
+    state.recogniser.save(run.weights_path("last"), state.epoch)
     run.write_history(state.history)
 
 
 def _resume(state: State, run: Run) -> None:
     """Takes the state up again. Raises `UserError` if it is another run's."""
     device = state.recogniser.device
-    stored = torch.load(run.state_path, map_location=device, weights_only=True)
+    try:
+        stored = torch.load(run.state_path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError):
+        raise UserError(
+            f"{run.state_path}: cannot be read; delete {run.folder} and train it again"
+        ) from None
     pick(f"{run.state_path}: run", stored["identity"], [run.folder.name])
     state.recogniser.model.load_state_dict(stored["model"])
     state.optimizer.load_state_dict(stored["optimizer"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,21 @@ def test_train_again_says_done(road: Path) -> None:
     *runs, following = out.splitlines()
     assert [line.rpartition(": ")[2] for line in runs] == ["done", "done"]
     assert following == f"next: asrbench eval {road / 'results/tiny'}"
+
+
+def test_a_run_without_its_weights_says_so(road: Path, tmp_path: Path) -> None:
+    """As in a clone of a repository that holds results: `train` must not promise what is gone."""
+    spec = road / "tiny.yaml"
+    assert run("train", spec, "--only", "ds2", "--results", tmp_path, "--device", "cpu")[0] == 0
+    (folder,) = (tmp_path / "tiny/ds2").iterdir()
+    (folder / "checkpoints/best.safetensors").unlink()
+    code, out, _ = run("train", spec, "--only", "ds2", "--results", tmp_path, "--device", "cpu")
+    assert code == 0
+    assert "done, but its weights are not here; give another --results, or delete" in out
+    code, out, err = run("eval", folder)
+    assert code == 2
+    assert "has no weights here, left out" in out
+    assert err == f"error: {folder}: found no run to evaluate; `asrbench train` leaves weights\n"
 
 
 def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(road: Path) -> None:
@@ -252,7 +268,28 @@ def test_prep_leaves_nothing_behind_when_it_refuses(road: Path, tmp_path: Path) 
     assert error("prep", "table", road / "tones.tsv", "--out", road / "corpus") == (
         f"{road / 'corpus'}: exists already; choose another --out or delete it"
     )
+    inner = tmp_path / "new" / "a" / "b"
+    assert error("prep", "table", road / "gone.tsv", "--out", inner).endswith("no such file")
     assert not list(tmp_path.iterdir())
+    blocked = road / "tones.tsv" / "x"
+    assert error("prep", "table", road / "tones.tsv", "--out", blocked).startswith(
+        f"{road / 'tones.tsv'}: cannot be made ("
+    )
+
+
+def test_corpora_that_cannot_be_read(road: Path, tmp_path: Path) -> None:
+    spec, folder = road / "tiny.yaml", tmp_path / "corpus"
+    shutil.copytree(road / "corpus", folder)
+    whole = (folder / "train.arrow").read_bytes()
+    for broken in (b"", whole[: len(whole) // 2]):
+        (folder / "train.arrow").write_bytes(broken)
+        line = error("train", spec, "--set", f"corpus={folder}", "--results", tmp_path / "r")
+        assert line.startswith(f"{folder / 'train.arrow'}: cannot be read (")
+        assert line.endswith("prepare the corpus again")
+    (folder / "corpus.json").write_text(f'{{"format": {FORMAT}}}')
+    line = error("train", spec, "--set", f"corpus={folder}", "--results", tmp_path / "r")
+    assert line == f"{folder / 'corpus.json'}: has no 'name'; prepare the corpus again"
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,6 @@ def test_single_file_is_a_run_of_the_whole_study(name):
 
 def test_study_at_full_size_is_every_model_thrice():
     study = load_study(EXPERIMENTS / "ablation.yaml")
-    assert study.baseline == "ds2"
     assert [(cell.variant, cell.seed) for cell in study.cells] == [
         (variant, seed) for variant in MODELS for seed in (0, 1, 2)
     ]
@@ -118,11 +117,15 @@ def test_an4_is_one_recipe_for_all_six():
     assert_one_recipe(cells)
 
 
+def test_an4_study_is_its_single_files():
+    study = load_study(EXPERIMENTS / "an4" / "ablation.yaml")
+    assert study.cells == [only_cell(f"an4/{name}") for name in MODELS]
+
+
 @pytest.mark.parametrize("name", ["smoke", "ablation"])
 def test_study_is_one_recipe_for_all_six(name):
     study = load_study(EXPERIMENTS / f"{name}.yaml")
     assert study.variants == [*MODELS]
-    assert study.baseline == "ds2"
     assert_one_recipe([cell for cell in study.cells if cell.seed == 0])
 
 

@@ -16,7 +16,7 @@ from asrbench.specfile import dump_cell, load_cell, load_study
 
 FINGERPRINT = "f1" * 32
 TOP = (
-    "augment, baseline, corpus, decode, extends, features, grid, model, name, run, score, seeds, "
+    "augment, corpus, decode, extends, features, grid, model, name, run, score, seeds, "
     "text, train, variants"
 )
 SET = TOP.replace("extends, ", "")
@@ -148,20 +148,18 @@ def labels(study):
         ("augment: {speeds: [fast]}", 'augment.speeds.0: found "fast", allowed: a valid number'),
         ("seeds: 3", "seeds: found 3, allowed: a valid array"),
         ("seeds: [1.0]", "seeds.0: found 1.0, allowed: a valid integer"),
-        ("baseline: 3", "baseline: found 3, allowed: a valid string"),
         ("variants: [a]", 'variants: found ["a"], allowed: an object'),
         ("variants: {a: 3}", "variants.a: found 3, allowed: an object"),
         ("model: {name: 3}", "model.name: found 3, allowed: a valid string"),
         # Norway
         ("text: {unit: no}", "text.unit: found false, allowed: 'char', 'syllable' or 'jamo'"),
         ("model: {name: no}", "model.name: found false, allowed: a valid string"),
-        ("baseline: off", "baseline: found false, allowed: a valid string"),
         # Values out of bounds
         ("train: {epochs: 0}", "train.epochs: found 0, allowed: greater than or equal to 1"),
         ("run: {workers: -1}", "run.workers: found -1, allowed: greater than or equal to 0"),
         (
             "train: {optimizer: {lr: .nan}}",
-            "train.optimizer.lr: found NaN, allowed: greater than 0",
+            "train.optimizer.lr: found NaN, allowed: a finite number",
         ),
         (
             "augment: {speeds: [1.0, 3]}",
@@ -272,8 +270,6 @@ def labels(study):
         ),
         ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
         ("grid: {corpus: [a/b]}", f"grid: found the name 'corpus=a/b', allowed: {NAMES}"),
-        ("baseline: ds", "baseline: found 'ds', allowed: ds2; did you mean 'ds2'?"),
-        ("variants: {wide: , deep: }\nbaseline: ds2", "baseline: found 'ds2', allowed: wide, deep"),
         # YAML
         ("train: [1", "line 4: expected ',' or ']', but got '<stream end>'"),
         ("train: a: b", "line 3: mapping values are not allowed here"),
@@ -335,7 +331,6 @@ def test_message_without_name_or_corpus(text, expected):
          "did you mean 'ds2'?"),
         ("seeds=[]", "seeds: found [], allowed: one value or more"),
         ("name=a b", f"name: found the name 'a b', allowed: {NAMES}"),
-        ("baseline=ds", "baseline: found 'ds', allowed: ds2; did you mean 'ds2'?"),
         (
             "variants.a.train.epoch=5",
             f"variants.a.train.epoch: found an unknown key, allowed: {TRAIN}; "
@@ -410,7 +405,6 @@ def test_extends_in_a_circle():
             "grid: {train.epoch: [3]}",
             f"grid train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'?",
         ),
-        ("baseline: x", "baseline: found 'x', allowed: ds2"),
         ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
     ],
 )
@@ -445,7 +439,6 @@ def test_message_names_the_last_file_to_set_the_key():
         ("1e1", 10.0),
         ("1", 1.0),
         ("0.5", 0.5),
-        (".inf", float("inf")),
     ],
 )
 def test_number_is_a_float_in_the_file_and_in_set(written, meant):
@@ -546,10 +539,10 @@ def test_variant_is_named_after_the_model_without_variants():
 
 
 def test_cells_come_in_the_order_of_the_file_seeds_innermost():
-    study = study_of("variants: {b: , a: {train: {epochs: 2}}}\nseeds: [2, 0]\nbaseline: a")
+    study = study_of("variants: {b: , a: {train: {epochs: 2}}}\nseeds: [2, 0]")
     assert labels(study) == [("b", 2), ("b", 0), ("a", 2), ("a", 0)]
     assert [cell.train.epochs for cell in study.cells] == [30, 30, 2, 2]
-    assert (study.variants, study.baseline, study.name) == (["b", "a"], "a", "demo")
+    assert (study.variants, study.name) == (["b", "a"], "demo")
     assert {cell.experiment for cell in study.cells} == {"demo"}
 
 
@@ -852,7 +845,7 @@ LEAVES = {
     "train.epochs": st.integers(1, 10**9),
     "train.batch_seconds": st.floats(0, 1e300, exclude_min=True),
     "train.optimizer.lr": st.floats(0, 1, exclude_min=True),
-    "train.optimizer.betas": st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    "train.optimizer.betas": st.tuples(*2 * [st.floats(0, 1, exclude_max=True)]),
     "run.device": st.sampled_from(["auto", "cpu", "cuda"]),
 }
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from asrbench.data.corpus import CorpusWriter, Utterance
 from asrbench.errors import UserError
+from asrbench.objective import Losses
 from asrbench.registry import MODELS
 from asrbench.reporting import Silent
 from asrbench.runs import Run
@@ -244,7 +245,7 @@ def test_a_loss_that_is_no_number_stops_with_the_checkpoint_intact(
 ) -> None:
     sets = ["train.optimizer.lr=1e30", "train.schedule.warmup=0.5", "train.optimizer.clip_norm=1e9"]
     prepared = prepare(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
-    with pytest.raises(Diverged, match=r"the loss is (nan|inf) at step \d+, utterances train\d"):
+    with pytest.raises(Diverged, match=r"is -?(nan|inf) at step \d+, utterances train\d"):
         train(prepared, Silent())
     if prepared.run.state_path.is_file():
         stored = torch.load(prepared.run.state_path, weights_only=True)
@@ -256,7 +257,7 @@ def test_a_loss_that_is_no_number_stops_with_the_checkpoint_intact(
     [
         (["corpus=nowhere"], "asrbench prep RECIPE SOURCE --out nowhere"),
         (["text.unit=jamo"], "text.unit: 'jamo' spells Hangul, but the training texts have none"),
-        (["run.device=cuda"], "run.device: found 'cuda', but this machine has no CUDA device"),
+        (["run.device=cuda"], "device: found 'cuda', but this machine has no CUDA device"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_nothing_created(
@@ -275,6 +276,62 @@ def test_a_corpus_without_dev_is_refused(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "nodev", TEXTS, [])
     with pytest.raises(UserError, match="training needs 'dev'; prepare it with --dev N"):
         prepare(cell_of(tmp_path, corpus), tmp_path / "results")
+
+
+def test_a_gradient_that_is_no_number_is_no_step(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is fine, its gradient is not: no step is made of it, and none is saved."""
+    prepared = prepare(cell_of(tmp_path, corpus), tmp_path / "results")
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    with pytest.raises(Diverged, match=r"the gradient norm is inf at step 1, utterances train\d"):
+        train(prepared, Silent())
+    assert not prepared.run.state_path.exists()
+
+
+def test_an_interrupt_in_the_last_dev_pass_stops_the_study(tmp_path: Path, corpus: Path) -> None:
+    class StopsInDev(Silent):
+        def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+            if task == "dev":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    prepared = prepare(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "results")
+    with pytest.raises(Interrupted, match="stopped after epoch 1 of 1"):
+        train(prepared, StopsInDev())
+    assert prepared.run.done
+
+
+def test_a_truncated_state_is_named(tmp_path: Path, corpus: Path) -> None:
+    cell = cell_of(tmp_path, corpus, "train.epochs=2")
+    prepared = prepare(cell, tmp_path / "results")
+    with pytest.raises(Interrupted):
+        train(prepared, StopsAfter(2))
+    whole = prepared.run.state_path.read_bytes()
+    prepared.run.state_path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"state\.pt: cannot be read; delete .* train it again"):
+        train(prepared, Silent())
+
+
+@pytest.mark.parametrize("unit", ["syllable", "jamo"])
+def test_loss_is_for_a_character_whatever_unit_spells_it(
+    unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss of 30 nats for the one batch of `각` and `가나`, 3 characters, or 7 jamo: 10 each."""
+    folder = tmp_path / "hangul"
+    with CorpusWriter.create(
+        folder, name="h", recipe="test", source="t", text_profile="verbatim", strict=True
+    ) as writer:
+        for split, text in (("train", "각"), ("train", "가나"), ("dev", "가")):
+            writer.add(split, Utterance(split + text, spoken("abc"), text))
+
+    def thirty(model: torch.nn.Module, *_: object) -> Losses:
+        total = 0 * sum(p.sum() for p in model.parameters()) + 30
+        return Losses(total, total, None)
+
+    monkeypatch.setattr("asrbench.train.losses", thirty)
+    sets = [f"text.unit={unit}", "train.epochs=1"]
+    run = trained(cell_of(tmp_path, folder, *sets), tmp_path / "results")
+    assert math.isclose(run.history()[0]["loss"], 10, rel_tol=1e-6)
 
 
 def test_a_state_of_another_run_is_refused(tmp_path: Path, corpus: Path) -> None:

@@ -194,10 +194,14 @@ class Split:
     """The utterances of one split, in the order they were prepared, behind a memory map."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
-        self._table = pa.concat_tables(tables)
+        self._paths = paths
+        self._table = pa.concat_tables([_mapped(path) for path in paths])
         self._audio = self._table.column("audio")
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._audio.chunks)])
+
+    def __reduce__(self) -> tuple[type["Split"], tuple[Sequence[Path]]]:
+        """A loader's process opens the files itself, so that the page cache is shared."""
+        return Split, (self._paths,)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -258,6 +262,11 @@ class Corpus:
                 f"{path}: found format {found!r}, allowed: {FORMAT}; prepare the corpus again with "
                 f"`asrbench prep`"
             )
+        missing = [
+            key for key in ("name", "fingerprint", "text_profile", "splits") if key not in about
+        ]
+        if missing:
+            raise UserError(f"{path}: has no '{missing[0]}'; prepare the corpus again")
         return cls(folder, about)
 
     def split(self, name: str) -> Split:
@@ -269,6 +278,14 @@ class Corpus:
         if not paths:
             raise UserError(f"{self.folder}: {name}.arrow is missing; prepare the corpus again")
         return Split(paths)
+
+
+def _mapped(path: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be read ({reason}); prepare the corpus again") from None
 
 
 def _fingerprint(hashes: dict[str, str]) -> str:

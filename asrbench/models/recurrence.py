@@ -45,6 +45,18 @@ def reversal(lengths_B: Tensor, frames: int) -> Tensor:
     return order_BT + frames * torch.arange(len(lengths_B), device=lengths_B.device)[:, None]
 
 
+def _run(cell: nn.RNNBase, x_BTD: Tensor) -> Tensor:
+    """Outputs of `cell` in the precision of autocast, but for CUDA.
+
+    There autocast would run cuDNN in fp16, whatever type it was asked for, and fp16 without a
+    scaled loss loses small gradients; so it runs in fp32 (TF32 where cuDNN may).
+    """
+    if not x_BTD.is_cuda:
+        return cell(x_BTD)[0]  # type: ignore[no-any-return]
+    with torch.autocast("cuda", enabled=False):
+        return cell(x_BTD.float())[0]  # type: ignore[no-any-return]
+
+
 class RecurrentLayer(nn.Module):
     """Batch norm over valid frames, a cell in each direction, their outputs side by side, dropout.
 
@@ -65,7 +77,7 @@ class RecurrentLayer(nn.Module):
         mask_BT = valid_frames(lengths_B, frames)
         order_BT = reversal(lengths_B, frames)
         x_BTD = self.norm(x_BTD.transpose(1, 2), mask_BT).transpose(1, 2)
-        ahead_BTH, _ = self.forwards(x_BTD)
-        back_BTH, _ = self.backwards(reverse(x_BTD, order_BT))
+        ahead_BTH = _run(self.forwards, x_BTD)
+        back_BTH = _run(self.backwards, reverse(x_BTD, order_BT))
         x_BTE = torch.cat([ahead_BTH, reverse(back_BTH, order_BT)], dim=-1) * mask_BT[..., None]
         return self.dropout(x_BTE)  # type: ignore[no-any-return]
