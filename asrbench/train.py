@@ -12,22 +12,21 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 import asrbench
 from asrbench.augment import change_speed, mask_spectrum
+from asrbench.checkpoint import State, Tally, resume, save
 from asrbench.data.corpus import Corpus, Split
 from asrbench.data.loader import Batch, load
 from asrbench.data.plan import epoch_plan, length_plan
 from asrbench.devices import autocast, resolve_device, runs_in_bf16
-from asrbench.errors import UserError, pick
-from asrbench.files import atomic
+from asrbench.errors import UserError
 from asrbench.objective import frames_needed, losses
 from asrbench.optimisation import build_optimizer, learning_rate
 from asrbench.recogniser import Recogniser
@@ -46,39 +45,6 @@ class Interrupted(Exception):
 
 class Diverged(UserError):
     """The loss is no longer a number."""
-
-
-@dataclass
-class Tally:
-    """Sums over the batches of an epoch so far."""
-
-    batches: int = 0
-    loss: float = 0.0
-    ctc: float = 0.0
-    attention: float = 0.0
-    characters: int = 0
-    """Of the references, whatever unit spells them: losses are comparable across units."""
-    audio_seconds: float = 0.0
-    gradient_norm: float = 0.0
-    seconds: float = 0.0
-
-
-@dataclass
-class State:
-    """All that changes while a run is trained."""
-
-    recogniser: Recogniser
-    optimizer: torch.optim.Optimizer
-    history: list[dict[str, Any]] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
-    """Of the epoch under way; its `batches` is the cursor into the epoch's plan."""
-    steps: int = 0
-    best_cer: float = math.inf
-
-    @property
-    def epoch(self) -> int:
-        """Index of the epoch under way, from 0: the number of those that are over."""
-        return len(self.history)
 
 
 @dataclass(frozen=True)
@@ -132,7 +98,7 @@ def train(prepared: Prepared, reporter: Reporter) -> None:
             f"frames than CTC needs and are left out; see {run.excluded_path.name}"
         )
     if run.state_path.is_file():
-        _resume(state, run)
+        resume(state, run)
         reporter.say(f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches + 1}")
     else:
         env = _environment(prepared, recogniser)
@@ -150,7 +116,7 @@ def train(prepared: Prepared, reporter: Reporter) -> None:
                 recogniser.save(run.weights_path("best"), row["epoch"])
             state.history.append(row)
             state.tally = Tally()
-            _save(state, run)
+            save(state, run)
             reporter.say(_line(row, cell))
             if stop:
                 raise Interrupted(
@@ -202,7 +168,7 @@ def _train_epoch(
         )
         due = time.monotonic() - saved_at > 60 * cell.run.checkpoint_minutes
         if stop or due:
-            _save(state, prepared.run)
+            save(state, prepared.run)
             saved_at = time.monotonic()
             started_at = time.perf_counter()
         if stop:
@@ -398,48 +364,3 @@ def _stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# Checkpoints
-
-
-def _save(state: State, run: Run) -> None:
-    """The state to go on from, in one file and so always whole; then what is read by others."""
-    with atomic(run.state_path) as temporary:
-        torch.save(
-            {
-                "model": state.recogniser.model.state_dict(),
-                "optimizer": state.optimizer.state_dict(),
-                "history": state.history,
-                "tally": asdict(state.tally),
-                "steps": state.steps,
-                "best_cer": state.best_cer,
-                "identity": run.folder.name,
-            },
-            temporary,
-        )
-    _publish(state, run)
-
-
-def _publish(state: State, run: Run) -> None:
-    """What others read of the state."""
-    state.recogniser.save(run.weights_path("last"), state.epoch)
-    run.write_history(state.history)
-
-
-def _resume(state: State, run: Run) -> None:
-    """Takes the state up again. Raises `UserError` if it is another run's."""
-    device = state.recogniser.device
-    try:
-        stored = torch.load(run.state_path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError):
-        raise UserError(
-            f"{run.state_path}: cannot be read; delete {run.folder} and train it again"
-        ) from None
-    pick(f"{run.state_path}: run", stored["identity"], [run.folder.name])
-    state.recogniser.model.load_state_dict(stored["model"])
-    state.optimizer.load_state_dict(stored["optimizer"])
-    state.history, state.tally = stored["history"], Tally(**stored["tally"])
-    state.steps, state.best_cer = stored["steps"], stored["best_cer"]
-    # A kill may have come between the state and what is read of it.
-    _publish(state, run)
