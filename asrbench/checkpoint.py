@@ -84,5 +84,7 @@ def resume(state: State, run: Run) -> None:
     state.optimizer.load_state_dict(stored["optimizer"])
     state.history, state.tally = stored["history"], Tally(**stored["tally"])
     state.steps, state.best_cer = stored["steps"], stored["best_cer"]
-    # A kill may have come between the state and what is read of it.
+    # A kill may have come between the state and what is read of it, or in the middle of a file.
     publish(state, run)
+    for stray in run.folder.rglob("*.tmp-*"):
+        stray.unlink()

@@ -203,11 +203,11 @@ class CrossAttentionDecoder(Spec):
 
     @model_validator(mode="after")
     def _width_splits(self) -> "CrossAttentionDecoder":
-        if self.width % self.heads or self.width % 2:
+        if self.width % 2:
+            raise Impossible("width", f"found {self.width}, allowed: an even number")
+        if self.width % self.heads:
             raise Impossible(
-                "heads",
-                f"found {self.heads}, allowed: a divisor of decoder.width ({self.width}), "
-                f"which must be even",
+                "heads", f"found {self.heads}, allowed: a divisor of decoder.width ({self.width})"
             )
         return self
 

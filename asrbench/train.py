@@ -107,7 +107,7 @@ def train(prepared: Prepared, reporter: Reporter) -> None:
             f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
             f"{prepared.train.hours:.2f} h, {env['device']}, {env['precision']}"
         )
-    with _stop_signals() as stop:
+    with _stop_signals(reporter) as stop:
         while state.epoch < cell.train.epochs:
             _train_epoch(state, prepared, kept, stop, reporter)
             row = _evaluate(state, prepared, reporter)
@@ -339,6 +339,11 @@ def _commit() -> str | None:
     """The commit this program runs from, with `+` when the tree differs from it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
+        ours = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", "train.py"], capture_output=True
+        )
+        if ours.returncode != 0:
+            return None  # installed inside somebody else's repository
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
         changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True)
     except OSError:
@@ -347,13 +352,14 @@ def _commit() -> str | None:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def _stop_signals(reporter: Reporter) -> Iterator[list[int]]:
     """Yields a list that SIGINT or SIGTERM writes itself into; a second one acts as ever."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: object) -> None:
         received.append(number)
+        reporter.say("stopping after this batch or dev pass; once more stops at once")
         for each, handler in before.items():
             signal.signal(each, handler)
 

@@ -560,3 +560,14 @@ def test_the_registry_names_its_models() -> None:
         assert entry.model.name == name
         assert entry.differs
         assert entry.source
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("cell", CELLS)
+def test_autocast_does_not_run_recurrence_in_fp16_on_cuda(cell: str) -> None:
+    spec = RecurrenceSpec(cell=cell, layers=1, width=16, dropout=0.0)  # type: ignore[arg-type]
+    layer = RecurrentLayer(spec, 8).cuda()
+    x_BTD, lengths_B = torch.randn(2, 5, 8).cuda(), torch.tensor([5, 3]).cuda()
+    with torch.autocast("cuda", torch.bfloat16):
+        assert layer(x_BTD, lengths_B).dtype != torch.float16

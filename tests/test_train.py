@@ -174,8 +174,9 @@ def test_kill_9_leaves_a_resumable_run(tmp_path: Path, corpus: Path) -> None:
                 break
     (run,) = Run.find([results])
     assert 1 <= len(run.history()) < 6
-    assert not list(run.folder.glob("checkpoints/*.safetensors.tmp*.safetensors"))
+    (run.folder / "checkpoints/best.safetensors.tmp-1").write_bytes(b"cut short")
     assert same_weights(whole, trained(cell, results))
+    assert not list(run.folder.rglob("*.tmp-*"))
 
 
 def test_a_kill_after_the_last_state_and_before_the_history_is_mended(
