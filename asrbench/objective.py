@@ -33,7 +33,7 @@ def losses(
     symbols_B: Tensor,
 ) -> Losses:
     """CTC in fp32 (Graves et al. 2006); with a decoder w * CTC + (1 - w) * cross-entropy
-    (Watanabe et al. 2017, equation 10). Every target must be alignable; see `frames_needed`."""
+    (Watanabe et al. 2017). Every target must be alignable; see `frames_needed`."""
     encoder_BTD, lengths_B = model.encode(x_BTF, frames_B)
     log_probs_BTV = model.ctc(encoder_BTD)
     ctc = F.ctc_loss(

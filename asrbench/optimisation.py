@@ -35,7 +35,7 @@ def learning_rate(spec: ScheduleSpec, peak: float, progress: float) -> float:
             start = _cosine(spec.initial, 1.0, climbed)
             return peak * (start if rising else _cosine(1.0, spec.final, fallen))
         case TriStage():
-            # Park et al. 2019, section 4.1, in shares of the training.
+            # Ramp, hold, exponential decay, as Park et al. 2019, arXiv:1904.08779, in shares.
             decay = 1 - spec.warmup - spec.hold
             over = max(0.0, progress - spec.warmup - spec.hold)
             return peak * climbed * (spec.final ** (over / decay) if decay > 0 else 1.0)

@@ -107,7 +107,7 @@ class LearnedPositionBlock(SelfAttentionBlock):
 
 class RotaryAttentionBlock(SelfAttentionBlock):
     """Queries and keys turned by an angle in proportion to time: RoFormer, Su et al. 2021,
-    equation 34, so that scores depend on the distance i - j."""
+    so that scores depend on the distance i - j."""
 
     def _project(self, x_BTD: Tensor) -> Heads:
         q_BHTK, k_BHSK, v_BHSK = super()._project(x_BTD)
@@ -156,7 +156,7 @@ class TransformerXlAttentionBlock(SelfAttentionBlock):
 class TemporalWeightBlock(SelfAttentionBlock):
     """Self-attention whose scores fall with the distance |i - j| in frames, head by head.
 
-    gaussian: -(i - j)^2 / (2 s^2), Sperber et al. 2018, equation 6; s starts at 2^(8h/H) frames.
+    gaussian: -(i - j)^2 / (2 s^2), Sperber et al. 2018; s starts at 2^(8h/H) frames.
     linear: -m |i - j|, ALiBi, Press et al. 2021; m starts at 2^(-8h/H). Both are held as
     logarithms, so that they stay positive while they are learned.
     """

@@ -103,7 +103,7 @@ class FrontEnd(nn.Module):
 
 
 def _ds2(spec: Ds2FrontEnd) -> list[_ConvLayer]:
-    """Amodei et al. 2015, table 1: kernels 41x11, 21x11 and 21x11, the third three times as wide.
+    """Amodei et al. 2015: kernels 41x11, 21x11 and 21x11, the third three times as wide.
 
     The paper strides by 2 in frequency at each; time by 2 at the first and, for `time_stride: 4`,
     at the second.
