@@ -8,16 +8,22 @@ results/<experiment>/<variant>/seed<k>-<id8>/
     checkpoints/              last.safetensors, best.safetensors, state.pt to go on from
     hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy)
     scores.json               split -> decode -> figures
+    lock, lock.holder         who trains it now
 """
 
-from collections.abc import Iterable, Sequence
+import os
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from asrbench.errors import UserError
-from asrbench.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from asrbench.files import read_json, read_jsonl, read_utf8, write_json, write_jsonl, write_text
 from asrbench.spec import Cell
 from asrbench.specfile import dump_cell, load_cell
 
@@ -109,6 +115,27 @@ class Run:
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         write_jsonl(self.history_path, rows)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training this run. Raises `UserError` that says who does.
+
+        The system takes the lock from a process that died, however it died.
+        """
+        holder = self.folder / "lock.holder"
+        lock = FileLock(self.folder / "lock", timeout=0)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            who = read_utf8(holder) if holder.is_file() else "another process"
+            raise UserError(f"{self}: {who} is training it; wait, or stop that first") from None
+        try:
+            write_text(holder, f"process {os.getpid()} on {platform.node()}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
 
     @property
     def done(self) -> bool:

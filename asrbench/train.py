@@ -97,17 +97,19 @@ def train(prepared: Prepared, reporter: Reporter) -> None:
             f"{run}: {len(excluded)} of {len(prepared.train)} training utterances have fewer "
             f"frames than CTC needs and are left out; see {run.excluded_path.name}"
         )
-    if run.state_path.is_file():
-        resume(state, run)
-        reporter.say(f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches + 1}")
-    else:
-        env = _environment(prepared, recogniser)
-        run.begin(cell, env, excluded)
-        reporter.say(
-            f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
-            f"{prepared.train.hours:.2f} h, {env['device']}, {env['precision']}"
-        )
-    with _stop_signals(reporter) as stop:
+    with run.held(), _stop_signals(reporter) as stop:
+        if run.state_path.is_file():
+            resume(state, run)
+            reporter.say(
+                f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches + 1}"
+            )
+        else:
+            env = _environment(prepared, recogniser)
+            run.begin(cell, env, excluded)
+            reporter.say(
+                f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
+                f"{prepared.train.hours:.2f} h, {env['device']}, {env['precision']}"
+            )
         while state.epoch < cell.train.epochs:
             _train_epoch(state, prepared, kept, stop, reporter)
             row = _evaluate(state, prepared, reporter)

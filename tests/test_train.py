@@ -191,6 +191,26 @@ def test_a_kill_after_the_last_state_and_before_the_history_is_mended(
     assert run.done
 
 
+def test_two_processes_on_one_run(tmp_path: Path, corpus: Path) -> None:
+    """The second is told who holds it; when the first is killed, the lock goes with it."""
+    prepared = prepare(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "results")
+    program = (
+        "import sys, time; from pathlib import Path; from asrbench.runs import Run\n"
+        "with Run(Path(sys.argv[1])).held():\n    print('held', flush=True); time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", program, str(prepared.run.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=rf"process {process.pid} on .* is training it"):
+            train(prepared, Silent())
+        assert not prepared.run.spec_path.exists()
+        process.kill()
+    train(prepared, Silent())
+    assert prepared.run.done
+    assert not (prepared.run.folder / "lock.holder").exists()
+
+
 def test_workers_do_not_change_the_weights(tmp_path: Path, corpus: Path) -> None:
     sets = ["train.epochs=2", "augment.speeds=[0.9, 1.0, 1.1]"]
     alone = trained(cell_of(tmp_path, corpus, *sets), tmp_path / "alone")
