@@ -15,7 +15,7 @@ from asrbench.errors import UserError
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside `path`; what was written there is flushed and renamed."""
-    _make_parents(path)
+    make_parents(path)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         yield temporary
@@ -34,7 +34,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise UserError(f"{path}: exists already; choose another --out or delete it")
-    made = _make_parents(path)
+    made = make_parents(path)
     temporary = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
     try:
         yield temporary
@@ -51,8 +51,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def _make_parents(path: Path) -> list[Path]:
-    """Makes the folders above `path`; those that were missing, the innermost first."""
+def make_parents(path: Path) -> list[Path]:
+    """Makes the folders above `path`; returns those that were missing, the innermost first.
+
+    Raises `UserError` where a file is in the way, or the right to make them is missing.
+    """
     missing = [parent for parent in path.parents if not parent.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from asrbench.errors import UserError
-from asrbench.files import read_json, read_jsonl, read_utf8, write_json, write_jsonl, write_text
+from asrbench.files import (
+    make_parents,
+    read_json,
+    read_jsonl,
+    read_utf8,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from asrbench.spec import Cell
 from asrbench.specfile import dump_cell, load_cell
 
@@ -124,7 +132,7 @@ class Run:
         """
         holder = self.folder / "lock.holder"
         lock = FileLock(self.folder / "lock", timeout=0)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_parents(holder)
         try:
             lock.acquire()
         except Timeout:

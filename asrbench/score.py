@@ -53,14 +53,6 @@ class ErrorCounts:
             return float("inf") if self.errors else 0.0
         return self.errors / self.n
 
-    def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
-        return ErrorCounts(
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-            self.n + other.n,
-        )
-
     def plain(self) -> dict[str, Any]:
         return asdict(self)
 

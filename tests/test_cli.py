@@ -217,6 +217,15 @@ def test_bad_specs(road: Path, tmp_path: Path) -> None:
     assert not results.exists()
 
 
+def test_a_file_where_a_folder_should_be(road: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    line = error("train", road / "tiny.yaml", "--only", "ds2", "--results", blocked)
+    assert line.startswith(f"{blocked / 'tiny/ds2'}")
+    assert "cannot be made (" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_corpus_of_another_format_version(road: Path, tmp_path: Path) -> None:
     (tmp_path / "corpus.json").write_text('{"format": 99}')
     assert error("train", road / "tiny.yaml", "--set", f"corpus={tmp_path}") == (
