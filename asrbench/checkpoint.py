@@ -1,90 +1,149 @@
-"""All that changes while a run is trained, and how it is kept so that a run can go on."""
+"""All that changes while a run is trained, and how it is kept so that a run can go on.
 
-import math
-from dataclasses import asdict, dataclass, field
+A state is one file, named by its content and so known to be whole. What others read (weights,
+history) is made from it afterwards, and made again when a run goes on: a kill between the two, or
+a state that is found damaged, leaves nothing that contradicts the state in use.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from asrbench.errors import UserError, pick
-from asrbench.files import atomic
+from asrbench.files import digest, flush, temporary_beside
+from asrbench.learner import Learner
 from asrbench.recogniser import Recogniser
+from asrbench.reporting import Reporter
 from asrbench.runs import Run
+from asrbench.tally import Tally
 
-
-@dataclass
-class Tally:
-    """Sums over the batches of an epoch so far."""
-
-    batches: int = 0
-    loss: float = 0.0
-    ctc: float = 0.0
-    attention: float = 0.0
-    characters: int = 0
-    """Of the references, whatever unit spells them: losses are comparable across units."""
-    audio_seconds: float = 0.0
-    gradient_norm: float = 0.0
-    seconds: float = 0.0
+KEPT = 2
+"""The newest state, and the one before it should that be damaged."""
 
 
 @dataclass
 class State:
     """All that changes while a run is trained."""
 
-    recogniser: Recogniser
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     history: list[dict[str, Any]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     """Of the epoch under way; its `batches` is the cursor into the epoch's plan."""
     steps: int = 0
-    best_cer: float = math.inf
+    best_epoch: int | None = None
+    """Number, from 1, of the epoch whose weights are in `best.safetensors`."""
 
     @property
     def epoch(self) -> int:
         """Index of the epoch under way, from 0: the number of those that are over."""
         return len(self.history)
 
+    @property
+    def complete(self) -> bool:
+        return self.epoch >= self.learner.cell.train.epochs
+
+    def close_epoch(self, row: dict[str, Any]) -> None:
+        """Takes `row` into the history; the next epoch begins."""
+        self.history.append(row)
+        self.tally = Tally()
+        if self.best_epoch is None or row["dev_cer"] < self.history[self.best_epoch - 1]["dev_cer"]:
+            self.best_epoch = self.epoch
+
 
 def save(state: State, run: Run) -> None:
-    """The state to go on from, in one file and so always whole; then what is read by others."""
-    with atomic(run.state_path) as temporary:
-        torch.save(
-            {
-                "model": state.recogniser.model.state_dict(),
-                "optimizer": state.optimizer.state_dict(),
-                "history": state.history,
-                "tally": asdict(state.tally),
-                "steps": state.steps,
-                "best_cer": state.best_cer,
-                "identity": run.folder.name,
-            },
-            temporary,
-        )
-    publish(state, run)
+    """Leaves a state to go on from, unless the run is complete; then what is read by others.
+
+    Raises `Diverged`, with nothing saved, if a step since the last look made no number.
+    """
+    stored = {
+        "tally": state.tally.plain(),
+        "model": state.learner.recogniser.model.state_dict(),
+        "optimizer": state.learner.optimizer.state_dict(),
+        "history": state.history,
+        "steps": state.steps,
+        "best_epoch": state.best_epoch,
+        "identity": run.folder.name,
+    }
+    with temporary_beside(run.state_path(state.steps, "new")) as temporary:
+        torch.save(stored, temporary)
+        flush(temporary)
+        temporary.replace(run.state_path(state.steps, digest(temporary)))
+    _publish(state, run)
 
 
-def publish(state: State, run: Run) -> None:
-    """What others read of the state."""
-    state.recogniser.save(run.weights_path("last"), state.epoch)
-    run.write_history(state.history)
+def resume(state: State, run: Run, reporter: Reporter) -> None:
+    """Takes the newest whole state up again, and says which were damaged.
 
-
-def resume(state: State, run: Run) -> None:
-    """Takes the state up again. Raises `UserError` if it is another run's."""
-    device = state.recogniser.device
-    try:
-        stored = torch.load(run.state_path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError):
-        raise UserError(
-            f"{run.state_path}: cannot be read; delete {run.folder} and train it again"
-        ) from None
-    pick(f"{run.state_path}: run", stored["identity"], [run.folder.name])
-    state.recogniser.model.load_state_dict(stored["model"])
-    state.optimizer.load_state_dict(stored["optimizer"])
+    Raises `UserError` if none is whole, or if it is another run's.
+    """
+    stored = _newest_whole(run, reporter)
+    state.learner.recogniser.model.load_state_dict(stored["model"])
+    state.learner.optimizer.load_state_dict(stored["optimizer"])
     state.history, state.tally = stored["history"], Tally(**stored["tally"])
-    state.steps, state.best_cer = stored["steps"], stored["best_cer"]
-    # A kill may have come between the state and what is read of it, or in the middle of a file.
-    publish(state, run)
+    state.steps, state.best_epoch = stored["steps"], stored["best_epoch"]
     for stray in run.folder.rglob("*.tmp-*"):
         stray.unlink()
+    _publish(state, run)
+
+
+def _newest_whole(run: Run, reporter: Reporter) -> dict[str, Any]:
+    damaged: list[Path] = []
+    for path in run.state_paths():
+        stored = _read(path)
+        if stored is None:
+            damaged.append(path)
+            continue
+        pick(f"{path}: run", stored["identity"], [run.folder.name])
+        for each in damaged:
+            reporter.say(f"{each}: is damaged and was deleted; {path.name} before it is used")
+            each.unlink()
+        return stored
+    raise UserError(
+        f"{damaged[0]}: is damaged, and there is no other state to go on from; "
+        f"delete {run.folder} and train it again"
+    )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What was stored there, on the CPU; nothing if it is not what its name says."""
+    if path.stem.rpartition("-")[2] != digest(path):
+        return None
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, UnpicklingError):
+        return None
+
+
+def _publish(state: State, run: Run) -> None:
+    """What others read of the state; the history last, for it says when a run is done."""
+    _publish_best(state, run)
+    state.learner.recogniser.save(run.weights_path("last"), state.epoch)
+    run.write_history(state.history)
+    for path in run.state_paths()[0 if state.complete else KEPT :]:
+        path.unlink()
+    if state.complete:
+        run.weights_path("best.previous").unlink(missing_ok=True)
+
+
+def _publish_best(state: State, run: Run) -> None:
+    """Makes `best.safetensors` the weights of the state's best epoch.
+
+    The best before it is kept: between two states at most one epoch ends, so if the state before
+    this one is ever needed, its best is one of the two.
+    """
+    best, previous = run.weights_path("best"), run.weights_path("best.previous")
+    if state.best_epoch is not None and Recogniser.epoch_of(best) == state.best_epoch:
+        return
+    if state.best_epoch == state.epoch and not state.tally.batches:
+        if best.is_file():
+            best.replace(previous)
+        state.learner.recogniser.save(best, state.epoch)
+    elif state.best_epoch is not None and Recogniser.epoch_of(previous) == state.best_epoch:
+        previous.replace(best)
+    else:
+        # Weights of an epoch that the state knows nothing of; the next epoch's are the best.
+        best.unlink(missing_ok=True)
+        state.best_epoch = None

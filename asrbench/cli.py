@@ -3,6 +3,7 @@
 Heavy imports stand inside the commands: `asrbench --help` loads no torch.
 """
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,8 +16,7 @@ from asrbench.errors import UserError, pick
 from asrbench.terminal import Terminal, print_error, print_table
 
 if TYPE_CHECKING:
-    from asrbench.runs import Run
-    from asrbench.train import Prepared
+    from asrbench.groundwork import Prepared
 
 INTERRUPTED = 130
 
@@ -71,13 +71,26 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be trained, create nothing.")
     ] = False,
+    max_hours: Annotated[
+        float | None,
+        typer.Option("--max-hours", help="Stop in good order within this time, in hours."),
+    ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Leave a torch profiler trace of some steps of each run."),
+    ] = False,
 ) -> None:
     """Train every run of an experiment.
 
-    A run that is done is left alone, one that was cut short goes on where it stopped.
+    A run that is done is left alone, one that was cut short goes on where it stopped. When the
+    time of --max-hours is up, the runs that are left are named, and the exit status is 0: nothing
+    went wrong, and the same command goes on.
     """
+    started_at = time.monotonic()
     from asrbench.specfile import dump_cell, load_study
 
+    if max_hours is not None and not max_hours > 0:
+        raise UserError(f"--max-hours: found {max_hours:g}, allowed: more than 0")
     if device is not None:
         sets = [*(sets or []), f"run.device={device}"]
     study = load_study(spec, sets)
@@ -92,31 +105,29 @@ def train(
         typer.echo("---\n".join(map(dump_cell, cells)), nl=False)
         return
 
-    from asrbench.train import Diverged, Interrupted, prepare
-    from asrbench.train import train as train_run
+    from asrbench.cli_train import train_runs
+    from asrbench.groundwork import prepare
 
     prepared = [prepare(cell, results) for cell in cells]
-    diverged: list[Diverged] = []
     if dry_run:
         _print_plan(prepared)
         return
     with Terminal(cells[0].run.log_seconds) as terminal:
-        for each in prepared:
-            if each.run.done:
-                terminal.say(f"{each.run}: done{_without_weights(each.run)}")
-                continue
-            try:
-                train_run(each, terminal)
-            except Interrupted as stop:
-                terminal.say(str(stop))
-                raise typer.Exit(INTERRUPTED) from None
-            except Diverged as error:
-                # The other runs of a study are none the worse for it.
-                diverged.append(error)
-                terminal.say(str(error))
-        terminal.say(f"next: asrbench eval {results / study.name}")
-    if diverged:
-        raise UserError(f"{len(diverged)} of {len(prepared)} runs diverged, see above")
+        outcome = train_runs(
+            prepared, terminal, started_at=started_at, max_hours=max_hours, profile=profile
+        )
+        if outcome.interrupted:
+            raise typer.Exit(INTERRUPTED)
+        if outcome.left:
+            left = ", ".join(map(str, outcome.left))
+            terminal.say(
+                f"the time is up: {len(outcome.left)} of {len(prepared)} runs are left ({left}); "
+                f"the same command goes on"
+            )
+        else:
+            terminal.say(f"next: asrbench eval {results / study.name}")
+    if outcome.failed:
+        raise UserError(f"{len(outcome.failed)} of {len(prepared)} runs failed, see above")
 
 
 @app.command("eval")
@@ -265,13 +276,6 @@ def _print_plan(prepared: list["Prepared"]) -> None:
         status = "done" if each.run.done else f"{len(history)}/{each.cell.train.epochs} epochs"
         rows.append([str(each.run), status, f"{each.train.hours:.2f}", str(each.device)])
     print_table(["run", "status", "train hours", "device"], rows)
-
-
-def _without_weights(run: "Run") -> str:
-    """Run folders in a repository keep what can be checked, and leave the weights out."""
-    if run.weights_path("best").is_file():
-        return ""
-    return f", but its weights are not here; give another --results, or delete {run}"
 
 
 def _score_line(figures: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Writing so that a reader never sees half a file, a crash never leaves one."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,17 +14,35 @@ from asrbench.errors import UserError
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what was written there is flushed and renamed."""
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; what is still there in the end is deleted."""
     make_parents(path)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; what was written there is flushed and renamed."""
+    with temporary_beside(path) as temporary:
+        yield temporary
+        flush(temporary)
+        temporary.replace(path)
+
+
+def flush(path: Path) -> None:
+    """Returns when the file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def digest(path: Path) -> str:
+    """16 hexadecimal digits over the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @contextmanager

@@ -33,13 +33,18 @@ def losses(
     symbols_B: Tensor,
 ) -> Losses:
     """CTC in fp32 (Graves et al. 2006); with a decoder w * CTC + (1 - w) * cross-entropy
-    (Watanabe et al. 2017). Every target must be alignable; see `frames_needed`."""
-    encoder_BTD, lengths_B = model.encode(x_BTF, frames_B)
+    (Watanabe et al. 2017). Every target must be alignable; see `frames_needed`.
+
+    Lengths, `frames_B` and `symbols_B`, belong on the CPU whatever the device: CTC reads them
+    there, and fetching them would wait for the device.
+    """
+    frames_on_device_B = frames_B.to(x_BTF.device, non_blocking=True)
+    encoder_BTD, lengths_B = model.encode(x_BTF, frames_on_device_B)
     log_probs_BTV = model.ctc(encoder_BTD)
     ctc = F.ctc_loss(
         log_probs_BTV.transpose(0, 1),
         targets_BU,
-        lengths_B,
+        model.output_lengths(frames_B),
         symbols_B,
         blank=BLANK,
         reduction="sum",
@@ -49,7 +54,12 @@ def losses(
     mask_BT = valid_frames(lengths_B, encoder_BTD.shape[1])
     prefix_BU = F.pad(targets_BU, (1, 0), value=BLANK)
     log_probs_BUV = model.decoder(encoder_BTD, mask_BT, prefix_BU)
-    attention = cross_entropy(log_probs_BUV, targets_BU, symbols_B, decoder.label_smoothing)
+    attention = cross_entropy(
+        log_probs_BUV,
+        targets_BU,
+        symbols_B.to(x_BTF.device, non_blocking=True),
+        decoder.label_smoothing,
+    )
     weight = decoder.ctc_weight
     return Losses(weight * ctc + (1 - weight) * attention, ctc, attention)
 

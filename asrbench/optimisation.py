@@ -5,7 +5,15 @@ import math
 import torch
 from torch import nn
 
-from asrbench.spec import Constant, Cosine, Noam, OneCycle, OptimizerSpec, ScheduleSpec, TriStage
+from asrbench.spec_train import (
+    Constant,
+    Cosine,
+    Noam,
+    OneCycle,
+    OptimizerSpec,
+    ScheduleSpec,
+    TriStage,
+)
 
 
 def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> torch.optim.Optimizer:

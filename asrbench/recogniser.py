@@ -167,6 +167,16 @@ class Recogniser:
         recogniser.epoch = passport.get("epoch")
         return recogniser
 
+    @staticmethod
+    def epoch_of(path: Path) -> int | None:
+        """The number of epochs behind the weights saved there; nothing if there are none."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                passport = json.loads((file.metadata() or {}).get("asrbench", "null"))
+        except (OSError, SafetensorError):
+            return None
+        return None if passport is None else passport.get("epoch")
+
     @classmethod
     def _from_passport(cls, passport: dict[str, Any], device: torch.device) -> "Recogniser":
         return cls(

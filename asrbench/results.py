@@ -164,8 +164,8 @@ def _check(result: Result, stored: dict[str, Any], notes: list[str]) -> None:
 
 def differing_keys(one: Cell, other: Cell) -> list[str]:
     """Dotted keys that differ, those aside that label a run or leave its weights alone."""
-    aside = {*OPERATIONAL, "experiment", "variant", "seed", "corpus"}
-    flat, others = (dict(_flat(cell.model_dump(exclude=aside))) for cell in (one, other))
+    aside = (*OPERATIONAL, "experiment", "variant", "seed", "corpus")
+    flat, others = (dict(_flat(cell.without(*aside))) for cell in (one, other))
     keys = flat | others
     return [key for key in keys if flat.get(key, ...) != others.get(key, ...)]
 

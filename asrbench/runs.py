@@ -5,14 +5,17 @@ results/<experiment>/<variant>/seed<k>-<id8>/
     env.json                  versions, device, commit, parameters
     excluded.jsonl            training utterances CTC cannot align, and why
     history.jsonl             one row an epoch
-    checkpoints/              last.safetensors, best.safetensors, state.pt to go on from
+    checkpoints/              last.safetensors, best.safetensors; until it is done also two
+                              state-<steps>-<digest>.pt to go on from, and the best before
     hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy)
     scores.json               split -> decode -> figures
+    profile.json.gz           a trace of some steps, where `--profile` asked for one
     lock, lock.holder         who trains it now
 """
 
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,11 +90,19 @@ class Run:
         return self.folder / "scores.json"
 
     @property
-    def state_path(self) -> Path:
-        return self.folder / "checkpoints" / "state.pt"
+    def profile_path(self) -> Path:
+        return self.folder / "profile.json.gz"
+
+    def state_path(self, steps: int, digest: str) -> Path:
+        """A state is named by its content, so that a damaged one is known by its name."""
+        return self.folder / "checkpoints" / f"state-{steps}-{digest}.pt"
+
+    def state_paths(self) -> list[Path]:
+        """The states there are to go on from, the newest first."""
+        return sorted(self.folder.glob("checkpoints/state*.pt"), key=_age, reverse=True)
 
     def weights_path(self, which: str) -> Path:
-        """`which` is `best` or `last`."""
+        """`which` is `best`, `last` or `best.previous`."""
         return self.folder / "checkpoints" / f"{which}.safetensors"
 
     def hypotheses_path(self, split: str, decode: str) -> Path:
@@ -157,3 +168,10 @@ class Run:
         scores = self.scores()
         scores.setdefault(split, {})[decode] = figures
         write_json(self.scores_path, scores)
+
+
+def _age(state: Path) -> tuple[int, int]:
+    """By steps, then by time: after the last batch of an epoch and after its dev pass there may
+    be one state each."""
+    named = re.fullmatch(r"state-(\d+)-[0-9a-f]{16}\.pt", state.name)
+    return int(named[1]) if named else -1, state.stat().st_mtime_ns

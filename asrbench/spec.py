@@ -4,34 +4,13 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-OPERATIONAL = ("run", "decode")
-"""Sections that leave the weights as they are, and so are no part of a run's identity."""
+from asrbench.spec_base import Count, Impossible, Positive, Seed, Share, Spec
+from asrbench.spec_train import TrainSpec
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
-
-
-class Impossible(ValueError):
-    """A combination of keys that cannot be; `path` names the one to change."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(message)
-        self.path = tuple(path.split("."))
-
-
-class Spec(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
+OPERATIONAL = ("run", "decode", "train.max_hours", "train.stop_if_stuck")
+"""Dotted keys that leave the weights as they are, and so are no part of a run's identity."""
 
 
 class TextSpec(Spec):
@@ -249,85 +228,7 @@ class ModelSpec(Spec):
         return self
 
 
-# Training
-
-
-class OptimizerSpec(Spec):
-    kind: Literal["adamw", "adam"] = "adamw"
-    """AdamW decays the weights apart from the gradient, Adam within it."""
-    lr: Positive = 3e-4
-    """Peak learning rate."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    """Weight decay of matrices and kernels; biases and norms have none."""
-    betas: tuple[Decay, Decay] = (0.9, 0.98)
-    """Decay of the running mean and of the running square of the gradient, per step."""
-    clip_norm: Positive = 5.0
-    """Greatest gradient norm; a larger gradient is scaled down to it."""
-
-
-class _Warmup(Spec):
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the training in which the rate climbs from zero to its peak."""
-
-
-class Constant(_Warmup):
-    kind: Literal["constant"] = "constant"
-
-
-class Cosine(_Warmup):
-    kind: Literal["cosine"] = "cosine"
-    final: Share = 0.01
-    """Rate at the end, as a share of the peak."""
-
-
-class OneCycle(_Warmup):
-    kind: Literal["one_cycle"] = "one_cycle"
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Share of the training in which the rate climbs, along a cosine, to its peak."""
-    initial: Share = 0.04
-    """Rate at the start, as a share of the peak."""
-    final: Share = 1e-4
-    """Rate at the end, as a share of the peak."""
-
-
-class TriStage(_Warmup):
-    kind: Literal["tri_stage"] = "tri_stage"
-    hold: Share = 0.4
-    """Share of the training in which the rate keeps its peak."""
-    final: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Rate at the end of the exponential decay, as a share of the peak."""
-
-    @model_validator(mode="after")
-    def _within_training(self) -> "TriStage":
-        if self.warmup + self.hold > 1:
-            raise Impossible(
-                "hold", f"found {self.hold}, allowed: at most 1 - warmup ({1 - self.warmup:g})"
-            )
-        return self
-
-
-class Noam(_Warmup):
-    kind: Literal["noam"] = "noam"
-    warmup: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the training in which the rate climbs; then it falls as 1 / sqrt(step)."""
-
-
-ScheduleSpec = Annotated[
-    Constant | Cosine | OneCycle | TriStage | Noam, Field(discriminator="kind")
-]
-
-
-class TrainSpec(Spec):
-    epochs: Count = 30
-    """Passes over the training split."""
-    batch_seconds: Positive = 120.0
-    """Audio in one batch, padding included, in seconds."""
-    optimizer: OptimizerSpec = OptimizerSpec()
-    """What turns gradients into steps."""
-    schedule: ScheduleSpec = Cosine()
-    """How the learning rate moves over the training."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of the forward pass; `auto` is bf16 where the hardware has it. CTC is fp32 always."""
+# Scoring
 
 
 class ScoreSpec(Spec):
@@ -389,9 +290,20 @@ class Cell(Spec):
 
         The corpus counts by its content, not by where it lies.
         """
-        known = self.model_dump(mode="json", exclude={*OPERATIONAL, "corpus"})
+        known = self.without(*OPERATIONAL, "corpus")
         canonical = json.dumps(known | {"corpus": fingerprint}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+    def without(self, *paths: str) -> dict[str, Any]:
+        """As plain data, the dotted keys `paths` left out."""
+        plain = self.plain()
+        for path in paths:
+            *sections, last = path.split(".")
+            node = plain
+            for section in sections:
+                node = node[section]
+            del node[last]
+        return plain
 
     def plain(self) -> dict[str, Any]:
         """As plain data: what `spec.yaml` holds."""

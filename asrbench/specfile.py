@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 
 from asrbench.errors import UserError, nearest, pick
 from asrbench.registry import MODELS
-from asrbench.spec import Cell, Impossible, Seed, Spec
+from asrbench.spec import Cell
+from asrbench.spec_base import Impossible, Seed, Spec
 from asrbench.strict_yaml import fault, parse, read_mapping
 
 Mapping = dict[str, Any]

@@ -1,251 +1,295 @@
-"""Training one cell of an experiment: prepare, then batch, loss, step, row, save.
+"""Training one cell of an experiment: prepare, then batch, step, row, save.
 
 A run can be killed at any moment and goes on from its last checkpoint to bit-identical weights on
 a CPU: order, augmentation and dropout are keyed by (seed, epoch, batch), and the checkpoint holds
 the rest.
 """
 
-import math
-import platform
-import signal
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
 
-import asrbench
-from asrbench.augment import change_speed, mask_spectrum
-from asrbench.checkpoint import State, Tally, resume, save
-from asrbench.data.corpus import Corpus, Split
+from asrbench.augment import change_speed
+from asrbench.checkpoint import State, resume, save
 from asrbench.data.loader import Batch, load
-from asrbench.data.plan import epoch_plan, length_plan
-from asrbench.devices import autocast, resolve_device, runs_in_bf16
-from asrbench.errors import UserError
-from asrbench.objective import frames_needed, losses
-from asrbench.optimisation import build_optimizer, learning_rate
-from asrbench.recogniser import Recogniser
+from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of
+from asrbench.environment import environment
+from asrbench.groundwork import Prepared, alignable
+from asrbench.learner import Learner
+from asrbench.profiling import profiled
 from asrbench.reporting import Reporter
 from asrbench.runs import Run
 from asrbench.score import character_errors, why_untrained
-from asrbench.seeding import key
 from asrbench.spec import Cell
-from asrbench.text import Inventory
+from asrbench.stopping import (
+    Deadline,
+    Diverged,
+    Interrupted,
+    OutOfMemory,
+    Stuck,
+    TimeUp,
+    stop_signals,
+)
+from asrbench.tally import Tally
+from asrbench.watch import news, stuck_epochs
 from asrbench.waveform import SAMPLE_RATE_HZ
 
-
-class Interrupted(Exception):
-    """Training stopped where it was told to, with a state to go on from."""
-
-
-class Diverged(UserError):
-    """The loss is no longer a number."""
+READ_SECONDS = 1.0
+"""Time between looks at what the steps measured, where looking waits for the device."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What training needs and does not change."""
+@dataclass
+class _Sitting:
+    """What surrounds a run while this process trains it."""
 
-    cell: Cell
-    corpus: Corpus
-    train: Split
-    dev: Split
-    inventory: Inventory
-    run: Run
-    device: torch.device
-
-
-def prepare(cell: Cell, results: Path) -> Prepared:
-    """Opens what `cell` names. Raises `UserError`, with nothing created."""
-    corpus, train, dev, inventory = _opened(Path(cell.corpus), cell.text.unit)
-    run = Run.of(results, cell, corpus.fingerprint)
-    return Prepared(cell, corpus, train, dev, inventory, run, resolve_device(cell.run.device))
+    prepared: Prepared
+    kept: list[int]
+    """Indices of the training utterances that CTC can align."""
+    reporter: Reporter
+    deadline: Deadline
+    stop: list[int]
+    """Signals received."""
+    stepped: Callable[[], None]
+    """To be called after each step."""
+    step_seconds: float = 0.0
+    save_seconds: float = 0.0
+    """The longest that a step took, and that saving took."""
 
 
-@lru_cache(maxsize=1)
-def _opened(folder: Path, unit: str) -> tuple[Corpus, Split, Split, Inventory]:
-    """Kept, because the cells of a study share it and its texts are many."""
-    corpus = Corpus.open(folder)
-    for name in ("train", "dev"):
-        if name not in corpus.split_names:
-            found = ", ".join(corpus.split_names)
-            raise UserError(
-                f"{corpus.folder}: found the splits {found}, but training needs '{name}'; "
-                f"prepare it with --dev N or --split"
-            )
-    train = corpus.split("train")
-    return corpus, train, corpus.split("dev"), Inventory.of(unit, train.texts)
-
-
-def train(prepared: Prepared, reporter: Reporter) -> None:
+def train(
+    prepared: Prepared,
+    reporter: Reporter,
+    deadline: Deadline | None = None,
+    *,
+    profile: bool = False,
+) -> None:
     """Trains the run of `prepared` to its end, from its last checkpoint if it has one.
 
-    Raises `Interrupted` on SIGINT or SIGTERM, after leaving a checkpoint; `Diverged` when the loss
-    is not finite, with the last checkpoint intact.
+    Raises `Interrupted` on SIGINT or SIGTERM and `TimeUp` at the deadline, after leaving a
+    checkpoint; `Failed` when the run cannot go on, with the last checkpoint intact.
     """
     cell, run = prepared.cell, prepared.run
-    recogniser = Recogniser(cell, prepared.inventory, prepared.corpus.fingerprint, prepared.device)
-    state = State(recogniser, build_optimizer(recogniser.model, cell.train.optimizer))
-    kept, excluded = _alignable(prepared, recogniser)
+    learner = Learner(cell, prepared.inventory, prepared.corpus.fingerprint, prepared.device)
+    state = State(learner)
+    kept, excluded = alignable(prepared, learner.recogniser)
     if excluded:
         reporter.say(
             f"{run}: {len(excluded)} of {len(prepared.train)} training utterances have fewer "
             f"frames than CTC needs and are left out; see {run.excluded_path.name}"
         )
-    with run.held(), _stop_signals(reporter) as stop:
-        if run.state_path.is_file():
-            resume(state, run)
+    with (
+        run.held(),
+        stop_signals(reporter) as stop,
+        profiled(run.profile_path if profile else None, reporter) as stepped,
+    ):
+        if run.state_paths():
+            resume(state, run, reporter)
             reporter.say(
                 f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches + 1}"
             )
         else:
-            env = _environment(prepared, recogniser)
+            env = environment(learner.recogniser) | {"corpus": prepared.corpus.name}
             run.begin(cell, env, excluded)
             reporter.say(
                 f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
                 f"{prepared.train.hours:.2f} h, {env['device']}, {env['precision']}"
             )
-        while state.epoch < cell.train.epochs:
-            _train_epoch(state, prepared, kept, stop, reporter)
-            row = _evaluate(state, prepared, reporter)
-            if row["dev_cer"] < state.best_cer:
-                state.best_cer = row["dev_cer"]
-                recogniser.save(run.weights_path("best"), row["epoch"])
-            state.history.append(row)
-            state.tally = Tally()
-            save(state, run)
-            reporter.say(_line(row, cell))
-            if stop:
-                raise Interrupted(
-                    f"{run}: stopped after epoch {state.epoch} of {cell.train.epochs}; "
-                    f"the same command goes on from there"
-                )
+        sitting = _Sitting(prepared, kept, reporter, deadline or Deadline(), stop, stepped)
+        while not state.complete:
+            _stop_if_stuck(state, run)
+            _train_epoch(state, sitting)
+            _close_epoch(state, sitting)
 
 
 # Epoch
 
 
-def _train_epoch(
-    state: State, prepared: Prepared, kept: list[int], stop: list[int], reporter: Reporter
-) -> None:
-    cell, tally, model = prepared.cell, state.tally, state.recogniser.model
-    model.train()
-    plan = [
-        [kept[i] for i in batch]
-        for batch in epoch_plan(
-            prepared.train.samples[kept],
-            seed=cell.seed,
-            epoch=state.epoch,
-            fingerprint=prepared.corpus.fingerprint,
-            batch_seconds=cell.train.batch_seconds,
-        )
-    ]
-    speed = partial(_at_speed, cell, state.epoch)
-    batches = load(
-        prepared.train,
-        prepared.inventory,
-        plan[tally.batches :],
-        workers=cell.run.workers,
-        transform=speed if cell.augment.speeds != (1.0,) else None,
-        pin=prepared.device.type == "cuda",
-    )
-    saved_at = time.monotonic()
-    started_at = time.perf_counter()
-    for batch in batches:
-        progress = (state.epoch + tally.batches / len(plan)) / cell.train.epochs
-        _step(state, prepared, batch, progress)
-        now = time.perf_counter()
-        tally.seconds, started_at = tally.seconds + now - started_at, now
-        reporter.progress(
-            f"epoch {state.epoch + 1}/{cell.train.epochs}",
-            tally.batches,
-            len(plan),
-            f"loss {tally.loss / tally.characters:.3f}, "
-            f"{tally.audio_seconds / tally.seconds:.0f} s/s",
-        )
-        due = time.monotonic() - saved_at > 60 * cell.run.checkpoint_minutes
-        if stop or due:
-            save(state, prepared.run)
-            saved_at = time.monotonic()
-            started_at = time.perf_counter()
-        if stop:
-            raise Interrupted(
-                f"{prepared.run}: stopped in epoch {state.epoch + 1} after batch "
-                f"{tally.batches} of {len(plan)}; the same command goes on from there"
+def _train_epoch(state: State, sitting: _Sitting) -> None:
+    """Trains on what is left of the epoch's batches."""
+    prepared, learner, tally = sitting.prepared, state.learner, state.tally
+    epochs = prepared.cell.train.epochs
+    plan = _plan(state, sitting)
+    saved_at = read_at = time.monotonic()
+    note = ""
+    if prepared.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(prepared.device)
+    began = time.perf_counter()
+    for parts in _deliveries(plan[tally.batches :], prepared, state.epoch):
+        waited = time.perf_counter() - began if learner.idle else 0.0
+        with _out_of_memory_told(sitting, f"in step {state.steps + 1} ({_size(parts)})"):
+            measures = learner.step(
+                parts,
+                epoch=state.epoch,
+                number=tally.batches,
+                progress=(state.epoch + tally.batches / len(plan)) / epochs,
             )
+        state.steps += 1
+        tally.add(parts, state.steps, measures)
+        sitting.stepped()
+        last = tally.batches == len(plan)
+        look = last or learner.measures_at_hand or time.monotonic() - read_at > READ_SECONDS
+        if look:
+            _read(tally, prepared.run)
+            read_at = time.monotonic()
+        seconds = time.perf_counter() - began
+        tally.seconds += seconds
+        tally.wait_seconds += waited
+        sitting.step_seconds = max(sitting.step_seconds, seconds)
+        note = _note(tally) if look else note
+        sitting.reporter.progress(
+            f"epoch {state.epoch + 1}/{epochs}", tally.batches, len(plan), note
+        )
+        end = _end(state, sitting, dev=last)
+        if end or time.monotonic() - saved_at > 60 * prepared.cell.run.checkpoint_minutes:
+            _save(state, sitting)
+            saved_at = time.monotonic()
+        if end:
+            where = f"in epoch {state.epoch + 1} after batch {tally.batches} of {len(plan)}"
+            raise end(f"{prepared.run}: {end.why} {where}; the same command goes on from there")
+        began = time.perf_counter()
 
 
-def _step(state: State, prepared: Prepared, batch: Batch, progress: float) -> None:
-    """One batch, one step of the optimizer; `state.tally` knows of it afterwards."""
-    cell, recogniser, tally = prepared.cell, state.recogniser, state.tally
-    rate = learning_rate(cell.train.schedule, cell.train.optimizer.lr, progress)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    torch.manual_seed(key(cell.seed, state.epoch, "step", tally.batches))
-    x_BTF, frames_B = recogniser.features(
-        batch.waves_BS.to(prepared.device, non_blocking=True),
-        batch.samples_B.to(prepared.device, non_blocking=True),
-    )
-    x_BTF = mask_spectrum(
-        x_BTF,
-        recogniser.features.frames(batch.samples_B).tolist(),
-        cell.augment,
-        seed=cell.seed,
+def _plan(state: State, sitting: _Sitting) -> Batches:
+    """The batches of the epoch under way, whole, as indices of the training split."""
+    prepared, kept = sitting.prepared, sitting.kept
+    plan = epoch_plan(
+        prepared.train.samples[kept],
+        seed=prepared.cell.seed,
         epoch=state.epoch,
-        utterances=batch.ids,
+        fingerprint=prepared.corpus.fingerprint,
+        batch_seconds=prepared.cell.train.batch_seconds,
     )
-    with autocast(prepared.device, cell.train.precision):
-        loss = losses(
-            recogniser.model,
-            cell.model.decoder,
-            x_BTF,
-            frames_B,
-            batch.targets_BU.to(prepared.device, non_blocking=True),
-            batch.symbols_B.to(prepared.device, non_blocking=True),
-        )
-    total = loss.total.item()
-    _check_finite("loss", total, state, prepared, batch)
-    state.optimizer.zero_grad(set_to_none=True)
-    (loss.total / batch.symbols_B.sum()).backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(
-        recogniser.model.parameters(), cell.train.optimizer.clip_norm
-    ).item()
-    _check_finite("gradient norm", norm, state, prepared, batch)
-    state.optimizer.step()
-    state.steps += 1
-    tally.batches += 1
-    tally.loss += total
-    tally.ctc += loss.ctc.item()
-    tally.attention += 0.0 if loss.attention is None else loss.attention.item()
-    tally.characters += sum(map(len, batch.references))
-    tally.audio_seconds += int(batch.samples_B.sum()) / SAMPLE_RATE_HZ
-    tally.gradient_norm += norm
+    return [[kept[i] for i in batch] for batch in plan]
 
 
-def _check_finite(what: str, value: float, state: State, prepared: Prepared, batch: Batch) -> None:
-    """Before the step that would spoil the weights."""
-    if not math.isfinite(value):
-        raise Diverged(
-            f"{prepared.run}: the {what} is {value} at step {state.steps + 1}, utterances "
-            f"{', '.join(batch.ids[:3])}, ...; the last checkpoint is from before it; "
-            f"a lower train.optimizer.lr may help"
+def _deliveries(plan: Batches, prepared: Prepared, epoch: int) -> Iterator[list[Batch]]:
+    """The parts of each batch of `plan`, read ahead."""
+    cell = prepared.cell
+    cut = [parts_of(batch, cell.train.accumulate) for batch in plan]
+    speed = partial(_at_speed, cell, epoch)
+    loaded = iter(
+        load(
+            prepared.train,
+            prepared.inventory,
+            [part for parts in cut for part in parts],
+            workers=cell.run.workers,
+            transform=speed if cell.augment.speeds != (1.0,) else None,
+            pin=prepared.device.type == "cuda",
         )
+    )
+    for parts in cut:
+        yield list(islice(loaded, len(parts)))
+
+
+def _close_epoch(state: State, sitting: _Sitting) -> None:
+    """The dev pass and what follows from it: row, checkpoint, warnings."""
+    prepared, reporter = sitting.prepared, sitting.reporter
+    epochs = prepared.cell.train.epochs
+    with _out_of_memory_told(sitting, f"in the dev pass after epoch {state.epoch + 1}"):
+        row = _evaluate(state, prepared, reporter)
+    state.close_epoch(row)
+    _save(state, sitting)
+    reporter.say(_line(row, prepared.cell))
+    for line in news(state.history, epochs):
+        reporter.say(f"{prepared.run}: {line}")
+    if end := _end(state, sitting, dev=False):
+        where = f"after epoch {state.epoch} of {epochs}"
+        raise end(f"{prepared.run}: {end.why} {where}; the same command goes on from there")
+
+
+def _read(tally: Tally, run: Run) -> None:
+    try:
+        tally.read()
+    except Diverged as error:
+        raise Diverged(f"{run}: {error}") from None
+
+
+def _save(state: State, sitting: _Sitting) -> None:
+    started_at = time.perf_counter()
+    _read(state.tally, sitting.prepared.run)
+    save(state, sitting.prepared.run)
+    sitting.save_seconds = max(sitting.save_seconds, time.perf_counter() - started_at)
+
+
+def _note(tally: Tally) -> str:
+    """The live figures; right after a look, when sums and counts are of the same batches."""
+    return (
+        f"loss {tally.loss / max(tally.characters, 1):.3f}, "
+        f"{tally.audio_seconds / max(tally.seconds, 1e-9):.0f} s/s"
+    )
+
+
+# Stopping
+
+
+def _end(state: State, sitting: _Sitting, *, dev: bool) -> type[Interrupted] | type[TimeUp] | None:
+    """What ends this sitting, if anything does, before a step more or before the dev pass."""
+    if sitting.stop:
+        return Interrupted
+    if state.complete or sitting.deadline.leaves(_needed(state, sitting, dev=dev)):
+        return None
+    return TimeUp
+
+
+def _needed(state: State, sitting: _Sitting, *, dev: bool) -> float:
+    """Seconds until the next stop in good order: after a step more, or after the dev pass."""
+    if not dev:
+        return sitting.step_seconds + sitting.save_seconds
+    tally, audio_seconds = state.tally, 3600 * sitting.prepared.dev.hours
+    # Where none is known yet: at the speed of training, which is slower.
+    guess = audio_seconds * tally.seconds / max(tally.audio_seconds, 1e-9)
+    dev_seconds = max((row["dev_seconds"] for row in state.history), default=guess)
+    return float(dev_seconds) + 2 * sitting.save_seconds
+
+
+def _stop_if_stuck(state: State, run: Run) -> None:
+    limit = state.learner.cell.train.stop_if_stuck
+    count = stuck_epochs(state.history, state.learner.cell.train.epochs)
+    if limit is not None and count >= limit:
+        raise Stuck(
+            f"{run}: found no sign of learning in {count} epochs in a row, and "
+            f"train.stop_if_stuck is {limit}; the state is kept, a higher one goes on from it"
+        )
+
+
+@contextmanager
+def _out_of_memory_told(sitting: _Sitting, where: str) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        train = sitting.prepared.cell.train
+        raise OutOfMemory(
+            f"{sitting.prepared.run}: out of memory on {sitting.prepared.device} {where}; nothing "
+            f"was saved since the last checkpoint, which is intact; another run with "
+            f"train.accumulate={2 * train.accumulate} or train.batch_seconds below "
+            f"{train.batch_seconds:g} needs less"
+        ) from None
+
+
+def _size(parts: list[Batch]) -> str:
+    utterances = sum(len(part.ids) for part in parts)
+    largest = max(part.waves_BS.numel() for part in parts) / SAMPLE_RATE_HZ
+    return f"utterances: {utterances}, at most {largest:.1f} s of audio at once with padding"
+
+
+# After an epoch
 
 
 def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
     """The row of history for the epoch that just ended: its training, and the dev split now."""
-    cell, tally = prepared.cell, state.tally
+    cell, tally, recogniser = prepared.cell, state.tally, state.learner.recogniser
     started_at = time.perf_counter()
     plan = length_plan(prepared.dev.samples, cell.train.batch_seconds)
     references: list[str] = []
     hypotheses: list[str] = []
     blank_frames = frames = 0
-    for done in state.recogniser.transcribe(
+    for done in recogniser.transcribe(
         load(prepared.dev, prepared.inventory, plan, workers=cell.run.workers), "greedy"
     ):
         references += done.references
@@ -262,7 +306,7 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
         "ctc_loss": tally.ctc / characters,
         "attention_loss": tally.attention / characters,
         "dev_cer": cer,
-        "lr": state.optimizer.param_groups[0]["lr"],
+        "lr": state.learner.learning_rate,
         "gradient_norm": tally.gradient_norm / max(tally.batches, 1),
         "audio_seconds_per_second": tally.audio_seconds / max(tally.seconds, 1e-9),
         "blank_fraction": blank_frames / max(frames, 1),
@@ -270,10 +314,13 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
         "distinct_hypotheses": len(set(hypotheses)),
         "untrained": why_untrained(cer, references, hypotheses),
         "train_seconds": tally.seconds,
+        "wait_share": tally.wait_seconds / max(tally.seconds, 1e-9),
         "dev_seconds": time.perf_counter() - started_at,
     }
-    if state.recogniser.model.decoder is None:
+    if recogniser.model.decoder is None:
         del row["ctc_loss"], row["attention_loss"]
+    if prepared.device.type == "cuda":
+        row["peak_memory_gb"] = torch.cuda.max_memory_allocated(prepared.device) / 1e9
     return row
 
 
@@ -289,86 +336,3 @@ def _line(row: dict[str, Any], cell: Cell) -> str:
 
 def _at_speed(cell: Cell, epoch: int, wave: Any, utterance: str) -> Any:
     return change_speed(wave, cell.augment, seed=cell.seed, epoch=epoch, utterance=utterance)
-
-
-# Before the first step
-
-
-def _alignable(
-    prepared: Prepared, recogniser: Recogniser
-) -> tuple[list[int], list[dict[str, Any]]]:
-    """Indices of the training utterances that CTC can align, at the fastest speed drawn, and a
-    row for each of the others. Raises `UserError` if none can be."""
-    split, fastest = prepared.train, max(prepared.cell.augment.speeds)
-    samples = (torch.from_numpy(split.samples.copy()) / fastest).floor().long()
-    frames = recogniser.model.output_lengths(recogniser.features.frames(samples)).tolist()
-    kept, excluded = [], []
-    for i, text in enumerate(split.texts):
-        needed = frames_needed(prepared.inventory.encode(text))
-        if frames[i] >= needed:
-            kept.append(i)
-        else:
-            excluded.append({"id": split.ids[i], "frames": frames[i], "needed": needed})
-    if not kept:
-        raise UserError(
-            f"{prepared.corpus.folder}: no training utterance has the frames CTC needs; "
-            f"lower model.front_end.time_stride or features.hop_ms"
-        )
-    return kept, excluded
-
-
-def _environment(prepared: Prepared, recogniser: Recogniser) -> dict[str, Any]:
-    device = prepared.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    bf16 = runs_in_bf16(device, prepared.cell.train.precision)
-    return {
-        "asrbench": asrbench.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": device.type,
-        "device_name": name,
-        "threads": torch.get_num_threads(),
-        "precision": "bf16" if bf16 else "fp32",
-        "commit": _commit(),
-        "corpus": prepared.corpus.name,
-        "fingerprint": prepared.corpus.fingerprint,
-        "parameters": recogniser.model.parameter_count,
-        "symbols": len(prepared.inventory),
-    }
-
-
-def _commit() -> str | None:
-    """The commit this program runs from, with `+` when the tree differs from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        ours = subprocess.run(
-            [*git, "ls-files", "--error-unmatch", "train.py"], capture_output=True
-        )
-        if ours.returncode != 0:
-            return None  # installed inside somebody else's repository
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True)
-    except OSError:
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout else "") if head.returncode == 0 else None
-
-
-@contextmanager
-def _stop_signals(reporter: Reporter) -> Iterator[list[int]]:
-    """Yields a list that SIGINT or SIGTERM writes itself into; a second one acts as ever."""
-    received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        reporter.say("stopping after this batch or dev pass; once more stops at once")
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

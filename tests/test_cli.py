@@ -203,8 +203,8 @@ def test_score_counts_by_hand(tmp_path: Path) -> None:
 def test_bad_specs(road: Path, tmp_path: Path) -> None:
     tiny = road / "tiny.yaml"
     assert error("train", tiny, "--set", "train.epoch=3") == (
-        "--set train.epoch: found an unknown key, allowed: batch_seconds, epochs, optimizer, "
-        "precision, schedule; did you mean 'epochs'?"
+        "--set train.epoch: found an unknown key, allowed: accumulate, batch_seconds, epochs, "
+        "max_hours, optimizer, precision, schedule, stop_if_stuck; did you mean 'epochs'?"
     )
     assert error("train", tiny, "--only", "ds3") == (
         f"{tiny}: --only: found 'ds3', allowed: ds2, ds2_crossattn; did you mean 'ds2'?"
@@ -309,3 +309,30 @@ def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) 
     result = CliRunner().invoke(app, ["compare", str(road / "results")])
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_a_study_that_is_out_of_time_says_what_is_left_and_goes_on(
+    road: Path, tmp_path: Path
+) -> None:
+    command = ("train", road / "tiny.yaml", "--results", tmp_path / "r")
+    code, out, err = run(*command, "--max-hours", "1e-9")
+    assert (code, err) == (0, "")
+    (begun,) = (tmp_path / "r/tiny").iterdir()
+    assert begun.name == "ds2"
+    *_, stopped, last = out.splitlines()
+    assert "the time is up, stopped in epoch 1 after batch 1 of" in stopped
+    assert last.startswith("the time is up: 2 of 2 runs are left (")
+    assert last.endswith("); the same command goes on")
+    code, out, _ = run(*command)
+    assert code == 0
+    assert "goes on at epoch 1, batch 2" in out
+    assert out.splitlines()[-1].startswith("next: asrbench eval")
+
+
+def test_a_limit_that_is_none(road: Path, tmp_path: Path) -> None:
+    command = ("train", road / "tiny.yaml", "--results", tmp_path / "r")
+    assert error(*command, "--max-hours", "0") == "--max-hours: found 0, allowed: more than 0"
+    assert error(*command, "--set", "train.max_hours=0").startswith(
+        "--set train.max_hours: found 0"
+    )
+    assert not (tmp_path / "r").exists()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from asrbench.data.corpus import Corpus, CorpusWriter, Split, Utterance
 from asrbench.data.loader import Batch, load, make_batch
-from asrbench.data.plan import Batches, epoch_plan, length_plan
+from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of
 from asrbench.text import Inventory
 from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 
@@ -262,3 +262,19 @@ def test_an_empty_reference_is_a_row_of_padding() -> None:
     assert batch.symbols_B.tolist() == [0, 2]
     assert batch.targets_BU.tolist() == [[0, 0], [1, 2]]
     assert make_batch(["a"], [""], [wave], inventory).targets_BU.shape == (1, 0)
+
+
+@given(st.integers(0, 40), st.integers(1, 9))
+def test_parts_of_a_batch_are_alike_and_none_is_empty(size: int, parts: int) -> None:
+    batch = [100 + i for i in range(size)]
+    dealt = parts_of(batch, parts)
+    assert sorted(i for part in dealt for i in part) == batch
+    assert len(dealt) == min(size, parts)
+    sizes = [len(part) for part in dealt]
+    assert not sizes or max(sizes) - min(sizes) <= 1
+    assert not sizes or min(sizes) >= 1
+
+
+def test_parts_are_dealt_like_cards() -> None:
+    assert parts_of([1, 2, 3, 4, 5], 2) == [[1, 3, 5], [2, 4]]
+    assert parts_of([7], 3) == [[7]]

@@ -51,6 +51,9 @@ class Fixed:
     def encode(self, x_BTV: Tensor, frames_B: Tensor) -> tuple[Tensor, Tensor]:
         return x_BTV, frames_B
 
+    def output_lengths(self, frames_B: Tensor) -> Tensor:
+        return frames_B
+
     def ctc(self, x_BTV: Tensor) -> Tensor:
         return x_BTV
 

@@ -12,7 +12,7 @@ from torch import nn
 from asrbench.models.deepspeech2 import DeepSpeech2
 from asrbench.optimisation import build_optimizer, learning_rate
 from asrbench.registry import MODELS
-from asrbench.spec import (
+from asrbench.spec_train import (
     Constant,
     Cosine,
     Noam,

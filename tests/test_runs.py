@@ -5,7 +5,8 @@ import pytest
 from asrbench.errors import UserError
 from asrbench.files import read_jsonl
 from asrbench.runs import DECODES, Run
-from asrbench.spec import Cell, TrainSpec
+from asrbench.spec import Cell
+from asrbench.spec_train import TrainSpec
 
 FINGERPRINT = "f1" * 32
 
@@ -68,7 +69,7 @@ def test_paths_are_those_the_record_promises():
             run.excluded_path,
             run.history_path,
             run.scores_path,
-            run.state_path,
+            run.state_path(12, "0123456789abcdef"),
             run.weights_path("last"),
             run.weights_path("best"),
         )
@@ -78,7 +79,7 @@ def test_paths_are_those_the_record_promises():
         "r/excluded.jsonl",
         "r/history.jsonl",
         "r/scores.json",
-        "r/checkpoints/state.pt",
+        "r/checkpoints/state-12-0123456789abcdef.pt",
         "r/checkpoints/last.safetensors",
         "r/checkpoints/best.safetensors",
     ]

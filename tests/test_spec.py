@@ -11,7 +11,9 @@ from pydantic import BaseModel, ValidationError, create_model
 from asrbench import specfile
 from asrbench.errors import UserError
 from asrbench.registry import MODELS
-from asrbench.spec import OPERATIONAL, Cell, Spec, TrainSpec
+from asrbench.spec import OPERATIONAL, Cell
+from asrbench.spec_base import Spec
+from asrbench.spec_train import TrainSpec
 from asrbench.specfile import dump_cell, load_cell, load_study
 
 FINGERPRINT = "f1" * 32
@@ -21,7 +23,9 @@ TOP = (
 )
 SET = TOP.replace("extends, ", "")
 INSIDE = "augment, corpus, decode, features, model, run, score, text, train"
-TRAIN = "batch_seconds, epochs, optimizer, precision, schedule"
+TRAIN = (
+    "accumulate, batch_seconds, epochs, max_hours, optimizer, precision, schedule, stop_if_stuck"
+)
 NAMES = "letters, digits, . _ = , + -, a letter or digit first"
 """What messages list as allowed: at the top of a file, by --set, in a variant, within train."""
 
@@ -613,6 +617,8 @@ def near(value, annotation=None):
         values = get_args(annotation)
     elif isinstance(value, bool):
         values = [not value]
+    elif value is None:
+        values = [1]
     elif isinstance(value, str):
         values = [value + "x"]
     elif isinstance(value, tuple):
@@ -645,7 +651,7 @@ def changes(cell):
 
 
 def is_operational(path):
-    return path[0] in OPERATIONAL or path == ("corpus",)
+    return path[0] in OPERATIONAL or ".".join(path) in {*OPERATIONAL, "corpus"}
 
 
 def unions(model, path=()):
@@ -687,7 +693,8 @@ def test_identity_changes_with_every_leaf_that_changes_the_weights_or_the_score(
 def test_identity_stays_with_what_is_operational_and_with_the_place_of_the_corpus():
     cell = cell_of("model: {name: ds2_crossattn}")
     told = {path: other for path, other in changes(cell) if is_operational(path)}
-    assert {path[0] for path in told} == {"run", "decode", "corpus"}
+    assert {path[0] for path in told} == {"run", "decode", "corpus", "train"}
+    assert {path[1] for path in told if path[0] == "train"} == {"max_hours", "stop_if_stuck"}
     assert {other.identity(FINGERPRINT) for other in told.values()} == {cell.identity(FINGERPRINT)}
     assert cell not in told.values()
 

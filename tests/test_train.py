@@ -1,4 +1,4 @@
-"""Training: it learns, it can be killed at any moment, it refuses what cannot be."""
+"""Training: it learns, it can be stopped at any step, it refuses what cannot be."""
 
 import math
 import os
@@ -7,111 +7,30 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from tones import (
+    CHANCE,
+    TEXTS,
+    Heard,
+    StopsAfter,
+    cell_of,
+    make_corpus,
+    same_weights,
+    sets_for,
+    spoken,
+    trained,
+)
 
 from asrbench.data.corpus import CorpusWriter, Utterance
 from asrbench.errors import UserError
+from asrbench.groundwork import prepare
+from asrbench.learner import Learner
 from asrbench.objective import Losses
 from asrbench.registry import MODELS
 from asrbench.reporting import Silent
-from asrbench.runs import Run
-from asrbench.spec import Cell
-from asrbench.specfile import load_study
-from asrbench.train import Diverged, Interrupted, prepare, train
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
-
-SMALL = """
-name: tiny
-corpus: {corpus}
-augment: {{frequency_masks: 0, time_masks: 0}}
-features: {{kind: log_mel, bands: 20}}
-model:
-  front_end: {{channels: 4}}
-  recurrence: {{layers: 1, width: 32, dropout: 0.0}}
-train:
-  epochs: 4
-  batch_seconds: 3
-  precision: fp32
-  optimizer: {{lr: 1e-2, clip_norm: 20}}
-  schedule: {{kind: constant, warmup: 0.0}}
-"""
-TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
-
-
-def spoken(text: str) -> Samples:
-    """Each letter a tone of its own, 0.2 s, with a gap after it and faint noise over all."""
-    t = np.arange(SAMPLE_RATE_HZ // 5) / SAMPLE_RATE_HZ
-    gap = np.zeros(SAMPLE_RATE_HZ // 10)
-    parts = [
-        part
-        for letter in text
-        for part in (np.sin(2 * np.pi * 400 * (1 + ord(letter) - ord("a")) * t), gap)
-    ]
-    noise = np.random.default_rng(0).normal(0, 0.01, sum(map(len, parts)))
-    return ((np.concatenate(parts) + noise) * 8000).astype(np.int16)
-
-
-def make_corpus(folder: Path, train_texts: list[str], dev_texts: list[str]) -> Path:
-    with CorpusWriter.create(
-        folder, name="tones", recipe="test", source="tones", text_profile="verbatim", strict=True
-    ) as writer:
-        for split, texts in (("train", train_texts), ("dev", dev_texts)):
-            for i, text in enumerate(texts):
-                writer.add(split, Utterance(f"{split}{i}", spoken(text), text))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus") / "tones", TEXTS, TEXTS[:2])
-
-
-def cell_of(tmp_path: Path, corpus: Path, *sets: str) -> Cell:
-    spec = tmp_path / "tiny.yaml"
-    spec.write_text(SMALL.format(corpus=corpus))
-    (cell,) = load_study(spec, list(sets)).cells
-    return cell
-
-
-def sets_for(name: str) -> list[str]:
-    sets = [f"model.name={name}"]
-    model = MODELS[name].model
-    if model.attention.kind != "none":
-        sets.append("model.attention={heads: 2, dropout: 0.0}")
-    if model.decoder.kind != "none":
-        sets.append(
-            "model.decoder={layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0,"
-            " label_smoothing: 0.0}"
-        )
-    return sets
-
-
-def trained(cell: Cell, results: Path) -> Run:
-    prepared = prepare(cell, results)
-    train(prepared, Silent())
-    return prepared.run
-
-
-class StopsAfter(Silent):
-    """Sends the process SIGINT once that many steps have been reported."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def progress(self, task: str, done: int, total: int, note: str = "") -> None:
-        if not task.startswith("epoch"):
-            return
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
-def same_weights(one: Run, other: Run) -> bool:
-    a, b = load_file(one.weights_path("last")), load_file(other.weights_path("last"))
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+from asrbench.stopping import Diverged, Interrupted, OutOfMemory, Stuck
+from asrbench.train import train
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -130,12 +49,7 @@ def test_stopping_at_any_step_and_resuming_equals_never_stopping(
 ) -> None:
     """Two batches an epoch: 1 and 7 stop within an epoch; 4 makes two epochs and two of four.
     Dropout, speed and masks are on, so that every source of chance takes part."""
-    sets = [
-        *sets_for(name),
-        "model.recurrence.dropout=0.2",
-        "augment={speeds: [0.9, 1.1], time_masks: 1, frequency_masks: 1, frequency_width: 5}",
-    ]
-    cell = cell_of(tmp_path, corpus, *sets)
+    cell = cell_of(tmp_path, corpus, *sets_for(name), *CHANCE)
     whole = trained(cell, tmp_path / "whole")
     prepared = prepare(cell, tmp_path / "halves")
     with pytest.raises(Interrupted, match=r"the same command goes on from there"):
@@ -144,51 +58,13 @@ def test_stopping_at_any_step_and_resuming_equals_never_stopping(
     halves = trained(cell, tmp_path / "halves")
     assert same_weights(whole, halves)
     untimed = [
-        [{k: v for k, v in row.items() if "second" not in k} for row in run.history()]
+        [
+            {k: v for k, v in row.items() if "second" not in k and k != "wait_share"}
+            for row in run.history()
+        ]
         for run in (whole, halves)
     ]
     assert untimed[0] == untimed[1]
-
-
-def test_kill_9_leaves_a_resumable_run(tmp_path: Path, corpus: Path) -> None:
-    cell = cell_of(tmp_path, corpus, "train.epochs=6", "run.checkpoint_minutes=1e-6")
-    whole = trained(cell, tmp_path / "whole")
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from asrbench.specfile import load_study\n"
-        "from asrbench.train import prepare, train\n"
-        "class R:\n"
-        "    def say(self, line): print(line, flush=True)\n"
-        "    def progress(self, task, done, total, note=''): print(task, flush=True)\n"
-        "cell, = load_study(Path(sys.argv[1]), sys.argv[3:]).cells\n"
-        "train(prepare(cell, Path(sys.argv[2])), R())\n"
-    )
-    results = tmp_path / "killed"
-    command = [sys.executable, "-c", program, str(tmp_path / "tiny.yaml"), str(results)]
-    sets = ["train.epochs=6", "run.checkpoint_minutes=1e-6"]
-    with subprocess.Popen([*command, *sets], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("epoch 3/"):
-                process.kill()
-                break
-    (run,) = Run.find([results])
-    assert 1 <= len(run.history()) < 6
-    (run.folder / "checkpoints/best.safetensors.tmp-1").write_bytes(b"cut short")
-    assert same_weights(whole, trained(cell, results))
-    assert not list(run.folder.rglob("*.tmp-*"))
-
-
-def test_a_kill_after_the_last_state_and_before_the_history_is_mended(
-    tmp_path: Path, corpus: Path
-) -> None:
-    cell = cell_of(tmp_path, corpus, "train.epochs=1")
-    run = trained(cell, tmp_path / "results")
-    history = run.history()
-    run.history_path.unlink()
-    assert not run.done
-    assert trained(cell, tmp_path / "results").history() == history
-    assert run.done
 
 
 def test_two_processes_on_one_run(tmp_path: Path, corpus: Path) -> None:
@@ -235,6 +111,8 @@ def test_history_and_environment_hold_what_was_promised(tmp_path: Path, corpus: 
         assert 0 <= row["blank_fraction"] <= 1
         assert 0 <= row["empty_share"] <= 1
         assert row["gradient_norm"] > 0
+        assert 0 <= row["wait_share"] < 1
+        assert "peak_memory_gb" not in row
         assert row["audio_seconds_per_second"] > 0
         assert math.isclose(row["lr"], 0.01)
     env = run.env
@@ -271,7 +149,7 @@ def test_a_loss_that_is_no_number_stops_with_the_checkpoint_intact(
     prepared = prepare(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
     with pytest.raises(Diverged, match=r"is -?(nan|inf) at step \d+, utterances train\d"):
         train(prepared, Silent())
-    stored = torch.load(prepared.run.state_path, weights_only=True)
+    stored = torch.load(prepared.run.state_paths()[0], weights_only=True)
     assert all(torch.isfinite(w).all() for w in stored["model"].values())
 
 
@@ -309,7 +187,7 @@ def test_a_gradient_that_is_no_number_is_no_step(
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
     with pytest.raises(Diverged, match=r"the gradient norm is inf at step 1, utterances train\d"):
         train(prepared, Silent())
-    assert not prepared.run.state_path.exists()
+    assert not prepared.run.state_paths()
 
 
 def test_an_interrupt_in_the_last_dev_pass_stops_the_study(tmp_path: Path, corpus: Path) -> None:
@@ -322,17 +200,6 @@ def test_an_interrupt_in_the_last_dev_pass_stops_the_study(tmp_path: Path, corpu
     with pytest.raises(Interrupted, match="stopped after epoch 1 of 1"):
         train(prepared, StopsInDev())
     assert prepared.run.done
-
-
-def test_a_truncated_state_is_named(tmp_path: Path, corpus: Path) -> None:
-    cell = cell_of(tmp_path, corpus, "train.epochs=2")
-    prepared = prepare(cell, tmp_path / "results")
-    with pytest.raises(Interrupted):
-        train(prepared, StopsAfter(2))
-    whole = prepared.run.state_path.read_bytes()
-    prepared.run.state_path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"state\.pt: cannot be read; delete .* train it again"):
-        train(prepared, Silent())
 
 
 @pytest.mark.parametrize("unit", ["syllable", "jamo"])
@@ -351,16 +218,77 @@ def test_loss_is_for_a_character_whatever_unit_spells_it(
         total = 0 * sum(p.sum() for p in model.parameters()) + 30
         return Losses(total, total, None)
 
-    monkeypatch.setattr("asrbench.train.losses", thirty)
+    monkeypatch.setattr("asrbench.learner.losses", thirty)
     sets = [f"text.unit={unit}", "train.epochs=1"]
     run = trained(cell_of(tmp_path, folder, *sets), tmp_path / "results")
     assert math.isclose(run.history()[0]["loss"], 10, rel_tol=1e-6)
 
 
-def test_a_state_of_another_run_is_refused(tmp_path: Path, corpus: Path) -> None:
-    one = trained(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "results")
-    other = prepare(cell_of(tmp_path, corpus, "train.epochs=2"), tmp_path / "results")
-    other.run.state_path.parent.mkdir(parents=True)
-    other.run.state_path.write_bytes(one.state_path.read_bytes())
-    with pytest.raises(UserError, match=r"state\.pt: run: found 'seed0-"):
-        train(other, Silent())
+@pytest.mark.parametrize("every_step", [True, False])
+def test_what_is_read_late_still_never_reaches_a_checkpoint(
+    every_step: bool, tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where measures are read once a second: always before a save, and at the end of
+    an epoch."""
+    monkeypatch.setattr(Learner, "measures_at_hand", False)
+    monkeypatch.setattr("asrbench.train.READ_SECONDS", 1e9)
+    prepared = prepare(
+        cell_of(
+            tmp_path,
+            corpus,
+            *("train.optimizer.lr=1e30", "train.optimizer.clip_norm=1e9"),
+            f"run.checkpoint_minutes={1e-6 if every_step else 1e6}",
+        ),
+        tmp_path / "results",
+    )
+    with pytest.raises(Diverged, match=r"is -?(nan|inf) at step 2, utterances train\d"):
+        train(prepared, Silent())
+    states = prepared.run.state_paths()
+    assert [path.name.split("-")[1] for path in states] == (["1"] if every_step else [])
+    for path in states:
+        stored = torch.load(path, weights_only=True)
+        assert all(torch.isfinite(w).all() for w in stored["model"].values())
+
+
+def test_out_of_memory_is_one_line_with_the_checkpoint_intact(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = cell_of(tmp_path, corpus, "run.checkpoint_minutes=1e-6")
+    prepared = prepare(cell, tmp_path / "results")
+    step = Learner.step
+
+    def full(self: Learner, *parts: object, number: int, epoch: int, progress: float) -> object:
+        if (epoch, number) == (1, 1):
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 1 GiB.")
+        return step(self, *parts, number=number, epoch=epoch, progress=progress)
+
+    monkeypatch.setattr(Learner, "step", full)
+    with pytest.raises(OutOfMemory) as caught:
+        train(prepared, Silent())
+    assert str(caught.value) == (
+        f"{prepared.run}: out of memory on cpu in step 5 (utterances: 1, at most 1.2 s of "
+        "audio at once with padding); nothing was saved since the last checkpoint, which is "
+        "intact; another run with train.accumulate=2 or train.batch_seconds below 3 needs less"
+    )
+    monkeypatch.undo()
+    train(prepared, Silent())
+    assert same_weights(trained(cell, tmp_path / "whole"), prepared.run)
+
+
+def test_a_run_that_does_not_learn_is_told_so_and_stops_if_asked(
+    tmp_path: Path, corpus: Path
+) -> None:
+    """At a rate of next to nothing the loss stays where it is. Going on with a higher limit is the
+    same run, and the last epoch is never refused."""
+    sets = ("train.optimizer.lr=1e-12", "train.epochs=6")
+    cell = cell_of(tmp_path, corpus, *sets, "train.stop_if_stuck=2")
+    prepared, heard = prepare(cell, tmp_path / "results"), Heard()
+    for _ in range(2):
+        with pytest.raises(Stuck, match=r"found no sign of learning in 2 epochs in a row, and"):
+            train(prepared, heard)
+        assert len(prepared.run.history()) == 4
+    assert len([line for line in heard.lines if "the loss has moved by less than" in line]) == 1
+    patient = cell_of(tmp_path, corpus, *sets, "train.stop_if_stuck=4")
+    run = trained(patient, tmp_path / "results")
+    assert run == prepared.run
+    assert run.done

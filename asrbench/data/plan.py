@@ -34,6 +34,14 @@ def length_plan(samples: npt.NDArray[np.int64], batch_seconds: float) -> Batches
     return _cut(np.argsort(samples, kind="stable"), samples, batch_seconds)
 
 
+def parts_of(batch: list[int], parts: int) -> Batches:
+    """`batch` dealt out like cards into at most `parts` parts, none of them empty.
+
+    A batch is in order of length, more or less, so its parts are alike in length and in size.
+    """
+    return [batch[part::parts] for part in range(min(parts, len(batch)))]
+
+
 def _cut(
     order: npt.NDArray[np.intp], samples: npt.NDArray[np.int64], batch_seconds: float
 ) -> Batches:

@@ -1,0 +1,282 @@
+"""States are known to be whole, the one before is kept, and what others read agrees with them."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tones import Heard, StopsAfter, cell_of, same_weights, trained
+
+from asrbench import checkpoint
+from asrbench.checkpoint import State, resume, save
+from asrbench.errors import UserError
+from asrbench.groundwork import Prepared, prepare
+from asrbench.learner import Learner
+from asrbench.recogniser import Recogniser
+from asrbench.reporting import Silent
+from asrbench.runs import Run
+from asrbench.stopping import Interrupted
+from asrbench.train import train
+
+EVERY_STEP = "run.checkpoint_minutes=1e-6"
+Damage = Callable[[bytes], bytes]
+
+
+def truncated(whole: bytes) -> bytes:
+    return whole[: len(whole) // 2]
+
+
+def flipped(whole: bytes) -> bytes:
+    middle = len(whole) // 2
+    return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+
+
+def damage(path: Path, how: Damage) -> None:
+    path.write_bytes(how(path.read_bytes()))
+
+
+def steps_of(run: Run) -> list[int]:
+    return [int(path.name.split("-")[1]) for path in run.state_paths()]
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, corpus: Path) -> Prepared:
+    """Three epochs of three steps, with a checkpoint after every step."""
+    cell = cell_of(tmp_path, corpus, "train.epochs=3", EVERY_STEP)
+    return prepare(cell, tmp_path / "results")
+
+
+def stopped(prepared: Prepared, steps: int) -> Run:
+    with pytest.raises(Interrupted):
+        train(prepared, StopsAfter(steps))
+    return prepared.run
+
+
+def fresh(prepared: Prepared) -> State:
+    fingerprint = prepared.corpus.fingerprint
+    return State(Learner(prepared.cell, prepared.inventory, fingerprint, prepared.device))
+
+
+# Damage
+
+
+@pytest.mark.parametrize("how", [truncated, flipped])
+def test_a_damaged_state_is_told_and_the_one_before_is_used(
+    how: Damage, prepared: Prepared, tmp_path: Path
+) -> None:
+    """As if training had been stopped there: the weights are those of never having stopped."""
+    run = stopped(prepared, 5)
+    assert steps_of(run) == [5, 4]
+    newest, before = run.state_paths()
+    damage(newest, how)
+    heard = Heard()
+    train(prepared, heard)
+    told, goes_on, *_ = heard.lines
+    assert told == f"{newest}: is damaged and was deleted; {before.name} before it is used"
+    assert goes_on == f"{run}: goes on at epoch 2, batch 2"
+    whole = trained(prepared.cell, tmp_path / "whole")
+    assert same_weights(whole, run)
+    assert same_weights(whole, run, "best")
+
+
+def test_both_states_damaged(prepared: Prepared) -> None:
+    run = stopped(prepared, 5)
+    newest, before = run.state_paths()
+    damage(newest, truncated)
+    damage(before, flipped)
+    with pytest.raises(UserError) as caught:
+        train(prepared, Silent())
+    assert str(caught.value) == (
+        f"{newest}: is damaged, and there is no other state to go on from; "
+        f"delete {run.folder} and train it again"
+    )
+    assert run.state_paths() == [newest, before]
+
+
+def test_a_state_of_another_version_alone_is_refused(prepared: Prepared) -> None:
+    run = stopped(prepared, 1)
+    (newest,) = run.state_paths()
+    newest.rename(newest.with_name("state.pt"))
+    with pytest.raises(UserError, match=r"state\.pt: is damaged, and there is no other state"):
+        train(prepared, Silent())
+
+
+def test_what_is_whole_and_no_state_is_damaged(prepared: Prepared) -> None:
+    """Its name fits its content, and yet it cannot be read."""
+    run = stopped(prepared, 2)
+    newest, before = run.state_paths()
+    newest.write_bytes(b"no state")
+    newest.rename(run.state_path(2, checkpoint.digest(newest)))
+    resume(state := fresh(prepared), run, Silent())
+    assert state.steps == 1
+    assert run.state_paths() == [before]
+
+
+def test_a_state_of_another_run_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+    run = stopped(prepared, 1)
+    other = prepare(prepared.cell.model_copy(update={"seed": 1}), tmp_path / "results")
+    (state,) = run.state_paths()
+    there = other.run.folder / "checkpoints" / state.name
+    there.parent.mkdir(parents=True)
+    there.write_bytes(state.read_bytes())
+    with pytest.raises(UserError, match=r"\.pt: run: found 'seed0-"):
+        train(other, Silent())
+    assert there.is_file()
+
+
+# Kills between one file and the next
+
+
+def test_a_kill_between_write_and_prune_leaves_a_state_too_many(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    run = stopped(prepared, 4)
+    oldest = run.state_paths()[1]
+    kept = oldest.read_bytes()
+    train_on = stopped(prepared, 1)
+    oldest.write_bytes(kept)
+    assert steps_of(train_on) == [5, 4, 3]
+    stopped(prepared, 1)
+    assert steps_of(run) == [6, 5]
+    train(prepared, Silent())
+    assert same_weights(trained(prepared.cell, tmp_path / "whole"), run)
+
+
+def test_a_kill_between_the_last_state_and_the_history_is_mended(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    publish = checkpoint._publish
+
+    def killed(state: State, run: Run) -> None:
+        if state.complete:
+            raise Killed
+        publish(state, run)
+
+    monkeypatch.setattr(checkpoint, "_publish", killed)
+    with pytest.raises(Killed):
+        train(prepared, Silent())
+    run = prepared.run
+    assert not run.done
+    assert len(run.history()) == 2
+    monkeypatch.undo()
+    train(prepared, Silent())
+    assert run.done
+    assert [row["epoch"] for row in run.history()] == [1, 2, 3]
+    assert run.state_paths() == []
+    assert Recogniser.epoch_of(run.weights_path("last")) == 3
+
+
+def test_a_run_that_is_done_keeps_its_weights_and_no_state(prepared: Prepared) -> None:
+    train(prepared, Silent())
+    folder = prepared.run.folder
+    assert prepared.run.done
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        "best.safetensors",
+        "last.safetensors",
+    ]
+    assert not list(folder.rglob("*.tmp-*"))
+
+
+# What others read
+
+
+@pytest.fixture
+def run(prepared: Prepared) -> Run:
+    prepared.run.begin(prepared.cell, {})
+    return prepared.run
+
+
+def end_epoch(state: State, run: Run, dev_cer: float) -> None:
+    """A step, an epoch's end, each with its state; the weights say which epoch made them."""
+    state.steps += 1
+    state.tally.batches = 1
+    save(state, run)
+    with torch.no_grad():
+        for weight in state.learner.recogniser.model.parameters():
+            weight.fill_(state.epoch + 1)
+    state.close_epoch({"epoch": state.epoch + 1, "dev_cer": dev_cer})
+    save(state, run)
+
+
+def published(run: Run) -> tuple[object, ...]:
+    """Epochs of last and best, what weights best holds, epochs of the history."""
+    best, last = run.weights_path("best"), run.weights_path("last")
+    weight = None
+    if best.is_file():
+        model = Recogniser.load(best, torch.device("cpu")).model
+        weight = next(model.parameters()).flatten()[0].item()
+    epochs = [row["epoch"] for row in run.history()]
+    return Recogniser.epoch_of(last), Recogniser.epoch_of(best), weight, epochs
+
+
+def test_best_follows_the_dev_cer(prepared: Prepared, run: Run) -> None:
+    state = fresh(prepared)
+    seen = []
+    for dev_cer in (0.9, 0.5):
+        end_epoch(state, run, dev_cer)
+        seen.append(published(run))
+    assert seen == [(1, 1, 1.0, [1]), (2, 2, 2.0, [1, 2])]
+    # A CER as low is no lower, and one that is no number is none.
+    for dev_cer in (0.5, math.nan):
+        state.history, state.best_epoch = state.history[:2], 2
+        state.close_epoch({"epoch": 3, "dev_cer": dev_cer})
+        assert state.best_epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("dev_cers", "expected"),
+    [
+        ([0.9], (0, None, None, [])),
+        ([0.9, 0.5], (1, 1, 1.0, [1])),
+        ([0.5, 0.9], (1, 1, 1.0, [1])),
+    ],
+    ids=["the first epoch", "a better epoch", "a worse epoch"],
+)
+def test_an_epoch_whose_state_is_damaged_leaves_no_trace(
+    dev_cers: list[float], expected: tuple[object, ...], prepared: Prepared, run: Run
+) -> None:
+    """Its weights may be in best.safetensors: those of the state in use come back."""
+    state = fresh(prepared)
+    for dev_cer in dev_cers:
+        end_epoch(state, run, dev_cer)
+    damage(run.state_paths()[0], flipped)
+    resume(again := fresh(prepared), run, Silent())
+    assert published(run) == expected
+    assert (again.best_epoch, again.epoch) == (expected[1], expected[0])
+    end_epoch(again, run, 0.4)
+    assert published(run)[:2] == (again.epoch, again.epoch)
+
+
+def test_best_is_made_again_where_a_kill_came_before_it(
+    prepared: Prepared, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = fresh(prepared)
+    end_epoch(state, run, 0.9)
+    best = run.weights_path("best")
+    before = best.read_bytes()
+    end_epoch(state, run, 0.5)
+    # As a kill leaves it: the old one moved away, the new one not there yet; or nothing done yet.
+    for left in (None, before):
+        best.unlink()
+        if left:
+            best.write_bytes(left)
+        resume(fresh(prepared), run, Silent())
+        assert published(run) == (2, 2, 2.0, [1, 2])
+
+
+def test_best_weights_that_are_gone_are_those_of_the_next_epoch(
+    prepared: Prepared, run: Run
+) -> None:
+    state = fresh(prepared)
+    end_epoch(state, run, 0.5)
+    state.tally.batches = 1
+    save(state, run)
+    run.weights_path("best").unlink()
+    resume(state := fresh(prepared), run, Silent())
+    assert state.best_epoch is None
+    end_epoch(state, run, 0.8)
+    assert published(run) == (2, 2, 2.0, [1, 2])

@@ -1,0 +1,67 @@
+"""`kill -9` at any step of any family of variants: the weights are those of never having stopped.
+
+One process imports torch and forks a child for each family; the child trains, with a checkpoint
+after every step, and kills itself in the middle of an epoch, as hard as can be.
+"""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from tones import CHANCE, cell_of, same_weights, sets_for, trained
+
+from asrbench.registry import MODELS
+from asrbench.runs import Run
+from asrbench.specfile import dump_cell
+
+SETS = ("train.epochs=3", "run.checkpoint_minutes=1e-6", *CHANCE)
+STEPS_AN_EPOCH = 3
+
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from asrbench.groundwork import prepare
+from asrbench.specfile import load_cell
+from asrbench.train import train
+
+class KillsAfter:
+    def __init__(self, steps):
+        self.left = steps
+    def say(self, line):
+        pass
+    def progress(self, task, done, total, note=""):
+        self.left -= task.startswith("epoch")
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+for spec, results, steps in zip(*[iter(sys.argv[1:])] * 3):
+    if not (child := os.fork()):
+        train(prepare(load_cell(Path(spec)), Path(results)), KillsAfter(int(steps)))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+
+
+def test_killed_at_a_random_step_and_resumed_equals_never_stopped(
+    tmp_path: Path, corpus: Path
+) -> None:
+    draw = random.Random(0)
+    cells, arguments = {}, []
+    for name in MODELS:
+        cells[name] = cell_of(tmp_path, corpus, *SETS, *sets_for(name))
+        spec = tmp_path / f"{name}.yaml"
+        spec.write_text(dump_cell(cells[name]))
+        # Never at the first step of an epoch: the last checkpoint is from the middle of one.
+        steps = draw.choice([1, 2]) * STEPS_AN_EPOCH + draw.randint(2, STEPS_AN_EPOCH)
+        arguments += [str(spec), str(tmp_path / "killed"), str(steps)]
+    subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=True)
+    for name, cell in cells.items():
+        (run,) = Run.find([tmp_path / "killed" / "tiny" / name])
+        assert 1 <= len(run.history()) < 3
+        assert run.state_paths()
+        (run.folder / "checkpoints/best.safetensors.tmp-1").write_bytes(b"cut short")
+        whole, resumed = trained(cell, tmp_path / "whole"), trained(cell, tmp_path / "killed")
+        for which in ("last", "best"):
+            assert same_weights(whole, resumed, which), f"{name}: {which}"
+        assert not list(run.folder.rglob("*.tmp-*"))

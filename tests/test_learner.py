@@ -1,0 +1,135 @@
+"""One step of the optimizer, of a batch as a whole and in parts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tones import cell_of, sets_for, spoken, trained
+
+from asrbench.data.loader import Batch, make_batch
+from asrbench.learner import Learner, Measures
+from asrbench.registry import MODELS
+from asrbench.stopping import Diverged
+from asrbench.tally import Tally
+from asrbench.text import Inventory
+
+INVENTORY = Inventory.of("char", ["abc"])
+Make = Callable[..., Learner]
+
+
+@pytest.fixture
+def make(tmp_path: Path, corpus: Path) -> Make:
+    """A learner of the smallest cell with the settings given, on the CPU."""
+
+    def learner(*sets: str) -> Learner:
+        cell = cell_of(tmp_path, corpus, "train.optimizer.clip_norm=1e9", *sets)
+        return Learner(cell, INVENTORY, "f1", torch.device("cpu"))
+
+    return learner
+
+
+def batch_of(*texts: str) -> Batch:
+    return make_batch(
+        [f"{text}{i}" for i, text in enumerate(texts)],
+        list(texts),
+        [spoken(text) for text in texts],
+        INVENTORY,
+    )
+
+
+def gradients(learner: Learner) -> dict[str, torch.Tensor]:
+    return {
+        name: parameter.grad
+        for name, parameter in learner.recogniser.model.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(name: str, make: Make) -> None:
+    """Each part holds one copy of the same utterances, so that batch norm sees the same."""
+    whole, parted = make(*sets_for(name)), make(*sets_for(name))
+    at = {"epoch": 0, "number": 0, "progress": 0.5}
+    measures = whole.step([batch_of("abc", "ab", "abc", "ab")], **at)
+    in_parts = parted.step([batch_of("abc", "ab"), batch_of("abc", "ab")], **at)
+    torch.testing.assert_close(measures, in_parts, rtol=1e-4, atol=1e-5)
+    expected, found = gradients(whole), gradients(parted)
+    assert expected.keys() == found.keys()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_accumulating_leaves_the_epochs_their_steps(tmp_path: Path, corpus: Path) -> None:
+    """Also where a batch has fewer utterances than parts."""
+    histories = []
+    for parts in (1, 2, 5):
+        cell = cell_of(tmp_path, corpus, "train.epochs=1", f"train.accumulate={parts}")
+        histories.append(trained(cell, tmp_path / "results").history())
+    (whole,), *others = histories
+    for (parted,) in others:
+        assert parted["steps"] == whole["steps"]
+        assert parted["audio_seconds_per_second"] > 0
+        assert parted["loss"] == pytest.approx(whole["loss"], rel=0.3)
+
+
+def test_measures_are_scalars_on_the_device(make: Make) -> None:
+    learner = make()
+    measures = learner.step([batch_of("abc")], epoch=0, number=0, progress=0.0)
+    assert all(value.shape == () and not value.requires_grad for value in measures)
+    assert measures.loss == measures.ctc
+    assert measures.attention == 0
+    assert learner.idle
+    assert learner.measures_at_hand
+
+
+def test_the_two_losses_of_a_decoder_make_the_whole(make: Make) -> None:
+    learner = make(*sets_for("ds2_crossattn"))
+    weight = learner.cell.model.decoder.ctc_weight  # type: ignore[union-attr]
+    loss, ctc, attention, _ = learner.step([batch_of("abc")], epoch=0, number=0, progress=0.0)
+    torch.testing.assert_close(loss, weight * ctc + (1 - weight) * attention)
+
+
+def test_the_rate_follows_progress(make: Make) -> None:
+    learner = make("train.schedule={kind: cosine, warmup: 0.5}")
+    learner.step([batch_of("abc")], epoch=0, number=0, progress=0.25)
+    assert learner.learning_rate == pytest.approx(0.005)
+
+
+def test_dropout_is_keyed_by_step_and_part(make: Make) -> None:
+    """The same step draws the same; another one, or another part, does not."""
+
+    def loss(number: int, parts: int) -> float:
+        learner = make("model.recurrence.dropout=0.5")
+        batches = [batch_of("abcabc")] * parts
+        return learner.step(batches, epoch=0, number=number, progress=0.0).loss.item()
+
+    assert loss(0, 1) == loss(0, 1)
+    assert loss(0, 1) != loss(1, 1)
+    assert loss(0, 2) != pytest.approx(2 * loss(0, 1), rel=1e-6)
+
+
+def measures(loss: float, norm: float = 1.0) -> Measures:
+    return Measures(*map(torch.tensor, (loss, loss, 0.0, norm)))
+
+
+def test_a_tally_reads_all_that_is_unread_once() -> None:
+    tally = Tally()
+    for step, loss in enumerate((3.0, 4.0), start=1):
+        tally.add([batch_of("abc"), batch_of("a")], step, measures(loss))
+    assert (tally.batches, tally.characters, tally.loss) == (2, 8, 0.0)
+    tally.read()
+    tally.read()
+    assert (tally.loss, tally.ctc, tally.gradient_norm) == (7.0, 7.0, 2.0)
+    assert Tally(**tally.plain()) == tally
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [(measures(float("nan")), "loss is nan"), (measures(1.0, float("inf")), "norm is inf")],
+)
+def test_a_tally_names_the_first_step_that_made_no_number(bad: Measures, what: str) -> None:
+    tally = Tally()
+    for step, each in enumerate((measures(1.0), bad, bad), start=1):
+        tally.add([batch_of("abc"), batch_of("ab")], step, each)
+    with pytest.raises(Diverged, match=rf"{what} at step 2, utterances abc0, ab0, "):
+        tally.plain()

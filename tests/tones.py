@@ -1,0 +1,121 @@
+"""A corpus of tones and the smallest cells that learn it, for every test that trains."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from asrbench.data.corpus import CorpusWriter, Utterance
+from asrbench.groundwork import prepare
+from asrbench.registry import MODELS
+from asrbench.reporting import Silent
+from asrbench.runs import Run
+from asrbench.spec import Cell
+from asrbench.specfile import load_study
+from asrbench.train import train
+from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+
+SMALL = """
+name: tiny
+corpus: {corpus}
+augment: {{frequency_masks: 0, time_masks: 0}}
+features: {{kind: log_mel, bands: 20}}
+model:
+  front_end: {{channels: 4}}
+  recurrence: {{layers: 1, width: 32, dropout: 0.0}}
+train:
+  epochs: 4
+  batch_seconds: 3
+  precision: fp32
+  optimizer: {{lr: 1e-2, clip_norm: 20}}
+  schedule: {{kind: constant, warmup: 0.0}}
+"""
+TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
+
+
+def spoken(text: str) -> Samples:
+    """Each letter a tone of its own, 0.2 s, with a gap after it and faint noise over all."""
+    t = np.arange(SAMPLE_RATE_HZ // 5) / SAMPLE_RATE_HZ
+    gap = np.zeros(SAMPLE_RATE_HZ // 10)
+    parts = [
+        part
+        for letter in text
+        for part in (np.sin(2 * np.pi * 400 * (1 + ord(letter) - ord("a")) * t), gap)
+    ]
+    noise = np.random.default_rng(0).normal(0, 0.01, sum(map(len, parts)))
+    return ((np.concatenate(parts) + noise) * 8000).astype(np.int16)
+
+
+def make_corpus(folder: Path, train_texts: list[str], dev_texts: list[str]) -> Path:
+    with CorpusWriter.create(
+        folder, name="tones", recipe="test", source="tones", text_profile="verbatim", strict=True
+    ) as writer:
+        for split, texts in (("train", train_texts), ("dev", dev_texts)):
+            for i, text in enumerate(texts):
+                writer.add(split, Utterance(f"{split}{i}", spoken(text), text))
+    return folder
+
+
+def cell_of(tmp_path: Path, corpus: Path, *sets: str) -> Cell:
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(SMALL.format(corpus=corpus))
+    (cell,) = load_study(spec, list(sets)).cells
+    return cell
+
+
+def sets_for(name: str) -> list[str]:
+    sets = [f"model.name={name}"]
+    model = MODELS[name].model
+    if model.attention.kind != "none":
+        sets.append("model.attention={heads: 2, dropout: 0.0}")
+    if model.decoder.kind != "none":
+        sets.append(
+            "model.decoder={layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0,"
+            " label_smoothing: 0.0}"
+        )
+    return sets
+
+
+def trained(cell: Cell, results: Path) -> Run:
+    prepared = prepare(cell, results)
+    train(prepared, Silent())
+    return prepared.run
+
+
+class StopsAfter(Silent):
+    """Sends the process SIGINT once that many steps have been reported."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+        if not task.startswith("epoch"):
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def same_weights(one: Run, other: Run, which: str = "last") -> bool:
+    a, b = load_file(one.weights_path(which)), load_file(other.weights_path(which))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+CHANCE = (
+    "model.recurrence.dropout=0.2",
+    "augment={speeds: [0.9, 1.1], time_masks: 1, frequency_masks: 1, frequency_width: 5}",
+)
+"""Settings in which every source of chance takes part."""
+
+
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
