@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 import asrbench
 from asrbench.cli_prep import SETTINGS, prep_app
 from asrbench.errors import UserError, pick
+from asrbench.memory import reuse_memory
 from asrbench.terminal import Terminal, print_error, print_table
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class _OneLineErrors(TyperGroup):
 
 app = typer.Typer(cls=_OneLineErrors, help=asrbench.__doc__, **SETTINGS)
 app.add_typer(prep_app, name="prep")
+
+
+@app.callback()
+def _before_torch() -> None:
+    reuse_memory()
+
 
 Results = Annotated[Path, typer.Option("--results", help="Folder of all experiments.")]
 Device = Annotated[

@@ -124,24 +124,38 @@ class NoAttention(Spec):
 
 class _Heads(Spec):
     heads: Count = 8
-    """Number of attention heads; divides the width, which is 2 x recurrence.width."""
+    """Number of attention heads."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of attention weights, and of the block's outputs, dropped in training."""
 
 
-class SelfAttention(_Heads):
+class _OverTime(_Heads):
+    head_width: Count = 64
+    """Width of one head's queries, keys and values, whatever the width of the recurrence."""
+
+
+class SelfAttention(_OverTime):
     kind: Literal["self"] = "self"
 
 
-class PositionalAttention(_Heads):
+class PositionalAttention(_OverTime):
     kind: Literal["positional"] = "positional"
     position: Literal["sinusoidal", "learned", "shaw", "transformer_xl", "rotary"] = "rotary"
     """How position enters."""
     reach: Count = 1024
     """Frames told apart: positions for `learned`, distances to either side for `shaw`."""
 
+    @model_validator(mode="after")
+    def _rotated_in_pairs(self) -> "PositionalAttention":
+        if self.position == "rotary" and self.head_width % 2:
+            raise Impossible(
+                "head_width",
+                f"found {self.head_width}, allowed: an even number for rotary positions",
+            )
+        return self
 
-class TemporalAttention(_Heads):
+
+class TemporalAttention(_OverTime):
     kind: Literal["temporal"] = "temporal"
     weight: Literal["gaussian", "linear"] = "gaussian"
     """The penalty on distance: its square (Sperber et al. 2018) or itself (ALiBi)."""
@@ -150,6 +164,8 @@ class TemporalAttention(_Heads):
 
 
 class HeadMixing(_Heads):
+    """Its heads divide the width of its input, which is 2 x recurrence.width."""
+
     kind: Literal["head_mixing"] = "head_mixing"
 
 
@@ -208,22 +224,12 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelSpec":
-        if isinstance(self.attention, NoAttention):
-            return self
-        heads, width = self.attention.heads, 2 * self.recurrence.width
-        if width % heads:
+        width = 2 * self.recurrence.width
+        if isinstance(self.attention, HeadMixing) and width % self.attention.heads:
             raise Impossible(
                 "attention.heads",
-                f"found {heads}, allowed: a divisor of {width} (2 x recurrence.width)",
-            )
-        rotary = isinstance(self.attention, PositionalAttention) and (
-            self.attention.position == "rotary"
-        )
-        if rotary and (width // heads) % 2:
-            raise Impossible(
-                "attention.heads",
-                f"found {heads}, allowed: one that leaves heads of even width for rotary "
-                f"positions (now {width // heads})",
+                f"found {self.attention.heads}, allowed: a divisor of {width} "
+                f"(2 x recurrence.width)",
             )
         return self
 

@@ -42,16 +42,20 @@ REACH = 3
 POSITIONS = ("sinusoidal", "learned", "shaw", "transformer_xl", "rotary")
 SPECS: dict[str, AttentionSpec] = {
     "none": NoAttention(),
-    "self": SelfAttention(heads=HEADS),
-    "sinusoidal": PositionalAttention(heads=HEADS, position="sinusoidal"),
-    "learned": PositionalAttention(heads=HEADS, position="learned", reach=REACH),
-    "shaw": PositionalAttention(heads=HEADS, position="shaw", reach=REACH),
-    "transformer_xl": PositionalAttention(heads=HEADS, position="transformer_xl"),
-    "rotary": PositionalAttention(heads=HEADS, position="rotary"),
-    "gaussian": TemporalAttention(heads=HEADS, weight="gaussian"),
-    "gaussian fixed": TemporalAttention(heads=HEADS, weight="gaussian", learnable=False),
-    "linear": TemporalAttention(heads=HEADS, weight="linear"),
-    "linear fixed": TemporalAttention(heads=HEADS, weight="linear", learnable=False),
+    "self": SelfAttention(heads=HEADS, head_width=HEAD),
+    "sinusoidal": PositionalAttention(heads=HEADS, head_width=HEAD, position="sinusoidal"),
+    "learned": PositionalAttention(heads=HEADS, head_width=HEAD, position="learned", reach=REACH),
+    "shaw": PositionalAttention(heads=HEADS, head_width=HEAD, position="shaw", reach=REACH),
+    "transformer_xl": PositionalAttention(heads=HEADS, head_width=HEAD, position="transformer_xl"),
+    "rotary": PositionalAttention(heads=HEADS, head_width=HEAD, position="rotary"),
+    "gaussian": TemporalAttention(heads=HEADS, head_width=HEAD, weight="gaussian"),
+    "gaussian fixed": TemporalAttention(
+        heads=HEADS, head_width=HEAD, weight="gaussian", learnable=False
+    ),
+    "linear": TemporalAttention(heads=HEADS, head_width=HEAD, weight="linear"),
+    "linear fixed": TemporalAttention(
+        heads=HEADS, head_width=HEAD, weight="linear", learnable=False
+    ),
     "head_mixing": HeadMixing(heads=HEADS),
 }
 OVER_TIME = [name for name in SPECS if name not in ("none", "head_mixing")]
@@ -438,14 +442,16 @@ def test_relative_kinds_see_distances_only(name: str) -> None:
 @pytest.mark.parametrize("learnable", [True, False])
 def test_alibi_slopes_of_eight_heads(learnable: bool) -> None:
     """Press et al. 2021, section 3: for 8 heads 1/2, 1/4 ... 1/256."""
-    block = TemporalWeightBlock(16, 8, 0.0, "linear", learnable)
+    block = TemporalWeightBlock(
+        16, TemporalAttention(heads=8, weight="linear", learnable=learnable)
+    )
     slopes_H = block.log_rate.exp()
     torch.testing.assert_close(slopes_H, torch.tensor([2.0**-h for h in range(1, 9)]))
 
 
 def test_gaussian_widths_of_four_heads() -> None:
     """2^(8h/4) frames: 4, 16, 64, 256."""
-    block = TemporalWeightBlock(16, 4, 0.0, "gaussian", True)
+    block = TemporalWeightBlock(16, TemporalAttention(heads=4, weight="gaussian"))
     torch.testing.assert_close((-block.log_rate).exp(), torch.tensor([4.0, 16.0, 64.0, 256.0]))
 
 

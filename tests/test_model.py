@@ -56,7 +56,10 @@ def small(
     spec = MODELS[name].model
     attention, decoder = spec.attention, spec.decoder
     if not isinstance(attention, NoAttention):
-        attention = attention.model_copy(update={"heads": 2, "dropout": dropout})
+        sizes = {"heads": 2, "dropout": dropout}
+        if "head_width" in type(attention).model_fields:
+            sizes["head_width"] = 16
+        attention = attention.model_copy(update=sizes)
     if isinstance(decoder, CrossAttentionDecoder):
         sizes = {"width": 16, "heads": 2, "feed_forward": 32, "layers": 1, "dropout": dropout}
         decoder = decoder.model_copy(update=sizes)

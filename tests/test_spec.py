@@ -101,8 +101,8 @@ def labels(study):
         ("grid: {seed: [3]}", f"grid seed: found an unknown key, allowed: {INSIDE}"),
         (
             "model: {name: ds2_posattn, attention: {weight: linear}}",
-            "model.attention.weight: found an unknown key, allowed: dropout, heads, kind, "
-            "position, reach",
+            "model.attention.weight: found an unknown key, allowed: dropout, head_width, "
+            "heads, kind, position, reach",
         ),
         (
             "features: {kind: mfcc, coefficient: 13}",
@@ -232,18 +232,17 @@ def labels(study):
         ),
         # Combinations
         (
-            "model: {name: ds2_selfattn, attention: {heads: 3}}",
+            "model: {name: ds2_selfattn_deck, attention: {heads: 3}}",
             "model.attention.heads: found 3, allowed: a divisor of 2048 (2 x recurrence.width)",
         ),
         (
-            "variants: {a: {model: {name: ds2_twattn, attention: {heads: 7}}}}",
+            "variants: {a: {model: {name: ds2_selfattn_deck, attention: {heads: 7}}}}",
             "variants.a.model.attention.heads: found 7, allowed: a divisor of 2048 "
             "(2 x recurrence.width)",
         ),
         (
-            "model: {name: ds2_posattn, attention: {heads: 4}, recurrence: {width: 6}}",
-            "model.attention.heads: found 4, allowed: one that leaves heads of even width for "
-            "rotary positions (now 3)",
+            "model: {name: ds2_posattn, attention: {head_width: 3}}",
+            "model.attention.head_width: found 3, allowed: an even number for rotary positions",
         ),
         (
             "model: {name: ds2_crossattn, decoder: {heads: 3}}",
@@ -416,7 +415,7 @@ def test_message_names_the_file_the_key_stands_in(base, expected):
 
 
 def test_message_names_the_last_file_to_set_the_key():
-    write("model: {name: ds2_selfattn, attention: {heads: 4}}", "base.yaml")
+    write("model: {name: ds2_selfattn_deck, attention: {heads: 4}}", "base.yaml")
     text = "extends: base.yaml\nmodel: {attention: {heads: 3}}"
     assert message(study_of, text).startswith("s.yaml: model.attention.heads: found 3,")
     text = "extends: base.yaml\nmodel: {recurrence: {width: 5}}"

@@ -1,15 +1,18 @@
 """The block after each recurrent layer: one class a kind, one path for the baseline too.
 
 Every block maps x_BTD with mask_BT (true on valid frames) to x_BTD. Legend: B batch, T frames
-(queries), S frames (keys), D width, H heads, K = D / H width of a head, R = 2T - 1 distances.
+(queries), S frames (keys), D width, H heads, K width of a head (D / H where heads are mixed),
+R = 2T - 1 distances.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asrbench.models.dropout import Dropout
 from asrbench.spec import (
     AttentionSpec,
     HeadMixing,
@@ -20,6 +23,7 @@ from asrbench.spec import (
 )
 
 Heads = tuple[Tensor, Tensor, Tensor]
+OverTime = SelfAttention | PositionalAttention | TemporalAttention
 
 
 class NoAttentionBlock(nn.Module):
@@ -36,29 +40,35 @@ class SelfAttentionBlock(nn.Module):
     2020, arXiv:2002.04745. Kinds with position differ in `_inputs`, `_project` and `_bias`.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, spec: OverTime) -> None:
         super().__init__()
-        self.heads, self.dropout_share = heads, dropout
+        self.heads, inner = spec.heads, spec.heads * spec.head_width
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.qkv = nn.Linear(width, 3 * inner)
+        self.weights_dropout = Dropout(spec.dropout)
+        self.out = nn.Linear(inner, width)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         q_BHTK, k_BHSK, v_BHSK = self._project(self._inputs(self.norm(x_BTD)))
         bias = self._masked_bias(q_BHTK, mask_BT)
-        dropped = self.dropout_share if self.training else 0.0
-        y_BHTK = F.scaled_dot_product_attention(
-            self._query(q_BHTK), k_BHSK, v_BHSK, attn_mask=bias, dropout_p=dropped
-        )
-        y_BTD = y_BHTK.transpose(1, 2).flatten(2)
-        return x_BTD + self.dropout(self.out(y_BTD))  # type: ignore[no-any-return]
+        y_BHTK = self._attend(self._query(q_BHTK), k_BHSK, v_BHSK, bias)
+        y_BTD = self.out(y_BHTK.transpose(1, 2).flatten(2))
+        return x_BTD + self.dropout(y_BTD)  # type: ignore[no-any-return]
 
     def weights(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """The attention weights_BHTS that `forward` uses in eval mode; each row sums to 1."""
         q_BHTK, k_BHSK, _ = self._project(self._inputs(self.norm(x_BTD)))
-        scores_BHTS = self._query(q_BHTK) @ k_BHSK.mT / math.sqrt(q_BHTK.shape[-1])
-        return (scores_BHTS + self._masked_bias(q_BHTK, mask_BT)).softmax(-1)
+        return _weights(self._query(q_BHTK), k_BHSK, self._masked_bias(q_BHTK, mask_BT))
+
+    def _attend(self, q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, bias: Tensor) -> Tensor:
+        dropped = self.weights_dropout.p if self.training else 0.0
+        if dropped and not q_BHTK.is_cuda:
+            # torch has no fused kernel with dropout there, and a slow one draws slowly.
+            return self.weights_dropout(_weights(q_BHTK, k_BHSK, bias)) @ v_BHSK  # type: ignore[no-any-return]
+        return F.scaled_dot_product_attention(
+            q_BHTK, k_BHSK, v_BHSK, attn_mask=bias, dropout_p=dropped
+        )
 
     def _inputs(self, x_BTD: Tensor) -> Tensor:
         """What queries, keys and values are projected from."""
@@ -85,6 +95,11 @@ class SelfAttentionBlock(nn.Module):
         return padding_B11S if bias is None else bias.to(q_BHTK.dtype) + padding_B11S
 
 
+def _weights(q_BHTK: Tensor, k_BHSK: Tensor, bias: Tensor) -> Tensor:
+    scale = 1 / math.sqrt(q_BHTK.shape[-1])
+    return (q_BHTK * scale @ k_BHSK.mT + bias).softmax(-1)
+
+
 class SinusoidalAttentionBlock(SelfAttentionBlock):
     """Self-attention on x + PE, Vaswani et al. 2017, section 3.5."""
 
@@ -96,9 +111,9 @@ class SinusoidalAttentionBlock(SelfAttentionBlock):
 class LearnedPositionBlock(SelfAttentionBlock):
     """Self-attention on x + a learned vector a frame; frames from `reach` on share the last."""
 
-    def __init__(self, width: int, heads: int, dropout: float, reach: int) -> None:
-        super().__init__(width, heads, dropout)
-        self.position = nn.Parameter(torch.empty(reach, width))
+    def __init__(self, width: int, spec: PositionalAttention) -> None:
+        super().__init__(width, spec)
+        self.position = nn.Parameter(torch.empty(spec.reach, width))
 
     def _inputs(self, x_BTD: Tensor) -> Tensor:
         t = torch.arange(x_BTD.shape[1], device=x_BTD.device)
@@ -119,10 +134,10 @@ class ShawAttentionBlock(SelfAttentionBlock):
     """A learned key for every clipped distance: Shaw et al. 2018, equation 4 (keys only; the
     paper's table 3 finds the values' part to add nothing)."""
 
-    def __init__(self, width: int, heads: int, dropout: float, reach: int) -> None:
-        super().__init__(width, heads, dropout)
-        self.reach = reach
-        self.distance_key = nn.Parameter(torch.empty(2 * reach + 1, width // heads))
+    def __init__(self, width: int, spec: PositionalAttention) -> None:
+        super().__init__(width, spec)
+        self.reach = spec.reach
+        self.distance_key = nn.Parameter(torch.empty(2 * spec.reach + 1, spec.head_width))
 
     def _bias(self, q_BHTK: Tensor) -> Tensor:
         distance_R = distances(q_BHTK.shape[2], q_BHTK.device)
@@ -135,11 +150,11 @@ class TransformerXlAttentionBlock(SelfAttentionBlock):
     """Sinusoids of the distance as keys, with a learned query of their own: Dai et al. 2019,
     section 3.3. (q_i + u) k_j + (q_i + v) W r_{i-j}, scaled by sqrt(K) of a head."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__(width, heads, dropout)
-        self.distance = nn.Linear(width, width, bias=False)
-        self.content_query = nn.Parameter(torch.empty(heads, 1, width // heads))
-        self.distance_query = nn.Parameter(torch.empty(heads, 1, width // heads))
+    def __init__(self, width: int, spec: PositionalAttention) -> None:
+        super().__init__(width, spec)
+        self.distance = nn.Linear(width, spec.heads * spec.head_width, bias=False)
+        self.content_query = nn.Parameter(torch.empty(spec.heads, 1, spec.head_width))
+        self.distance_query = nn.Parameter(torch.empty(spec.heads, 1, spec.head_width))
 
     def _query(self, q_BHTK: Tensor) -> Tensor:
         return q_BHTK + self.content_query.to(q_BHTK.dtype)
@@ -163,14 +178,12 @@ class TemporalWeightBlock(SelfAttentionBlock):
 
     log_rate: Tensor
 
-    def __init__(
-        self, width: int, heads: int, dropout: float, weight: str, learnable: bool
-    ) -> None:
-        super().__init__(width, heads, dropout)
-        self.weight = weight
-        exponent_H = 8.0 * torch.arange(1, heads + 1) / heads * math.log(2)
+    def __init__(self, width: int, spec: TemporalAttention) -> None:
+        super().__init__(width, spec)
+        self.weight = spec.weight
+        exponent_H = 8.0 * torch.arange(1, spec.heads + 1) / spec.heads * math.log(2)
         log_rate_H = -exponent_H  # log m, or -log s
-        if learnable:
+        if spec.learnable:
             self.log_rate = nn.Parameter(log_rate_H)
         else:
             self.register_buffer("log_rate", log_rate_H)
@@ -193,14 +206,14 @@ class HeadMixingBlock(nn.Module):
     replaces the input: no residual path, no norm, no mask.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, spec: HeadMixing) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = spec.heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         q_BTHK, k_BTHK, v_BTHK = (
@@ -218,27 +231,22 @@ def attention_block(spec: AttentionSpec, width: int) -> nn.Module:
         case NoAttention():
             return NoAttentionBlock()
         case SelfAttention():
-            return SelfAttentionBlock(width, spec.heads, spec.dropout)
+            return SelfAttentionBlock(width, spec)
         case PositionalAttention():
-            return _positional(spec, width)
+            return POSITIONAL[spec.position](width, spec)
         case TemporalAttention():
-            return TemporalWeightBlock(width, spec.heads, spec.dropout, spec.weight, spec.learnable)
+            return TemporalWeightBlock(width, spec)
         case HeadMixing():
-            return HeadMixingBlock(width, spec.heads, spec.dropout)
+            return HeadMixingBlock(width, spec)
 
 
-def _positional(spec: PositionalAttention, width: int) -> nn.Module:
-    match spec.position:
-        case "sinusoidal":
-            return SinusoidalAttentionBlock(width, spec.heads, spec.dropout)
-        case "learned":
-            return LearnedPositionBlock(width, spec.heads, spec.dropout, spec.reach)
-        case "rotary":
-            return RotaryAttentionBlock(width, spec.heads, spec.dropout)
-        case "shaw":
-            return ShawAttentionBlock(width, spec.heads, spec.dropout, spec.reach)
-        case "transformer_xl":
-            return TransformerXlAttentionBlock(width, spec.heads, spec.dropout)
+POSITIONAL: dict[str, Callable[[int, PositionalAttention], SelfAttentionBlock]] = {
+    "sinusoidal": SinusoidalAttentionBlock,
+    "learned": LearnedPositionBlock,
+    "rotary": RotaryAttentionBlock,
+    "shaw": ShawAttentionBlock,
+    "transformer_xl": TransformerXlAttentionBlock,
+}
 
 
 # Positions

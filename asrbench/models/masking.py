@@ -3,7 +3,10 @@
 Legend: B batch, T frames, C channels or features, F frequency bins.
 """
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -23,6 +26,8 @@ class MaskedBatchNorm(nn.Module):
 
     running_mean: Tensor
     running_var: Tensor
+    everywhere: Callable[[Tensor], Tensor] | None = None
+    """Sums over the processes that share a batch, with a gradient; set where there are several."""
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
@@ -42,14 +47,35 @@ class MaskedBatchNorm(nn.Module):
         shape = (1, -1, *(1,) * (x.dim() - 2))
         return torch.addcmul(shift_C.to(x.dtype).view(shape), x, scale_C.to(x.dtype).view(shape))
 
+    def rows(self, x_NC: Tensor) -> Tensor:
+        """The same for packed frames, all of which are valid."""
+        # torch knows no unbiased variance of one frame, and nothing of other processes.
+        if len(x_NC) == 1 or self.everywhere is not None:
+            mask_N1 = x_NC.new_ones(len(x_NC), 1, dtype=torch.bool)
+            return self(x_NC[..., None], mask_N1)[..., 0]  # type: ignore[no-any-return]
+        return F.batch_norm(
+            x_NC,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+
     def _batch_statistics(self, x: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         bins = x.shape[2] if x.dim() == 4 else 1
-        count = mask_BT.sum() * bins
+        count = (mask_BT.sum() * bins)[None]
         mask = mask_BT.view(len(x), *(1,) * (x.dim() - 2), -1).to(x.dtype)
         over = (0, *range(2, x.dim()))
         masked = x * mask
-        mean_C = masked.sum(over, dtype=torch.float32) / count
-        square_C = (masked * masked).sum(over, dtype=torch.float32) / count
+        sums_C = masked.sum(over, dtype=torch.float32)
+        squares_C = (masked * masked).sum(over, dtype=torch.float32)
+        if self.everywhere is not None:
+            sums = self.everywhere(torch.cat([sums_C, squares_C, count]))
+            sums_C, squares_C, count = sums[: len(sums_C)], sums[len(sums_C) : -1], sums[-1:]
+        mean_C, square_C = sums_C / count, squares_C / count
         var_C = (square_C - mean_C * mean_C).clamp_min(0)
         with torch.no_grad():
             unbiased_C = var_C * (count / (count - 1).clamp_min(1))

@@ -1,7 +1,9 @@
-"""One bidirectional recurrent layer, padded in both directions.
+"""One bidirectional recurrent layer.
 
-Packed sequences are ruinous on a CPU; reversing each utterance within its own length gives the
-same figures from plain padded tensors. Legend: B batch, T frames, D features, H units a direction.
+On a CPU a GRU runs over packed rows (`gru.py`). Everything else runs padded in both directions
+with torch's cells: reversing each utterance within its own length gives the same figures from
+plain padded tensors. Legend: B batch, T frames, N valid frames of all utterances, D features,
+H units a direction, E = 2H.
 """
 
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asrbench.models.dropout import Dropout
+from asrbench.models.gru import bidirectional_gru
 from asrbench.models.masking import MaskedBatchNorm, valid_frames
+from asrbench.models.packing import Packing, pack, unpack
 from asrbench.spec import RecurrenceSpec
 
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -70,10 +75,15 @@ class RecurrentLayer(nn.Module):
         self.norm = MaskedBatchNorm(width_in)
         self.forwards = cell(width_in, spec.width, batch_first=True)
         self.backwards = cell(width_in, spec.width, batch_first=True)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
-        frames = x_BTD.shape[1]
+        batch, frames, _ = x_BTD.shape
+        if isinstance(self.forwards, nn.GRU) and not x_BTD.is_cuda:
+            packing = Packing.of(lengths_B, frames)
+            x_ND = self.norm.rows(pack(x_BTD, packing))
+            x_NE = bidirectional_gru(x_ND, packing, (self.forwards, self.backwards))
+            return unpack(self.dropout(x_NE), packing, batch, frames)
         mask_BT = valid_frames(lengths_B, frames)
         order_BT = reversal(lengths_B, frames)
         x_BTD = self.norm(x_BTD.transpose(1, 2), mask_BT).transpose(1, 2)
