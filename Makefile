@@ -2,7 +2,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SMOKE := results/smoke
 
-.PHONY: check lint type test smoke setup clean
+BENCH := build/bench
+# KOSPEECH=PATH, a checkout of KoSpeech, has its training step measured too.
+KOSPEECH ?=
+CORPUS ?= $(wildcard data/an4)
+PAIRS ?= 3
+
+.PHONY: check lint type test smoke bench setup clean
 check: lint type test
 
 setup: $(VENV)/.installed
@@ -28,6 +34,14 @@ smoke: setup
 	$(BIN)/asrbench train experiments/smoke.yaml
 	$(BIN)/asrbench eval $(SMOKE)
 	$(BIN)/asrbench compare $(SMOKE)
+
+bench: setup
+	mkdir -p $(BENCH)
+	$(BIN)/python benchmarks/train_step.py --json --pairs $(PAIRS) \
+		$(if $(KOSPEECH),--kospeech $(KOSPEECH)) > $(BENCH)/train_step.json
+	$(BIN)/python benchmarks/attention.py --json --pairs $(PAIRS) > $(BENCH)/attention.json
+	$(BIN)/python benchmarks/feeding.py --json --rounds $(PAIRS) $(CORPUS) > $(BENCH)/feeding.json
+	$(BIN)/python benchmarks/report.py $(BENCH) --out docs/performance.md
 
 clean:
 	rm -rf $(VENV) data/smoke $(SMOKE)

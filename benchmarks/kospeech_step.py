@@ -1,0 +1,125 @@
+"""A training step of KoSpeech: its model, its loss and its optimizer, in a process of their own.
+
+Started as a script this file is that process. It leaves torch and the allocator as a user of
+KoSpeech has them, and takes a turn for each line it reads. What KoSpeech's trainer does besides is
+left out, in its favour: features, the error rate of each batch, `torch.cuda.empty_cache()`.
+Legend: B batch, T frames, F feature bins, U symbols.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import Contestant
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from asrbench.errors import UserError
+
+MODEL_FILE = Path("kospeech") / "models" / "deepspeech2" / "model.py"
+
+
+def check(checkout: Path) -> None:
+    if not (checkout / MODEL_FILE).is_file():
+        raise UserError(f"--kospeech {checkout}: no checkout of KoSpeech, {MODEL_FILE} is missing")
+
+
+@contextmanager
+def kospeech(
+    checkout: Path,
+    sizes: dict[str, int],
+    tensors: dict[str, Tensor],
+    device: torch.device,
+    environment: dict[str, str],
+) -> Iterator[Callable[[], float]]:
+    """Yields what takes a turn in the other process, when that has warmed up: seconds a step.
+
+    `tensors` are x_BTF with frames_B, the longest first, and targets_BU with symbols_B; `sizes`
+    the `bands`, `symbols` (the blank included), `layers` and `width` of the model; `environment`
+    the variables the process starts with.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path, said = Path(folder) / "tensors", Path(folder) / "said"
+        save_file(tensors, path)
+        job = {"checkout": str(checkout.resolve()), "tensors": str(path), "device": device.type}
+        with said.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, __file__, json.dumps(job | sizes)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+            )
+
+        def answer() -> str:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                last = said.read_text().strip().splitlines()[-1:] or ["it said nothing"]
+                raise UserError(f"--kospeech {checkout}: its step failed: {last[0]}")
+            return line
+
+        def turn() -> float:
+            assert process.stdin is not None
+            print(file=process.stdin, flush=True)
+            return float(answer())
+
+        try:
+            answer()
+            yield turn
+        finally:
+            process.communicate()
+
+
+def _step(job: dict[str, Any]) -> Callable[[], float]:
+    """Criterion, optimizer and norm limit are those of KoSpeech's `DeepSpeech2TrainConfig`."""
+    sys.path.insert(0, job["checkout"])
+    device = torch.device(job["device"])
+    model = import_module("kospeech.models.deepspeech2.model").DeepSpeech2(
+        job["bands"],
+        job["symbols"],
+        num_rnn_layers=job["layers"],
+        rnn_hidden_dim=job["width"],
+        device=device,
+    )
+    model.to(device).train()
+    criterion = nn.CTCLoss(blank=0, reduction="mean", zero_infinity=True)
+    optimizer = import_module("kospeech.optim").Optimizer(
+        torch.optim.Adam(model.parameters(), lr=1e-6, weight_decay=1e-5), max_grad_norm=400
+    )
+    tensors = load_file(job["tensors"])
+
+    def step() -> float:
+        optimizer.zero_grad()
+        x_BTF, frames_B, targets_BU, symbols_B = (
+            tensors[name].to(device) for name in ("x_BTF", "frames_B", "targets_BU", "symbols_B")
+        )
+        log_probs_BTV, lengths_B = model(x_BTF, frames_B)
+        loss = criterion(log_probs_BTV.transpose(0, 1), targets_BU, lengths_B, symbols_B)
+        loss.backward()
+        optimizer.step(model)
+        return float(loss.item())
+
+    return step
+
+
+def _take_turns(job: dict[str, Any]) -> None:
+    # As its own entry point has it.
+    warnings.filterwarnings("ignore")
+    contestant = Contestant(_step(job), torch.device(job["device"]))
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(contestant.turn(), flush=True)
+
+
+if __name__ == "__main__":
+    _take_turns(json.loads(sys.argv[1]))

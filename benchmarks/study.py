@@ -1,0 +1,87 @@
+"""The cells of the study, and batches as long as its utterances are.
+
+Audio is noise and text is drawn: a step costs the same whatever was said. Legend: B batch,
+S samples, U symbols, all as in `asrbench.data.loader`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from measure import ROOT
+
+from asrbench.data.loader import Batch, make_batch
+from asrbench.learner import Learner, Measures
+from asrbench.spec import Cell
+from asrbench.specfile import load_study
+from asrbench.text import Inventory
+from asrbench.waveform import SAMPLE_RATE_HZ
+
+SPECS = {
+    "full": ROOT / "experiments" / "ablation.yaml",
+    "an4": ROOT / "experiments" / "an4" / "ablation.yaml",
+}
+UTTERANCES = {"full": 32, "an4": 20}
+"""In a batch; those of AN4 fill its 60 s."""
+SYMBOLS = {"full": 2002, "an4": 28}
+"""Of the inventory, the blank included: KoSpeech's for KsponSpeech, and AN4's."""
+SHORTEST_S, LONGEST_S = 2.0, 4.0
+"""Lengths are uniform between them."""
+CHARACTERS_PER_SECOND = 21.5 / 3.17
+"""Of the clean evaluation set of KsponSpeech: means of an utterance."""
+FIRST_SYLLABLE = ord("가")
+
+
+def cells_of(size: str, *sets: str) -> dict[str, Cell]:
+    """One cell of each variant at `size`, a key of `SPECS`."""
+    cells = load_study(SPECS[size], list(sets)).cells
+    return {cell.variant: cell for cell in cells if cell.seed == cells[0].seed}
+
+
+def inventory_of(size: str) -> Inventory:
+    return Inventory("char", tuple(chr(FIRST_SYLLABLE + i) for i in range(SYMBOLS[size] - 1)))
+
+
+def drawn_seconds(utterances: int, seed: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(seed).uniform(SHORTEST_S, LONGEST_S, utterances)
+
+
+def drawn_batch(
+    seconds: npt.NDArray[np.float64], inventory: Inventory, seed: int, device: torch.device
+) -> Batch:
+    """Utterances of so many seconds each, the longest first, as KoSpeech wants them."""
+    generator = np.random.default_rng(seed)
+    lengths = np.sort(seconds)[::-1]
+    waves = [noise(generator, length) for length in lengths]
+    texts = [drawn_text(generator, length, inventory) for length in lengths]
+    batch = make_batch([str(i) for i in range(len(lengths))], texts, waves, inventory)
+    if device.type != "cuda":
+        return batch
+    # As the loader leaves them.
+    return batch._replace(
+        waves_BS=batch.waves_BS.pin_memory(),
+        samples_B=batch.samples_B.pin_memory(),
+        targets_BU=batch.targets_BU.pin_memory(),
+        symbols_B=batch.symbols_B.pin_memory(),
+    )
+
+
+def noise(generator: np.random.Generator, seconds: float) -> npt.NDArray[np.int16]:
+    return (2000 * generator.standard_normal(round(seconds * SAMPLE_RATE_HZ))).astype(np.int16)
+
+
+def drawn_text(generator: np.random.Generator, seconds: float, inventory: Inventory) -> str:
+    return "".join(generator.choice(inventory.symbols, round(seconds * CHARACTERS_PER_SECOND)))
+
+
+def audio_seconds(batch: Batch) -> float:
+    return int(batch.samples_B.sum()) / SAMPLE_RATE_HZ
+
+
+def step_of(
+    cell: Cell, inventory: Inventory, batch: Batch, device: torch.device
+) -> Callable[[], Measures]:
+    """A step of the optimizer on `batch`, of a new learner."""
+    learner = Learner(cell, inventory, "benchmark", device)
+    return lambda: learner.step([batch], epoch=0, number=0, progress=0.5)
