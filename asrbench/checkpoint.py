@@ -56,7 +56,8 @@ class State:
 def save(state: State, run: Run) -> None:
     """Leaves a state to go on from, unless the run is complete; then what is read by others.
 
-    Raises `Diverged`, with nothing saved, if a step since the last look made no number.
+    For the first rank to call, when all have read the tally. Raises `Diverged`, with nothing
+    saved, if a step since the last look made no number.
     """
     stored = {
         "tally": state.tally.plain(),
@@ -77,16 +78,22 @@ def save(state: State, run: Run) -> None:
 def resume(state: State, run: Run, reporter: Reporter) -> None:
     """Takes the newest whole state up again, and says which were damaged.
 
-    Raises `UserError` if none is whole, or if it is another run's.
+    A state holds nothing of ranks, and any number of them can go on from it: the first reads it
+    and sends it to the others. Raises `UserError`, on every rank, if none is whole, or if it is
+    another run's.
     """
-    stored = _newest_whole(run, reporter)
+    ranks = state.learner.ranks
+    with ranks.together():
+        stored = _newest_whole(run, reporter) if ranks.leads else {}
+    stored = ranks.of_first(stored)
     state.learner.recogniser.model.load_state_dict(stored["model"])
     state.learner.optimizer.load_state_dict(stored["optimizer"])
     state.history, state.tally = stored["history"], Tally(**stored["tally"])
     state.steps, state.best_epoch = stored["steps"], stored["best_epoch"]
-    for stray in run.folder.rglob("*.tmp-*"):
-        stray.unlink()
-    _publish(state, run)
+    if ranks.leads:
+        for stray in run.folder.rglob("*.tmp-*"):
+            stray.unlink()
+        _publish(state, run)
 
 
 def _newest_whole(run: Run, reporter: Reporter) -> dict[str, Any]:

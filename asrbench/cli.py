@@ -11,15 +11,26 @@ import typer
 from typer.core import TyperGroup
 
 import asrbench
+from asrbench.cli_options import (
+    Device,
+    Only,
+    OtherDevice,
+    Results,
+    Seeds,
+    Sets,
+    SpecFile,
+    check_hours,
+    chosen,
+    laid_over,
+)
+from asrbench.cli_plan import plan
 from asrbench.cli_prep import SETTINGS, prep_app
-from asrbench.errors import UserError, pick
+from asrbench.errors import UserError
 from asrbench.memory import reuse_memory
 from asrbench.terminal import Terminal, print_error, print_table
 
 if TYPE_CHECKING:
     from asrbench.groundwork import Prepared
-
-INTERRUPTED = 130
 
 
 class _OneLineErrors(TyperGroup):
@@ -29,7 +40,7 @@ class _OneLineErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            print_error(str(error))
+            print_error(error)
             raise typer.Exit(2) from None
 
 
@@ -42,36 +53,26 @@ def _before_torch() -> None:
     reuse_memory()
 
 
-Results = Annotated[Path, typer.Option("--results", help="Folder of all experiments.")]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
-]
 Decode = Annotated[
     Literal["greedy", "attention", "joint"],
     typer.Option("--decode", help="CTC best path, the decoder alone, or both together."),
 ]
 
 
-# train, eval, compare
+# plan, train, eval, compare
+
+
+app.command()(plan)
 
 
 @app.command()
 def train(
-    spec: Annotated[Path, typer.Argument(help="The experiment, a YAML file.")],
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", help="Lay key=value over the spec; repeatable.")
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", help="Train this variant alone; repeatable.")
-    ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", min=0, help="Train this seed alone; repeatable.")
-    ] = None,
+    spec: SpecFile,
+    sets: Sets = None,
+    only: Only = None,
+    seed: Seeds = None,
     results: Results = Path("results"),
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None,
-        typer.Option("--device", help="Where to compute; otherwise run.device of the spec."),
-    ] = None,
+    device: OtherDevice = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the resolved spec of each run and stop.")
     ] = False,
@@ -82,6 +83,10 @@ def train(
         float | None,
         typer.Option("--max-hours", help="Stop in good order within this time, in hours."),
     ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option("--parallel", min=1, help="Train so many runs at a time, each by itself."),
+    ] = None,
     profile: Annotated[
         bool,
         typer.Option("--profile", help="Leave a torch profiler trace of some steps of each run."),
@@ -89,52 +94,49 @@ def train(
 ) -> None:
     """Train every run of an experiment.
 
-    A run that is done is left alone, one that was cut short goes on where it stopped. When the
-    time of --max-hours is up, the runs that are left are named, and the exit status is 0: nothing
-    went wrong, and the same command goes on.
+    A run that is done is left alone, one that was cut short goes on where it stopped. One that
+    fails stops no other; a table at the end says why, and the exit status is 2. When the time of
+    --max-hours is up, the runs that are left are named, and the exit status is 0: nothing went
+    wrong, and the same command goes on.
     """
     started_at = time.monotonic()
+    from asrbench.ranks import Ranks
     from asrbench.specfile import dump_cell, load_study
 
-    if max_hours is not None and not max_hours > 0:
-        raise UserError(f"--max-hours: found {max_hours:g}, allowed: more than 0")
-    if device is not None:
-        sets = [*(sets or []), f"run.device={device}"]
-    study = load_study(spec, sets)
-    for variant in only or []:
-        pick(f"{spec}: --only", variant, study.variants)
-    cells = [c for c in study.cells if not only or c.variant in only]
-    if seed:
-        # A seed the spec does not list is run all the same: seeds have no settings of their own.
-        cells = [c.model_copy(update={"seed": s}) for c in cells for s in seed]
-        cells = list(dict.fromkeys(cells))
+    ranks = Ranks.of_environment()
+    check_hours("--max-hours", max_hours)
+    if parallel and ranks.world > 1:
+        raise UserError("--parallel: found under torchrun, which gives one run all processes")
+    sets = laid_over(sets, device)
+    with ranks.together():
+        study = load_study(spec, sets)
+    cells = chosen(study, spec, only, seed)
     if print_config:
         typer.echo("---\n".join(map(dump_cell, cells)), nl=False)
         return
 
-    from asrbench.cli_train import train_runs
-    from asrbench.groundwork import prepare
+    from asrbench import cli_train as stage
+    from asrbench.groundwork import prepare_all
 
-    prepared = [prepare(cell, results) for cell in cells]
+    prepared = prepare_all(cells, results, ranks)
     if dry_run:
-        _print_plan(prepared)
+        if ranks.leads:
+            _print_plan(prepared)
         return
-    with Terminal(cells[0].run.log_seconds) as terminal:
-        outcome = train_runs(
-            prepared, terminal, started_at=started_at, max_hours=max_hours, profile=profile
-        )
-        if outcome.interrupted:
-            raise typer.Exit(INTERRUPTED)
-        if outcome.left:
-            left = ", ".join(map(str, outcome.left))
-            terminal.say(
-                f"the time is up: {len(outcome.left)} of {len(prepared)} runs are left ({left}); "
-                f"the same command goes on"
+    with Terminal(cells[0].run.log_seconds, quiet=not ranks.leads) as terminal:
+        if parallel:
+            command = stage.command_of(spec, sets, results, profile=profile)
+            outcome = stage.train_apart(
+                prepared, terminal, command, parallel, started_at=started_at, max_hours=max_hours
             )
         else:
-            terminal.say(f"next: asrbench eval {results / study.name}")
-    if outcome.failed:
-        raise UserError(f"{len(outcome.failed)} of {len(prepared)} runs failed, see above")
+            outcome = stage.train_runs(
+                prepared, terminal, started_at=started_at, max_hours=max_hours, profile=profile
+            )
+        ranks.close()
+        if ranks.leads and (parallel or outcome.failed):
+            stage.print_outcome(prepared, outcome)
+        stage.conclude(outcome, terminal, count=len(prepared), folder=results / study.name)
 
 
 @app.command("eval")

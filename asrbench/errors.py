@@ -8,6 +8,10 @@ class UserError(Exception):
     """Shown as one line, exit status 2, with nothing created. Everything else is a bug."""
 
 
+class RankError(UserError):
+    """What one of several processes met alone, and so has to say itself, whichever it is."""
+
+
 def nearest(found: str, allowed: Iterable[str]) -> str:
     """`"; did you mean 'width'?"` for the closest allowed name, or nothing when none is close."""
     matches = difflib.get_close_matches(found, list(allowed), n=1)

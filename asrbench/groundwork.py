@@ -1,5 +1,6 @@
 """What training stands on: a cell with its corpus, its inventory, its run folder and a device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from asrbench.data.corpus import Corpus, Split
 from asrbench.devices import resolve_device
 from asrbench.errors import UserError
 from asrbench.objective import frames_needed
+from asrbench.ranks import ALONE, Ranks
 from asrbench.recogniser import Recogniser
 from asrbench.runs import Run
 from asrbench.spec import Cell
@@ -28,13 +30,33 @@ class Prepared:
     inventory: Inventory
     run: Run
     device: torch.device
+    ranks: Ranks = ALONE
 
 
-def prepare(cell: Cell, results: Path) -> Prepared:
+def prepare(cell: Cell, results: Path, ranks: Ranks = ALONE) -> Prepared:
     """Opens what `cell` names. Raises `UserError`, with nothing created."""
     corpus, train, dev, inventory = _opened(Path(cell.corpus), cell.text.unit)
     run = Run.of(results, cell, corpus.fingerprint)
-    return Prepared(cell, corpus, train, dev, inventory, run, resolve_device(cell.run.device))
+    device = resolve_device(cell.run.device, ranks)
+    return Prepared(cell, corpus, train, dev, inventory, run, device, ranks)
+
+
+def prepare_all(cells: Sequence[Cell], results: Path, ranks: Ranks) -> list[Prepared]:
+    """Opens what `cells` name, on every rank.
+
+    Raises `UserError`, on every rank, where one cannot, or where they do not find the same.
+    """
+    with ranks.together():
+        prepared = [prepare(cell, results, ranks) for cell in cells]
+    found = ", ".join(f"{each.run.folder.name} on {each.device.type}" for each in prepared)
+    first, *others = ranks.gather(found)
+    for rank, other in enumerate(others, start=1):
+        if other != first:
+            raise UserError(
+                f"rank {rank}: found the runs {other}, but rank 0 found {first}; "
+                f"give every machine the same spec, corpus and kind of device"
+            )
+    return prepared
 
 
 @lru_cache(maxsize=1)

@@ -1,46 +1,85 @@
 """One step of the optimizer: a model, what it minimises, and what moves its weights.
 
 Nothing in a step waits for the device: what it measures stays there until somebody looks.
-Legend: B batch, T frames, F feature bins, N measures.
+Where several processes train one run, each makes the step with its share of every part, and all
+come out with the same weights. Legend: B batch, T frames, F feature bins, N measures.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from asrbench.augment import mask_spectrum
 from asrbench.data.loader import Batch
 from asrbench.devices import autocast
+from asrbench.models.deepspeech2 import DeepSpeech2
+from asrbench.models.masking import MaskedBatchNorm
 from asrbench.objective import Losses, losses
 from asrbench.optimisation import build_optimizer, learning_rate
+from asrbench.ranks import ALONE, Ranks
 from asrbench.recogniser import Recogniser
 from asrbench.seeding import key
-from asrbench.spec import Cell
+from asrbench.spec import Cell, DecoderSpec
 from asrbench.text import Inventory
 
 
 class Measures(NamedTuple):
-    """Of one step, each a scalar on the device; losses are sums over the batch, in nats."""
+    """Of one step, each a scalar on the device; losses are sums over this process' share of the
+    batch, in nats."""
 
     loss: Tensor
     ctc: Tensor
     attention: Tensor
     """0 without a decoder."""
     gradient_norm: Tensor
-    """Before it was clipped."""
+    """Of the whole batch, before it was clipped."""
+
+
+class _Objective(nn.Module):
+    """Features to losses: what torch wraps to sum the gradients of several processes."""
+
+    def __init__(self, model: DeepSpeech2, decoder: DecoderSpec) -> None:
+        super().__init__()
+        self.model, self.decoder = model, decoder
+
+    def forward(
+        self, x_BTF: Tensor, frames_B: Tensor, targets_BU: Tensor, symbols_B: Tensor
+    ) -> Losses:
+        return losses(self.model, self.decoder, x_BTF, frames_B, targets_BU, symbols_B)
 
 
 class Learner:
-    """A recogniser and its optimizer, on one device."""
+    """A recogniser and its optimizer, on one device; one of `ranks` that train it alike."""
 
     def __init__(
-        self, cell: Cell, inventory: Inventory, fingerprint: str, device: torch.device
+        self,
+        cell: Cell,
+        inventory: Inventory,
+        fingerprint: str,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.cell, self.device = cell, device
+        self.cell, self.device, self.ranks = cell, device, ranks
         self.recogniser = Recogniser(cell, inventory, fingerprint, device)
         self.optimizer = build_optimizer(self.recogniser.model, cell.train.optimizer)
+        self._objective: nn.Module = _Objective(self.recogniser.model, cell.model.decoder)
+        self._counts = True
+        """Whether the part under way is more than a stand-in."""
+        if ranks.world > 1:
+            self._share_out()
+
+    def _share_out(self) -> None:
+        """Has gradients summed over ranks while they are computed, and statistics of batch norm."""
+        self._objective = DistributedDataParallel(
+            self._objective, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+        for module in self.recogniser.model.modules():
+            if isinstance(module, MaskedBatchNorm):
+                module.everywhere = lambda sums: self.ranks.sum(sums * self._counts)
 
     @property
     def learning_rate(self) -> float:
@@ -61,26 +100,39 @@ class Learner:
         """One step, of the batch whose `parts` pass the device one after another.
 
         The gradient is that of the sum of their losses over the number of their symbols, as if
-        they were one, but for batch norm, which sees one part at a time. `number` is that of the
-        batch within `epoch`, and keys dropout; `progress` the share of the training that is over.
+        they were one, but for batch norm, which sees one part at a time. Of several ranks each has
+        its share of each part, and the sums, batch norm's too, are over all of them: how many
+        there are changes the draws of dropout, and nothing else but rounding. `number` is that of
+        the batch within `epoch`, and keys dropout; `progress` the share of the training that is
+        over.
         """
         train = self.cell.train
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(train.schedule, train.optimizer.lr, progress)
         model = self.recogniser.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        symbols = sum(int(part.symbols_B.sum()) for part in parts)
+        symbols = int(self.ranks.sum(torch.stack([part.symbols_B.sum() for part in parts]).sum()))
         sums_N = torch.zeros(3, device=self.device)
         for index, part in enumerate(parts):
-            torch.manual_seed(_dropout_seed(self.cell.seed, epoch, number, index))
-            loss = self._losses(part, epoch)
-            (loss.total / symbols).backward()  # type: ignore[no-untyped-call]
+            torch.manual_seed(_dropout_seed(self.cell.seed, epoch, number, index, self.ranks.rank))
+            self._counts = part.counts
+            with self._gradients_summed(last=index == len(parts) - 1):
+                loss = self._losses(part, epoch)
+                # Times the number of ranks, for what torch takes of their gradients is the mean.
+                weight = self.ranks.world * part.counts
+                (loss.total * weight / symbols).backward()  # type: ignore[no-untyped-call]
             attention = torch.zeros_like(loss.ctc) if loss.attention is None else loss.attention
-            sums_N += torch.stack([loss.total, loss.ctc, attention]).detach()
+            sums_N += part.counts * torch.stack([loss.total, loss.ctc, attention]).detach()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), train.optimizer.clip_norm)
         self.optimizer.step()
         total, ctc, attention = sums_N.unbind()
         return Measures(total, ctc, attention, norm.detach())
+
+    def _gradients_summed(self, *, last: bool) -> AbstractContextManager[None]:
+        """Where there are several ranks: over them, with the last of the parts, once for all."""
+        if last or not isinstance(self._objective, DistributedDataParallel):
+            return nullcontext()
+        return self._objective.no_sync()
 
     def _losses(self, part: Batch, epoch: int) -> Losses:
         recogniser = self.recogniser
@@ -99,16 +151,17 @@ class Learner:
             utterances=part.ids,
         )
         with autocast(self.device, self.cell.train.precision):
-            return losses(
-                recogniser.model,
-                self.cell.model.decoder,
+            found: Losses = self._objective(
                 x_BTF,
                 frames_B,
                 part.targets_BU.to(self.device, non_blocking=True),
                 part.symbols_B,
             )
+        return found
 
 
-def _dropout_seed(seed: int, epoch: int, number: int, part: int) -> int:
+def _dropout_seed(seed: int, epoch: int, number: int, part: int, rank: int) -> int:
     """The first part draws what the batch would as a whole: one part is no other training."""
-    return key(seed, epoch, "step", number, *([part] if part else []))
+    parts = [part] if part else []
+    ranks = [f"rank {rank}"] if rank else []
+    return key(seed, epoch, "step", number, *parts, *ranks)

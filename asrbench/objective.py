@@ -6,6 +6,7 @@ Legend: B batch, T frames, F feature bins, U symbols, V inventory.
 import itertools
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -41,14 +42,7 @@ def losses(
     frames_on_device_B = frames_B.to(x_BTF.device, non_blocking=True)
     encoder_BTD, lengths_B = model.encode(x_BTF, frames_on_device_B)
     log_probs_BTV = model.ctc(encoder_BTD)
-    ctc = F.ctc_loss(
-        log_probs_BTV.transpose(0, 1),
-        targets_BU,
-        model.output_lengths(frames_B),
-        symbols_B,
-        blank=BLANK,
-        reduction="sum",
-    )
+    ctc = _ctc(log_probs_BTV, targets_BU, model.output_lengths(frames_B), symbols_B)
     if model.decoder is None or not isinstance(decoder, CrossAttentionDecoder):
         return Losses(ctc, ctc, None)
     mask_BT = valid_frames(lengths_B, encoder_BTD.shape[1])
@@ -62,6 +56,22 @@ def losses(
     )
     weight = decoder.ctc_weight
     return Losses(weight * ctc + (1 - weight) * attention, ctc, attention)
+
+
+def _ctc(log_probs_BTV: Tensor, targets_BU: Tensor, lengths_B: Tensor, symbols_B: Tensor) -> Tensor:
+    device = log_probs_BTV.device
+    if torch.are_deterministic_algorithms_enabled():
+        # torch has no deterministic gradient of CTC on CUDA; on the CPU it always is.
+        log_probs_BTV, targets_BU = log_probs_BTV.cpu(), targets_BU.cpu()
+    total = F.ctc_loss(
+        log_probs_BTV.transpose(0, 1),
+        targets_BU,
+        lengths_B,
+        symbols_B,
+        blank=BLANK,
+        reduction="sum",
+    )
+    return total.to(device)
 
 
 def cross_entropy(

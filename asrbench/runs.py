@@ -10,6 +10,7 @@ results/<experiment>/<variant>/seed<k>-<id8>/
     hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy)
     scores.json               split -> decode -> figures
     profile.json.gz           a trace of some steps, where `--profile` asked for one
+    train.log                 what was printed, where the run was one of several at a time
     lock, lock.holder         who trains it now
 """
 
@@ -92,6 +93,10 @@ class Run:
     @property
     def profile_path(self) -> Path:
         return self.folder / "profile.json.gz"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "train.log"
 
     def state_path(self, steps: int, digest: str) -> Path:
         """A state is named by its content, so that a damaged one is known by its name."""

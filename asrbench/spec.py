@@ -261,6 +261,8 @@ class RunSpec(Spec):
     """Time between log lines where the output is no terminal."""
     checkpoint_minutes: Positive = 10.0
     """Time between checkpoints within an epoch."""
+    deterministic: bool = False
+    """Whether CUDA gives the same bits each time, at some cost; a CPU does without it."""
 
 
 class Cell(Spec):

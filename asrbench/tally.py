@@ -3,25 +3,31 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 
 from asrbench.data.loader import Batch
 from asrbench.learner import Measures
+from asrbench.ranks import ALONE, Ranks
 from asrbench.stopping import Diverged
 from asrbench.waveform import SAMPLE_RATE_HZ
 
 
 class _Unread(NamedTuple):
+    """Of one step: this process' share."""
+
     step: int
     ids: list[str]
+    characters: int
+    samples: int
     measures: Measures
 
 
 @dataclass
 class Tally:
-    """Sums over the batches of an epoch so far; losses and norms are those read so far."""
+    """Sums over an epoch so far; but for `batches` and times, of the steps that were read."""
 
     batches: int = 0
     loss: float = 0.0
@@ -37,35 +43,45 @@ class Tally:
     unread: list[_Unread] = field(default_factory=list, repr=False)
 
     def add(self, parts: Sequence[Batch], step: int, measures: Measures) -> None:
-        """Counts the batch of which step number `step` was made."""
+        """Counts the batch of which step number `step` was made; `parts` are this process'."""
         self.batches += 1
-        for part in parts:
-            self.characters += sum(map(len, part.references))
-            self.audio_seconds += int(part.samples_B.sum()) / SAMPLE_RATE_HZ
-        self.unread.append(_Unread(step, [id for part in parts for id in part.ids], measures))
+        parts = [part for part in parts if part.counts]
+        ids = [id for part in parts for id in part.ids]
+        characters = sum(len(text) for part in parts for text in part.references)
+        samples = sum(int(part.samples_B.sum()) for part in parts)
+        self.unread.append(_Unread(step, ids, characters, samples, measures))
 
-    def read(self) -> None:
-        """Fetches what was measured since the last time, in one transfer that waits for the device.
+    def read(self, ranks: Ranks = ALONE) -> None:
+        """Fetches what was measured since the last time, in one transfer that waits for the device,
+        and sums it over `ranks`, each of which has to read after the same step.
 
-        Raises `Diverged` for the first step whose loss or gradient norm is no number.
+        Raises `Diverged`, on every rank, for the first step whose loss or gradient norm is no
+        number.
         """
         unread, self.unread = self.unread, []
         if not unread:
             return
-        table = torch.stack([value for each in unread for value in each.measures])
-        for each, row in zip(unread, table.view(len(unread), -1).tolist(), strict=True):
-            loss, ctc, attention, gradient_norm = row
-            for what, value in (("loss", loss), ("gradient norm", gradient_norm)):
+        measured = torch.stack([value for each in unread for value in each.measures])
+        table = measured.view(len(unread), -1).cpu().double()
+        counts = torch.tensor([[each.characters, each.samples] for each in unread])
+        # The gradient's norm is the same on every rank, and no sum.
+        sums = ranks.sum(torch.cat([table[:, :-1], counts], dim=1))
+        for each, row, norm in zip(unread, sums.tolist(), table[:, -1].tolist(), strict=True):
+            loss, ctc, attention, characters, samples = row
+            for what, value in (("loss", loss), ("gradient norm", norm)):
                 if not math.isfinite(value):
+                    ids = chain.from_iterable(ranks.gather(each.ids[:3]))
                     raise Diverged(
                         f"the {what} is {value} at step {each.step}, utterances "
-                        f"{', '.join(each.ids[:3])}, ...; the last checkpoint is from before it; "
+                        f"{', '.join(ids)}, ...; the last checkpoint is from before it; "
                         f"a lower train.optimizer.lr may help"
                     )
             self.loss += loss
             self.ctc += ctc
             self.attention += attention
-            self.gradient_norm += gradient_norm
+            self.gradient_norm += norm
+            self.characters += int(characters)
+            self.audio_seconds += samples / SAMPLE_RATE_HZ
 
     def plain(self) -> dict[str, Any]:
         """What a checkpoint keeps; reads first, so that nothing is kept of a diverged training."""

@@ -1,5 +1,6 @@
 """What the user sees: a bar on a terminal, a line now and then in a log; tables; errors in red."""
 
+import os
 import time
 from types import TracebackType
 
@@ -9,12 +10,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from asrbench.errors import RankError, UserError
+
 
 class Terminal:
-    """A `Reporter` on standard output."""
+    """A `Reporter` on standard output, unless it is to be quiet."""
 
-    def __init__(self, log_seconds: float = 30.0) -> None:
-        self.console = Console(highlight=False)
+    def __init__(self, log_seconds: float = 30.0, *, quiet: bool = False) -> None:
+        self.console = Console(highlight=False, quiet=quiet)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -74,5 +77,11 @@ def print_table(header: list[str], rows: list[list[str]], *, title: str | None =
     console.print(table)
 
 
-def print_error(line: str) -> None:
-    Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(line)}", soft_wrap=True)
+def print_error(error: UserError) -> None:
+    """In red, and once: of the processes that torchrun starts on a machine the first speaks."""
+    quiet = os.environ.get("LOCAL_RANK", "0") != "0" and not isinstance(error, RankError)
+    if quiet:
+        time.sleep(1)  # torchrun ends them all as soon as one is over: the first is to speak
+        return
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)

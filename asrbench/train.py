@@ -2,12 +2,13 @@
 
 A run can be killed at any moment and goes on from its last checkpoint to bit-identical weights on
 a CPU: order, augmentation and dropout are keyed by (seed, epoch, batch), and the checkpoint holds
-the rest.
+the rest. Several processes can train it together (`ranks`): each takes its share of every batch,
+and what depends on a clock or a signal they agree on after each step.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -18,11 +19,15 @@ import torch
 from asrbench.augment import change_speed
 from asrbench.checkpoint import State, resume, save
 from asrbench.data.loader import Batch, load
-from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of
+from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of, share_of
+from asrbench.devices import deterministic
 from asrbench.environment import environment
+from asrbench.errors import RankError
 from asrbench.groundwork import Prepared, alignable
 from asrbench.learner import Learner
 from asrbench.profiling import profiled
+from asrbench.ranks import Ranks
+from asrbench.recogniser import Transcribed
 from asrbench.reporting import Reporter
 from asrbench.runs import Run
 from asrbench.score import character_errors, why_untrained
@@ -42,6 +47,9 @@ from asrbench.waveform import SAMPLE_RATE_HZ
 
 READ_SECONDS = 1.0
 """Time between looks at what the steps measured, where looking waits for the device."""
+
+ENDS: tuple[type[Interrupted] | type[TimeUp] | None, ...] = (None, TimeUp, Interrupted)
+"""What can end a sitting; where ranks differ, the last of these that any of them wants."""
 
 
 @dataclass
@@ -71,11 +79,13 @@ def train(
 ) -> None:
     """Trains the run of `prepared` to its end, from its last checkpoint if it has one.
 
-    Raises `Interrupted` on SIGINT or SIGTERM and `TimeUp` at the deadline, after leaving a
-    checkpoint; `Failed` when the run cannot go on, with the last checkpoint intact.
+    Each of its ranks calls this; the first alone holds the run and writes to it. Raises
+    `Interrupted` on SIGINT or SIGTERM and `TimeUp` at the deadline, after leaving a checkpoint;
+    `Failed` when the run cannot go on, with the last checkpoint intact.
     """
-    cell, run = prepared.cell, prepared.run
-    learner = Learner(cell, prepared.inventory, prepared.corpus.fingerprint, prepared.device)
+    cell, run, ranks = prepared.cell, prepared.run, prepared.ranks
+    fingerprint = prepared.corpus.fingerprint
+    learner = Learner(cell, prepared.inventory, fingerprint, prepared.device, ranks)
     state = State(learner)
     kept, excluded = alignable(prepared, learner.recogniser)
     if excluded:
@@ -84,18 +94,22 @@ def train(
             f"frames than CTC needs and are left out; see {run.excluded_path.name}"
         )
     with (
-        run.held(),
+        _held(run, ranks),
+        deterministic(cell.run.deterministic, prepared.device),
         stop_signals(reporter) as stop,
-        profiled(run.profile_path if profile else None, reporter) as stepped,
+        profiled(run.profile_path if profile and ranks.leads else None, reporter) as stepped,
     ):
-        if run.state_paths():
+        if ranks.of_first(bool(run.state_paths())):
             resume(state, run, reporter)
             reporter.say(
                 f"{run}: goes on at epoch {state.epoch + 1}, batch {state.tally.batches + 1}"
             )
         else:
-            env = environment(learner.recogniser) | {"corpus": prepared.corpus.name}
-            run.begin(cell, env, excluded)
+            env = environment(learner.recogniser)
+            env |= {"corpus": prepared.corpus.name, "ranks": ranks.world}
+            with ranks.together():
+                if ranks.leads:
+                    run.begin(cell, env, excluded)
             reporter.say(
                 f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
                 f"{prepared.train.hours:.2f} h, {env['device']}, {env['precision']}"
@@ -107,6 +121,16 @@ def train(
             _close_epoch(state, sitting)
 
 
+@contextmanager
+def _held(run: Run, ranks: Ranks) -> Iterator[None]:
+    """By the first rank for all of them. Raises `UserError` on each if another process does."""
+    with ExitStack() as stack:
+        with ranks.together():
+            if ranks.leads:
+                stack.enter_context(run.held())
+        yield
+
+
 # Epoch
 
 
@@ -116,7 +140,7 @@ def _train_epoch(state: State, sitting: _Sitting) -> None:
     epochs = prepared.cell.train.epochs
     plan = _plan(state, sitting)
     saved_at = read_at = time.monotonic()
-    note = ""
+    note, look = "", 0
     if prepared.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(prepared.device)
     began = time.perf_counter()
@@ -133,9 +157,9 @@ def _train_epoch(state: State, sitting: _Sitting) -> None:
         tally.add(parts, state.steps, measures)
         sitting.stepped()
         last = tally.batches == len(plan)
-        look = last or learner.measures_at_hand or time.monotonic() - read_at > READ_SECONDS
+        look = look or last or learner.measures_at_hand
         if look:
-            _read(tally, prepared.run)
+            _read(tally, prepared)
             read_at = time.monotonic()
         seconds = time.perf_counter() - began
         tally.seconds += seconds
@@ -145,11 +169,15 @@ def _train_epoch(state: State, sitting: _Sitting) -> None:
         sitting.reporter.progress(
             f"epoch {state.epoch + 1}/{epochs}", tally.batches, len(plan), note
         )
-        end = _end(state, sitting, dev=last)
-        if end or time.monotonic() - saved_at > 60 * prepared.cell.run.checkpoint_minutes:
+        vote, save_due, look = prepared.ranks.maximum(
+            _vote(state, sitting, dev=last),
+            time.monotonic() - saved_at > 60 * prepared.cell.run.checkpoint_minutes,
+            time.monotonic() - read_at > READ_SECONDS,
+        )
+        if vote or save_due:
             _save(state, sitting)
             saved_at = time.monotonic()
-        if end:
+        if end := ENDS[vote]:
             where = f"in epoch {state.epoch + 1} after batch {tally.batches} of {len(plan)}"
             raise end(f"{prepared.run}: {end.why} {where}; the same command goes on from there")
         began = time.perf_counter()
@@ -169,15 +197,15 @@ def _plan(state: State, sitting: _Sitting) -> Batches:
 
 
 def _deliveries(plan: Batches, prepared: Prepared, epoch: int) -> Iterator[list[Batch]]:
-    """The parts of each batch of `plan`, read ahead."""
-    cell = prepared.cell
+    """This rank's share of the parts of each batch of `plan`, read ahead."""
+    cell, ranks = prepared.cell, prepared.ranks
     cut = [parts_of(batch, cell.train.accumulate) for batch in plan]
     speed = partial(_at_speed, cell, epoch)
     loaded = iter(
         load(
             prepared.train,
             prepared.inventory,
-            [part for parts in cut for part in parts],
+            [share_of(part, ranks.rank, ranks.world) for parts in cut for part in parts],
             workers=cell.run.workers,
             transform=speed if cell.augment.speeds != (1.0,) else None,
             pin=prepared.device.type == "cuda",
@@ -192,33 +220,36 @@ def _close_epoch(state: State, sitting: _Sitting) -> None:
     prepared, reporter = sitting.prepared, sitting.reporter
     epochs = prepared.cell.train.epochs
     with _out_of_memory_told(sitting, f"in the dev pass after epoch {state.epoch + 1}"):
-        row = _evaluate(state, prepared, reporter)
+        # Its times are the first rank's: all keep the same history.
+        row = prepared.ranks.of_first(_evaluate(state, prepared, reporter))
     state.close_epoch(row)
     _save(state, sitting)
     reporter.say(_line(row, prepared.cell))
     for line in news(state.history, epochs):
         reporter.say(f"{prepared.run}: {line}")
-    if end := _end(state, sitting, dev=False):
+    (vote,) = prepared.ranks.maximum(_vote(state, sitting, dev=False))
+    if end := ENDS[vote]:
         where = f"after epoch {state.epoch} of {epochs}"
         raise end(f"{prepared.run}: {end.why} {where}; the same command goes on from there")
 
 
-def _read(tally: Tally, run: Run) -> None:
+def _read(tally: Tally, prepared: Prepared) -> None:
     try:
-        tally.read()
+        tally.read(prepared.ranks)
     except Diverged as error:
-        raise Diverged(f"{run}: {error}") from None
+        raise Diverged(f"{prepared.run}: {error}") from None
 
 
 def _save(state: State, sitting: _Sitting) -> None:
     started_at = time.perf_counter()
-    _read(state.tally, sitting.prepared.run)
-    save(state, sitting.prepared.run)
+    _read(state.tally, sitting.prepared)
+    if sitting.prepared.ranks.leads:
+        save(state, sitting.prepared.run)
     sitting.save_seconds = max(sitting.save_seconds, time.perf_counter() - started_at)
 
 
 def _note(tally: Tally) -> str:
-    """The live figures; right after a look, when sums and counts are of the same batches."""
+    """The live figures, of the steps that were looked at."""
     return (
         f"loss {tally.loss / max(tally.characters, 1):.3f}, "
         f"{tally.audio_seconds / max(tally.seconds, 1e-9):.0f} s/s"
@@ -228,13 +259,13 @@ def _note(tally: Tally) -> str:
 # Stopping
 
 
-def _end(state: State, sitting: _Sitting, *, dev: bool) -> type[Interrupted] | type[TimeUp] | None:
-    """What ends this sitting, if anything does, before a step more or before the dev pass."""
+def _vote(state: State, sitting: _Sitting, *, dev: bool) -> int:
+    """Index of what this rank would end the sitting with, before a step more or the dev pass."""
     if sitting.stop:
-        return Interrupted
+        return ENDS.index(Interrupted)
     if state.complete or sitting.deadline.leaves(_needed(state, sitting, dev=dev)):
-        return None
-    return TimeUp
+        return ENDS.index(None)
+    return ENDS.index(TimeUp)
 
 
 def _needed(state: State, sitting: _Sitting, *, dev: bool) -> float:
@@ -263,17 +294,21 @@ def _out_of_memory_told(sitting: _Sitting, where: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        train = sitting.prepared.cell.train
-        raise OutOfMemory(
+        train, ranks = sitting.prepared.cell.train, sitting.prepared.ranks
+        told = (
             f"{sitting.prepared.run}: out of memory on {sitting.prepared.device} {where}; nothing "
             f"was saved since the last checkpoint, which is intact; another run with "
             f"train.accumulate={2 * train.accumulate} or train.batch_seconds below "
             f"{train.batch_seconds:g} needs less"
-        ) from None
+        )
+        if ranks.world > 1:
+            # The others are in the middle of the step and wait for this one: none can go on.
+            raise RankError(f"rank {ranks.rank}: {told}") from None
+        raise OutOfMemory(told) from None
 
 
 def _size(parts: list[Batch]) -> str:
-    utterances = sum(len(part.ids) for part in parts)
+    utterances = sum(len(part.ids) for part in parts if part.counts)
     largest = max(part.waves_BS.numel() for part in parts) / SAMPLE_RATE_HZ
     return f"utterances: {utterances}, at most {largest:.1f} s of audio at once with padding"
 
@@ -283,20 +318,13 @@ def _size(parts: list[Batch]) -> str:
 
 def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
     """The row of history for the epoch that just ended: its training, and the dev split now."""
-    cell, tally, recogniser = prepared.cell, state.tally, state.learner.recogniser
+    cell, tally = prepared.cell, state.tally
     started_at = time.perf_counter()
-    plan = length_plan(prepared.dev.samples, cell.train.batch_seconds)
-    references: list[str] = []
-    hypotheses: list[str] = []
-    blank_frames = frames = 0
-    for done in recogniser.transcribe(
-        load(prepared.dev, prepared.inventory, plan, workers=cell.run.workers), "greedy"
-    ):
-        references += done.references
-        hypotheses += done.hypotheses
-        blank_frames += done.blank_frames
-        frames += done.frames
-        reporter.progress("dev", len(references), len(prepared.dev))
+    batches = _dev_pass(state, prepared, reporter)
+    references = [text for batch in batches for text in batch.references]
+    hypotheses = [text for batch in batches for text in batch.hypotheses]
+    blank_frames = sum(batch.blank_frames for batch in batches)
+    frames = sum(batch.frames for batch in batches)
     characters = max(tally.characters, 1)
     cer = character_errors(references, hypotheses, cell.score.profile).rate
     row = {
@@ -317,11 +345,25 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
         "wait_share": tally.wait_seconds / max(tally.seconds, 1e-9),
         "dev_seconds": time.perf_counter() - started_at,
     }
-    if recogniser.model.decoder is None:
+    if state.learner.recogniser.model.decoder is None:
         del row["ctc_loss"], row["attention_loss"]
     if prepared.device.type == "cuda":
         row["peak_memory_gb"] = torch.cuda.max_memory_allocated(prepared.device) / 1e9
     return row
+
+
+def _dev_pass(state: State, prepared: Prepared, reporter: Reporter) -> list[Transcribed]:
+    """What became of each batch of the dev split; they are dealt over the ranks like cards."""
+    train, ranks = prepared.cell.train, prepared.ranks
+    plan = length_plan(prepared.dev.samples, train.batch_seconds)
+    share = plan[ranks.rank :: ranks.world]
+    total, batches = sum(map(len, share)), []
+    dev = load(prepared.dev, prepared.inventory, share, workers=prepared.cell.run.workers)
+    for batch in state.learner.recogniser.transcribe(dev, "greedy"):
+        batches.append(batch)
+        reporter.progress("dev", sum(len(each.ids) for each in batches), total)
+    dealt = ranks.gather(batches)
+    return [dealt[i % ranks.world][i // ranks.world] for i in range(len(plan))]
 
 
 def _line(row: dict[str, Any], cell: Cell) -> str:

@@ -116,10 +116,11 @@ def test_a_tally_reads_all_that_is_unread_once() -> None:
     tally = Tally()
     for step, loss in enumerate((3.0, 4.0), start=1):
         tally.add([batch_of("abc"), batch_of("a")], step, measures(loss))
-    assert (tally.batches, tally.characters, tally.loss) == (2, 8, 0.0)
+    assert (tally.batches, tally.characters, tally.loss) == (2, 0, 0.0)
     tally.read()
     tally.read()
     assert (tally.loss, tally.ctc, tally.gradient_norm) == (7.0, 7.0, 2.0)
+    assert (tally.characters, tally.audio_seconds) == (8, pytest.approx(2.4))
     assert Tally(**tally.plain()) == tally
 
 

@@ -2,14 +2,16 @@
 
 import itertools
 import math
+import time
 from pathlib import Path
 
 import pytest
+import typer
 from tones import CHANCE, Heard, cell_of, same_weights, trained
 
 from asrbench import train as stage
 from asrbench.checkpoint import State
-from asrbench.cli_train import train_runs
+from asrbench.cli_train import conclude, train_runs
 from asrbench.groundwork import Prepared, prepare
 from asrbench.reporting import Silent
 from asrbench.stopping import Deadline, Diverged, Interrupted, TimeUp
@@ -135,7 +137,7 @@ def test_runs_get_the_lower_limit_and_the_time_of_all(
     monkeypatch.setattr(Deadline, "leaves", lambda *_: True)
     outcome = train_runs(three, Silent(), started_at=0.0, max_hours=2.0)
     assert limits == [2.0, 1.0, 2.0]
-    assert (outcome.left, outcome.failed, outcome.interrupted) == ([three[1].run], [], False)
+    assert (outcome.left, outcome.failed, outcome.interrupted) == ([three[1].run], {}, False)
 
 
 def test_no_run_begins_when_the_time_of_all_is_up(
@@ -165,5 +167,29 @@ def test_a_run_that_fails_stops_no_other_and_an_interrupt_stops_all(
     heard = Heard()
     outcome = train_runs(three, heard, started_at=0.0)
     assert heard.lines == ["diverged", "interrupted"]
-    assert outcome.failed == [three[0].run]
+    assert outcome.failed == {three[0].run: "diverged"}
     assert outcome.interrupted
+
+
+def test_a_bug_in_one_run_stops_no_other_and_shows_its_traceback(
+    three: list[Prepared], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = []
+
+    def breaks(each: Prepared, *_: object, profile: bool) -> None:
+        begun.append(each.run)
+        if len(begun) == 1:
+            raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("asrbench.cli_train.train", breaks)
+    heard = Heard()
+    outcome = train_runs(three, heard, started_at=time.monotonic())
+    assert begun == [each.run for each in three]
+    assert outcome.failed == {three[0].run: "ZeroDivisionError: by nought"}
+    assert "in breaks" in capsys.readouterr().err
+    with pytest.raises(typer.Exit) as end:
+        conclude(outcome, heard, count=3, folder=Path("r"))
+    assert end.value.exit_code == 1
+    begun.clear()
+    with pytest.raises(ZeroDivisionError):
+        train_runs(three[:1], Silent(), started_at=time.monotonic())

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
     targets_BU: Tensor
     """Indices of the inventory, 0 beyond each utterance's symbols."""
     symbols_B: Tensor
+    counts: bool = True
+    """False for the stand-in that a process gets where there are too few utterances for all."""
 
 
 class _Batched(Dataset[Batch]):
@@ -39,6 +41,8 @@ class _Batched(Dataset[Batch]):
         self.split, self.inventory, self.transform = split, inventory, transform
 
     def __getitem__(self, indices: list[int]) -> Batch:
+        if not indices:
+            return stand_in()
         ids = [self.split.ids[i] for i in indices]
         texts = [self.split.texts[i] for i in indices]
         waves = [self.split.audio(i) for i in indices]
@@ -55,6 +59,13 @@ def make_batch(
     return Batch(ids, texts, *_padded(waves), *_padded(targets))
 
 
+def stand_in() -> Batch:
+    """One utterance of silence, as short as can be: something to do while others have work."""
+    nothing_1 = torch.zeros(1, dtype=torch.int64)
+    silence_11 = torch.zeros(1, 1, dtype=torch.int16)
+    return Batch([""], [""], silence_11, nothing_1, nothing_1[None], nothing_1, counts=False)
+
+
 def load(
     split: Split,
     inventory: Inventory,
@@ -64,7 +75,10 @@ def load(
     transform: Transform | None = None,
     pin: bool = False,
 ) -> "DataLoader[Batch]":
-    """The batches of `plan`, in its order, read ahead by `workers` processes."""
+    """The batches of `plan`, in its order, read ahead by `workers` processes.
+
+    Of an empty one comes a `stand_in`.
+    """
     return DataLoader(
         _Batched(split, inventory, transform),
         batch_size=None,

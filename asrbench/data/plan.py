@@ -8,6 +8,9 @@ from asrbench.waveform import SAMPLE_RATE_HZ
 
 Batches = list[list[int]]
 
+JITTER = 0.04
+"""How far from 1 a length is drawn aside. At 0.1 a batch is 7 to 9 % padding, at this 3 to 4 %."""
+
 
 def epoch_plan(
     samples: npt.NDArray[np.int64],
@@ -19,12 +22,12 @@ def epoch_plan(
 ) -> Batches:
     """Batches of utterance indices for one epoch of training.
 
-    Utterances of like length meet: they are sorted by their length times a factor drawn between
-    0.9 and 1.1, so that an epoch's batches are not the last one's, cut to at most `batch_seconds`
+    Utterances of like length meet: they are sorted by their length times a factor drawn within
+    `JITTER` of 1, so that an epoch's batches are not the last one's, cut to at most `batch_seconds`
     of audio, padding included, and shuffled.
     """
     generator = np.random.Generator(np.random.Philox(key(seed, epoch, "plan", fingerprint)))
-    jittered = samples * generator.uniform(0.9, 1.1, len(samples))
+    jittered = samples * generator.uniform(1 - JITTER, 1 + JITTER, len(samples))
     batches = _cut(np.argsort(jittered, kind="stable"), samples, batch_seconds)
     return [batches[i] for i in generator.permutation(len(batches))]
 
@@ -40,6 +43,11 @@ def parts_of(batch: list[int], parts: int) -> Batches:
     A batch is in order of length, more or less, so its parts are alike in length and in size.
     """
     return [batch[part::parts] for part in range(min(parts, len(batch)))]
+
+
+def share_of(part: list[int], rank: int, world: int) -> list[int]:
+    """What the process `rank` of `world` takes of a part; nothing, where there are too few."""
+    return part[rank::world]
 
 
 def _cut(

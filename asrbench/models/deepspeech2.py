@@ -50,7 +50,9 @@ class DeepSpeech2(nn.Module):
 
     def ctc(self, encoder_BTD: Tensor) -> Tensor:
         """log_probs_BTV of CTC, in fp32 whatever the encoder ran in."""
-        return self.head(encoder_BTD).float().log_softmax(-1)  # type: ignore[no-any-return]
+        # They lie in memory as CTC takes them, time first: so wide a tensor is dear to turn.
+        logits_TBV = self.head(encoder_BTD.transpose(0, 1)).float()
+        return logits_TBV.log_softmax(-1).transpose(0, 1)  # type: ignore[no-any-return]
 
     def forward(self, x_BTF: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         encoder_BTD, lengths_B = self.encode(x_BTF, lengths_B)
