@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrbench.models.dropout import Dropout
+from asrbench.models.packing import of_valid
 from asrbench.spec import (
     AttentionSpec,
     HeadMixing,
@@ -50,15 +51,15 @@ class SelfAttentionBlock(nn.Module):
         self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        q_BHTK, k_BHSK, v_BHSK = self._project(self._inputs(self.norm(x_BTD)))
+        q_BHTK, k_BHSK, v_BHSK = self._project(self._inputs(self.norm(x_BTD)), mask_BT)
         bias = self._masked_bias(q_BHTK, mask_BT)
         y_BHTK = self._attend(self._query(q_BHTK), k_BHSK, v_BHSK, bias)
-        y_BTD = self.out(y_BHTK.transpose(1, 2).flatten(2))
+        y_BTD = of_valid(self.out, y_BHTK.transpose(1, 2).flatten(2), mask_BT)
         return x_BTD + self.dropout(y_BTD)  # type: ignore[no-any-return]
 
     def weights(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """The attention weights_BHTS that `forward` uses in eval mode; each row sums to 1."""
-        q_BHTK, k_BHSK, _ = self._project(self._inputs(self.norm(x_BTD)))
+        q_BHTK, k_BHSK, _ = self._project(self._inputs(self.norm(x_BTD)), mask_BT)
         return _weights(self._query(q_BHTK), k_BHSK, self._masked_bias(q_BHTK, mask_BT))
 
     def _attend(self, q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, bias: Tensor) -> Tensor:
@@ -74,8 +75,8 @@ class SelfAttentionBlock(nn.Module):
         """What queries, keys and values are projected from."""
         return x_BTD
 
-    def _project(self, x_BTD: Tensor) -> Heads:
-        parts = self.qkv(x_BTD).chunk(3, dim=-1)
+    def _project(self, x_BTD: Tensor, mask_BT: Tensor) -> Heads:
+        parts = of_valid(self.qkv, x_BTD, mask_BT).chunk(3, dim=-1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         return q, k, v
 
@@ -124,8 +125,8 @@ class RotaryAttentionBlock(SelfAttentionBlock):
     """Queries and keys turned by an angle in proportion to time: RoFormer, Su et al. 2021,
     so that scores depend on the distance i - j."""
 
-    def _project(self, x_BTD: Tensor) -> Heads:
-        q_BHTK, k_BHSK, v_BHSK = super()._project(x_BTD)
+    def _project(self, x_BTD: Tensor, mask_BT: Tensor) -> Heads:
+        q_BHTK, k_BHSK, v_BHSK = super()._project(x_BTD, mask_BT)
         t = torch.arange(q_BHTK.shape[2], device=x_BTD.device)
         return rotated(q_BHTK, t), rotated(k_BHSK, t), v_BHSK
 

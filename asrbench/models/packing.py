@@ -5,6 +5,7 @@ Rows run through time, all utterances of a frame beside each other, the longest 
 D features.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,3 +77,15 @@ def pack(x_BTD: Tensor, packing: Packing) -> Tensor:
 def unpack(x_ND: Tensor, packing: Packing, batch: int, frames: int) -> Tensor:
     """x_BTD with the rows of x_ND in their places and zeros elsewhere."""
     return _Unpack.apply(x_ND, packing.places_N, batch, frames)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def of_valid(f: Callable[[Tensor], Tensor], x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """f of each valid frame, which it must take one by one; what is elsewhere is undefined.
+
+    On a CPU padding costs nothing; a GPU takes it along, and need not wait to learn where it is.
+    """
+    if x_BTD.is_cuda:
+        return f(x_BTD)
+    places_N = mask_BT.flatten().nonzero().flatten()
+    x_ND = _Pack.apply(x_BTD, places_N)  # type: ignore[no-untyped-call]
+    return _Unpack.apply(f(x_ND), places_N, *mask_BT.shape)  # type: ignore[no-any-return, no-untyped-call]
