@@ -1,9 +1,12 @@
 """Augmentation whose draws are keyed by (seed, epoch, utterance), and by nothing else.
 
-So they do not depend on batch mates, workers or ranks. Legend: B batch, T frames, F bins.
+So they do not depend on batch mates, workers or ranks. Waveforms: speed, room, noise, gain, in this
+order; then masks over the features. Legend: B batch, T frames, F bins.
 """
 
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +14,83 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from asrbench.acoustics import amplified, mixed, reverberated, within_full_scale
 from asrbench.seeding import key
-from asrbench.spec import AugmentSpec
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.sounds import Sounds, open_sounds
+from asrbench.spec_augment import AugmentSpec
+from asrbench.waveform import SAMPLE_RATE_HZ, Samples, Wave, rounded
+
+LONGEST_ROOM_SECONDS = 30.0
+"""An impulse response that is longer is a recording."""
 
 
 def _generator(seed: int, epoch: int, purpose: str, utterance: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key(seed, epoch, purpose, utterance)))
+
+
+# Waveforms
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to waveforms, with the sounds at hand that it takes. Can be pickled."""
+
+    spec: AugmentSpec
+    seed: int
+    sounds: dict[str, Sounds]
+    """By the key of the spec that names their folders: `noise`, `rooms`."""
+
+    @classmethod
+    def open(cls, spec: AugmentSpec, seed: int) -> "Augmentation":
+        """Raises `UserError` for folders that cannot be drawn from."""
+        limits = {"rooms": LONGEST_ROOM_SECONDS}
+        sounds = {
+            name: open_sounds(f"augment.{name}.folders", folders, limits.get(name, np.inf))
+            for name, folders in spec.folders.items()
+        }
+        return cls(spec, seed, sounds)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What of the sounds enters a run's identity."""
+        return [sounds.fingerprint for sounds in self.sounds.values()]
+
+    def in_epoch(self, epoch: int) -> Callable[[Samples, str], Samples] | None:
+        """What becomes of the waveform of an utterance with that id; none if all stay as they are.
+
+        That raises `UserError` for a sound that cannot be read after all.
+        """
+        idle = self.spec.speeds == (1.0,) and not self._mixes
+        return None if idle else partial(self._augmented, epoch)
+
+    @property
+    def _mixes(self) -> bool:
+        return bool(self.sounds) or self.spec.gain_db != (0.0, 0.0)
+
+    def _augmented(self, epoch: int, wave: Samples, utterance: str) -> Samples:
+        wave = change_speed(wave, self.spec, seed=self.seed, epoch=epoch, utterance=utterance)
+        if not self._mixes:
+            return wave
+        draws = partial(_generator, self.seed, epoch, utterance=utterance)
+        heard = self._in_room(wave.astype(np.float64), draws("room"))
+        heard = self._with_noise(heard, draws("noise"))
+        # Turned down rather than clipped, which would add a noise of its own; gain may clip.
+        heard = within_full_scale(heard)
+        return rounded(amplified(heard, draws("gain").uniform(*self.spec.gain_db)))
+
+    def _in_room(self, wave: Wave, generator: np.random.Generator) -> Wave:
+        spec = self.spec.rooms
+        if spec is None or generator.random() >= spec.probability:
+            return wave
+        return reverberated(wave, self.sounds["rooms"].draw(generator).whole())
+
+    def _with_noise(self, wave: Wave, generator: np.random.Generator) -> Wave:
+        spec = self.spec.noise
+        if spec is None or generator.random() >= spec.probability:
+            return wave
+        snr_db = generator.uniform(*spec.snr_db)
+        noise = self.sounds["noise"].draw(generator).part(len(wave), generator.random())
+        return mixed(wave, noise, snr_db)
 
 
 def change_speed(
@@ -29,13 +102,16 @@ def change_speed(
         return wave
     resample = _resampler(round(SAMPLE_RATE_HZ * speed))
     resampled: Tensor = resample(torch.tensor(wave, dtype=torch.float32))
-    return np.asarray(resampled.round().clamp(-32768, 32767), dtype=np.int16)
+    return rounded(resampled.numpy())
 
 
 @cache
 def _resampler(rate_hz: int) -> torchaudio.transforms.Resample:
     """Taking `rate_hz` for the true rate makes 16 kHz audio that is faster by their ratio."""
     return torchaudio.transforms.Resample(rate_hz, SAMPLE_RATE_HZ)
+
+
+# Features
 
 
 def mask_spectrum(

@@ -67,6 +67,7 @@ def save(state: State, run: Run) -> None:
         "steps": state.steps,
         "best_epoch": state.best_epoch,
         "identity": run.folder.name,
+        "inventory": state.learner.recogniser.inventory.digest,
     }
     with temporary_beside(run.state_path(state.steps, "new")) as temporary:
         torch.save(stored, temporary)
@@ -80,11 +81,13 @@ def resume(state: State, run: Run, reporter: Reporter) -> None:
 
     A state holds nothing of ranks, and any number of them can go on from it: the first reads it
     and sends it to the others. Raises `UserError`, on every rank, if none is whole, or if it is
-    another run's.
+    another run's, or spelled with another inventory.
     """
     ranks = state.learner.ranks
     with ranks.together():
         stored = _newest_whole(run, reporter) if ranks.leads else {}
+        if ranks.leads:
+            _check_inventory(state, stored, run)
     stored = ranks.of_first(stored)
     state.learner.recogniser.model.load_state_dict(stored["model"])
     state.learner.optimizer.load_state_dict(stored["optimizer"])
@@ -94,6 +97,17 @@ def resume(state: State, run: Run, reporter: Reporter) -> None:
         for stray in run.folder.rglob("*.tmp-*"):
             stray.unlink()
         _publish(state, run)
+
+
+def _check_inventory(state: State, stored: dict[str, Any], run: Run) -> None:
+    """Weights are a run's own, but their symbols may have been learned again, and otherwise."""
+    found = state.learner.recogniser.inventory.digest
+    if stored["inventory"] != found:
+        raise UserError(
+            f"{run}: found a state whose symbols are another inventory ({stored['inventory']}) "
+            f"than that of its training texts ({found}), and no {run.weights_path('last').name} "
+            f"to take it from; delete the folder and train it again"
+        )
 
 
 def _newest_whole(run: Run, reporter: Reporter) -> dict[str, Any]:

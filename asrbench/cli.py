@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 import asrbench
+from asrbench.cli_corpus import corpus
 from asrbench.cli_options import (
     Device,
     Only,
@@ -27,6 +28,7 @@ from asrbench.cli_plan import plan
 from asrbench.cli_prep import SETTINGS, prep_app
 from asrbench.errors import UserError
 from asrbench.memory import reuse_memory
+from asrbench.profiles import PROFILES, ProfileName
 from asrbench.terminal import Terminal, print_error, print_table
 
 if TYPE_CHECKING:
@@ -59,9 +61,10 @@ Decode = Annotated[
 ]
 
 
-# plan, train, eval, compare
+# corpus, plan, train, eval, compare
 
 
+app.command()(corpus)
 app.command()(plan)
 
 
@@ -167,7 +170,9 @@ def evaluate(
             for name in split or ["test"]:
                 figures = stage.evaluate(run, name, decode, device, terminal)
                 evaluated += 1
-                terminal.say(f"{run}  {name} {decode}  {_score_line(figures)}")
+                terminal.say(f"{run}  {name} {decode}")
+                for line in _score_lines(figures):
+                    terminal.say(f"  {line}")
     if not evaluated:
         raise UserError(f"{paths[0]}: found no run to evaluate; `asrbench train` leaves weights")
     typer.echo(f"next: asrbench compare {' '.join(map(str, paths))}")
@@ -180,6 +185,10 @@ def compare(
         str | None, typer.Option(help="Variant to compare to; ds2 where there is one.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split; test where it was scored.")] = None,
+    profile: Annotated[
+        ProfileName | None,
+        typer.Option(help="What the CER counts; otherwise score.profile of the runs."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table and plot; the first DIR.")
     ] = None,
@@ -190,7 +199,7 @@ def compare(
     """
     from asrbench import compare as stage
 
-    comparison = stage.compare(paths, baseline, split)
+    comparison = stage.compare(paths, baseline, split, profile)
     header, rows = stage.cells(comparison)
     print_table(header, rows, title=comparison.title)
     for line in (*comparison.legend, *comparison.notes):
@@ -246,32 +255,39 @@ def score(
     ],
     ref: Annotated[Path, typer.Option("--ref", help="References: .trn, .tsv or .jsonl.")],
     profile: Annotated[
-        Literal["verbatim", "nospace"],
-        typer.Option(help="Spaces counted in the CER, or left out."),
+        ProfileName,
+        typer.Option(help="What the CER counts. References are taken as they are."),
     ] = "verbatim",
 ) -> None:
-    """Print CER and WER of any system's hypotheses.
+    """Print the error rates of any system's hypotheses.
 
+    CER and WER, sWER (with the spacing of the reference), and for Hangul the error rate of jamo.
     Files are TRN `text (id)`, TSV `id<TAB>text`, or the JSONL that `asrbench eval` leaves.
     """
     from asrbench.hypotheses import matched, read_transcripts
-    from asrbench.score import character_errors, word_errors
+    from asrbench.score import score as scores_of
 
-    references = read_transcripts(ref, side="reference")
+    references = read_transcripts(ref, "reference")
     rows = []
     for system in systems:
         name, equals, path = system.partition("=")
         if not equals or not name or not path:
             raise UserError(f"{system}: found no NAME=HYP, as in base=hypotheses.trn")
-        hypotheses = read_transcripts(Path(path), side="hypothesis")
+        hypotheses = read_transcripts(Path(path), "hypothesis")
         _, expected, found = matched(references, hypotheses, path)
-        for unit, counts in (
-            ("CER", character_errors(expected, found, profile)),
-            ("WER", word_errors(expected, found)),
-        ):
+        scores = scores_of(expected, found, profile, ref)
+        for unit, counts in {
+            "CER": scores.characters,
+            "jamo": scores.jamo,
+            "WER": scores.words,
+            "sWER": scores.spaced_words,
+        }.items():
+            if unit == "jamo" and counts.n == scores.characters.n:
+                continue  # no Hangul, so that they are the characters again
             edits = (counts.substitutions, counts.deletions, counts.insertions, counts.n)
             rows.append([name, unit, f"{100 * counts.rate:.2f}", *map(str, edits)])
-    title = f"{ref.name}: {len(references)} utterances, CER profile {profile}"
+    ruler = PROFILES[profile]
+    title = f"{ref.name}: {len(references)} utterances, profile {ruler}: {ruler.words}"
     print_table(["system", "", "%", "S", "D", "I", "N"], rows, title=title)
 
 
@@ -287,13 +303,21 @@ def _print_plan(prepared: list["Prepared"]) -> None:
     print_table(["run", "status", "train hours", "device"], rows)
 
 
-def _score_line(figures: dict[str, Any]) -> str:
-    characters, words = figures["characters"], figures["words"]
-    unknown = figures["unknown_symbols"]
-    return (
-        f"CER {100 * figures['cer']:.2f} % (S {characters['substitutions']} "
-        f"D {characters['deletions']} I {characters['insertions']} N {characters['n']}, "
-        f"{figures['profile']})  WER {100 * figures['wer']:.2f} % (N {words['n']})  "
-        f"RTF {figures['real_time_factor']:.3f}"
-        + (f"  {unknown} reference symbols unknown to the model" if unknown else "")
-    )
+def _score_lines(figures: dict[str, Any]) -> list[str]:
+    """Characters, then the rest, each within 80 columns. Jamo where there is Hangul."""
+    characters, words, jamo = figures["characters"], figures["words"], figures["jamo"]
+    lines = [
+        f"CER {100 * figures['cer']:.2f} % (S {characters['substitutions']:,} "
+        f"D {characters['deletions']:,} I {characters['insertions']:,} N {characters['n']:,}, "
+        f"{figures['profile']})",
+        f"WER {100 * figures['wer']:.2f} %  sWER {100 * figures['swer']:.2f} % (N {words['n']:,})"
+        + (
+            f"  jamo {100 * figures['jer']:.2f} % (N {jamo['n']:,})"
+            if jamo["n"] != characters["n"]
+            else ""
+        )
+        + f"  RTF {figures['real_time_factor']:.3f}",
+    ]
+    if unknown := figures["unknown_symbols"]:
+        lines.append(f"{unknown:,} reference symbols unknown to the model")
+    return lines

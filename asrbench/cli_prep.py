@@ -1,13 +1,23 @@
 """`asrbench prep`: a command for each recipe."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from asrbench.errors import UserError
-from asrbench.prep import Tick
-from asrbench.terminal import Terminal, print_table
+from asrbench import cli_doors
+from asrbench.cli_making import (
+    CORES,
+    Force,
+    Jobs,
+    Name,
+    Out,
+    SplitSeed,
+    Strict,
+    making,
+    numbers,
+    shares,
+)
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -17,10 +27,6 @@ SETTINGS: dict[str, Any] = {
 }
 prep_app = typer.Typer(help="Prepare a corpus, by one of the recipes.", **SETTINGS)
 
-Out = Annotated[Path, typer.Option("--out", help="Corpus folder to make; must not exist.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Make any rejected utterance an error.")]
-SplitSeed = Annotated[int, typer.Option("--seed", help="Seed of the splits that are drawn.")]
-
 
 @prep_app.command("an4")
 def prep_an4(
@@ -29,6 +35,8 @@ def prep_an4(
     dev: Annotated[int, typer.Option(help="Utterances to take from train, by speaker.")] = 100,
     seed: SplitSeed = 0,
     strict: Strict = False,
+    force: Force = False,
+    jobs: Jobs = CORES,
 ) -> None:
     """AN4 as CMU distributes it.
 
@@ -36,10 +44,51 @@ def prep_an4(
     """
     from asrbench.prep import an4
 
-    with Terminal() as terminal:
-        tick = _ticker(terminal, "an4")
-        an4.prepare(source, out, dev=dev, seed=seed, strict=strict, tick=tick)
-    _print_corpus(out)
+    with making("an4", out, strict=strict, force=force, jobs=jobs) as how:
+        an4.prepare(source, out, dev=dev, seed=seed, how=how)
+
+
+@prep_app.command("ksponspeech")
+def prep_ksponspeech(
+    source: Annotated[Path, typer.Argument(help="AI Hub's download: a folder, or a zip.")],
+    out: Out,
+    side: Annotated[
+        Literal["spelling", "phonetic"],
+        typer.Option(help="Side of dual transcriptions that is `text`; both are kept beside it."),
+    ] = "spelling",
+    punctuation: Annotated[
+        Literal["none", "sentence"],
+        typer.Option(help="Punctuation that stays in `text`: none, or . ? and !"),
+    ] = "none",
+    folders: Annotated[
+        str | None,
+        typer.Option(help="Of train these alone, as KsponSpeech_01/KsponSpeech_0001..0010."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Of train so many utterances, drawn by --seed.")
+    ] = None,
+    seed: SplitSeed = 0,
+    strict: Strict = False,
+    force: Force = False,
+    jobs: Jobs = CORES,
+) -> None:
+    """KsponSpeech as AI Hub distributes it.
+
+    Unpacked or still zipped, with its .trn lists or without, all of it or a part.
+    """
+    from asrbench.prep import ksponspeech
+
+    with making("ksponspeech", out, strict=strict, force=force, jobs=jobs) as how:
+        ksponspeech.prepare(
+            source,
+            out,
+            side=side,
+            punctuation=punctuation,
+            folders=folders,
+            limit=limit,
+            seed=seed,
+            how=how,
+        )
 
 
 @prep_app.command("table")
@@ -56,9 +105,11 @@ def prep_table(
         str | None,
         typer.Option(help="Make splits that share no speaker and no text, as 0.8/0.1/0.1."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the corpus.")] = None,
+    name: Name = None,
     seed: SplitSeed = 0,
     strict: Strict = False,
+    force: Force = False,
+    jobs: Jobs = CORES,
 ) -> None:
     """Any corpus listed in a TSV, CSV or JSONL.
 
@@ -67,7 +118,7 @@ def prep_table(
     """
     from asrbench.prep import table
 
-    with Terminal() as terminal:
+    with making("table", out, strict=strict, force=force, jobs=jobs) as how:
         table.prepare(
             source,
             out,
@@ -77,13 +128,11 @@ def prep_table(
             speaker_column=speaker,
             split_column=split_column,
             dev=dev,
-            split=None if split is None else _shares("--split", split),
+            split=None if split is None else shares("--split", split),
             seed=seed,
             name=name,
-            strict=strict,
-            tick=_ticker(terminal, "table"),
+            how=how,
         )
-    _print_corpus(out)
 
 
 @prep_app.command("synthetic")
@@ -98,8 +147,9 @@ def prep_synthetic(
     split: Annotated[str, typer.Option(help="Shares of train, dev and test.")] = "0.8/0.1/0.1",
     snr: Annotated[str, typer.Option(help="Range of signal to noise, in dB.")] = "10/30",
     seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
-    name: Annotated[str | None, typer.Option(help="Name of the corpus.")] = None,
+    name: Name = None,
     strict: Strict = False,
+    force: Force = False,
 ) -> None:
     """Sentences spoken by eSpeak NG, in noise.
 
@@ -107,55 +157,25 @@ def prep_synthetic(
     """
     from asrbench.prep import synthetic
 
-    low, high = _numbers("--snr", snr, 2, "10/30")
-    with Terminal() as terminal:
+    low, high = numbers("--snr", snr, 2, "10/30")
+    with making("synthetic", out, strict=strict, force=force) as how:
         synthetic.prepare(
             out,
             hours=hours,
             language=language,
             text=text,
             seed=seed,
-            splits=_shares("--split", split),
+            splits=shares("--split", split),
             voices=voices,
             snr_db=(low, high),
             name=name,
-            strict=strict,
-            tick=_ticker(terminal, "synthetic"),
+            how=how,
         )
-    _print_corpus(out)
 
 
-# Parsing and printing
-
-
-def _ticker(terminal: Terminal, task: str) -> Tick:
-    return lambda done, total: terminal.progress(task, done, total)
-
-
-def _numbers(option: str, text: str, count: int, example: str) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split("/")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise UserError(f"{option}: found '{text}', allowed: {count} numbers, as {example}")
-    return numbers
-
-
-def _shares(option: str, text: str) -> tuple[float, float, float]:
-    train, dev, test = _numbers(option, text, 3, "0.8/0.1/0.1")
-    return train, dev, test
-
-
-def _print_corpus(folder: Path) -> None:
-    from asrbench.files import read_json
-
-    about = read_json(folder / "corpus.json")
-    rows = [
-        [name, str(s["utterances"]), f"{s['hours']:.2f}", str(s["speakers"] or "unknown")]
-        for name, s in about["splits"].items()
-    ]
-    title = f"{folder}: {about['name']}, {about['fingerprint']}"
-    print_table(["split", "utterances", "hours", "speakers"], rows, title=title)
-    for reason, count in about["rejected"].items():
-        typer.echo(f"{count} left out: {reason}; see {folder / 'rejected.jsonl'}")
+prep_app.command("librispeech")(cli_doors.librispeech)
+prep_app.command("zeroth")(cli_doors.zeroth)
+prep_app.command("commonvoice")(cli_doors.commonvoice)
+prep_app.command("kaldi")(cli_doors.kaldi)
+prep_app.command("nemo")(cli_doors.nemo)
+prep_app.command("lhotse")(cli_doors.lhotse)

@@ -157,8 +157,11 @@ def _take(each: Prepared, ended: Ended, outcome: Outcome, reporter: Reporter) ->
     """Says what became of the run of `each`, now that its process is over."""
     run = each.run
     if run.done:
-        best = min(row["dev_cer"] for row in run.history())
-        reporter.say(f"{run}: done, dev CER {100 * best:.2f} %")
+        best = min(run.history(), key=lambda row: float(row["dev_cer"]))
+        reporter.say(
+            f"{run}: done, dev CER {100 * best['dev_cer']:.2f} % ({best['dev_profile']}, "
+            f"N {best['dev_characters']:,})"
+        )
     elif ended.status in (0, INTERRUPTED) or (outcome.interrupted and ended.status != 2):
         over = len(run.history())
         reporter.say(f"{run}: stopped after {over} of {each.cell.train.epochs} epochs")

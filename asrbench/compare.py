@@ -7,18 +7,16 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from statistics import fmean, stdev
 
 from asrbench import plots
 from asrbench.errors import UserError, pick
 from asrbench.files import write_text
+from asrbench.profiles import PROFILES, Profile
 from asrbench.registry import MODELS
-from asrbench.results import Result, differing_keys, read_results
+from asrbench.results import Result, Row, differing_keys, read_results
 from asrbench.runs import DECODES, Run
-from asrbench.score import PROFILES
 
 FEW_SEEDS = 3
 MARK = "!"
@@ -28,7 +26,7 @@ MACHINE = ("device_name", "threads", "precision")
 """Keys of `env.json` that move the time of a step."""
 
 CSV_COLUMNS = (
-    *("variant", "decode", "seed", "cer", "wer"),
+    *("variant", "decode", "seed", "profile", "cer", "jer", "wer", "swer"),
     *("substitutions", "deletions", "insertions", "n"),
     *("parameters", "step_seconds", "run"),
 )
@@ -36,65 +34,11 @@ CSV_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Row:
-    """A variant under one decode. Rates are fractions, not percent."""
-
-    variant: str
-    decode: str
-    results: tuple[Result, ...]
-    """One a seed, in the order of the seeds."""
-
-    @property
-    def label(self) -> str:
-        return self.variant if self.decode == DECODES[0] else f"{self.variant} [{self.decode}]"
-
-    @cached_property
-    def by_seed(self) -> dict[int, Result]:
-        return {result.seed: result for result in self.results}
-
-    @property
-    def trained(self) -> bool:
-        return all(result.failure is None for result in self.results)
-
-    @property
-    def mean(self) -> float:
-        return fmean(result.cer for result in self.results)
-
-    @property
-    def spread(self) -> float | None:
-        """Sample standard deviation over seeds; None for one seed."""
-        return stdev(result.cer for result in self.results) if len(self.results) > 1 else None
-
-    @property
-    def step_seconds(self) -> float | None:
-        times = [r.step_seconds for r in self.results if r.step_seconds is not None]
-        return fmean(times) if times else None
-
-    def shared_seeds(self, other: "Row") -> list[int]:
-        return [seed for seed in self.by_seed if seed in other.by_seed]
-
-    def difference(self, baseline: "Row") -> float | None:
-        """Mean of CER minus the baseline's over the seeds both have.
-
-        None for the baseline itself, without such seeds, and if a run of either never learned.
-        """
-        seeds = self.shared_seeds(baseline)
-        if self is baseline or not seeds or not (self.trained and baseline.trained):
-            return None
-        return fmean(self.by_seed[seed].cer - baseline.by_seed[seed].cer for seed in seeds)
-
-    def step_ratio(self, baseline: "Row") -> float | None:
-        """Time of an optimizer step relative to the baseline's."""
-        mine, theirs = self.step_seconds, baseline.step_seconds
-        return mine / theirs if mine is not None and theirs else None
-
-
-@dataclass(frozen=True)
 class Comparison:
     """What was compared, row by row, the baseline first, and what a reader must know of it."""
 
     split: str
-    profile: str
+    profile: Profile
     corpus: str
     """Name of the corpus folder."""
     fingerprint: str
@@ -123,7 +67,7 @@ class Comparison:
         """What CER and the columns mean here."""
         return (
             f"CER: edits over reference characters of the whole split, "
-            f"{PROFILES[self.profile].words}; mean over seeds, sd their sample standard deviation.",
+            f"{self.profile.words}; mean over seeds, sd their sample standard deviation.",
             f"diff: CER points, variant minus {self.baseline.label}, mean over the seeds both "
             f"have; below zero is fewer errors. No test stands behind it.",
             f"step: time of an optimizer step in the fastest epoch of training, relative to "
@@ -132,29 +76,34 @@ class Comparison:
 
 
 def compare(
-    paths: Iterable[Path], baseline: str | None = None, split: str | None = None
+    paths: Iterable[Path],
+    baseline: str | None = None,
+    split: str | None = None,
+    profile: str | None = None,
 ) -> Comparison:
     """The runs at or below `paths`, on `split`, against the variant `baseline`.
 
     Without `split`: `test` where a run is scored on it, else the first that is scored. Without
-    `baseline`: `ds2`, else the first variant. Raises `UserError` for what must not stand in one
-    table (corpora, profiles, references or specs that differ) and when no run is scored.
+    `baseline`: `ds2`, else the first variant. Without `profile`: that of the runs. Raises
+    `UserError` for what must not stand in one table (corpora, profiles, references or specs that
+    differ) and when no run is scored.
     """
     notes: list[str] = []
     paths = list(paths)
     runs = list({run.folder.resolve(): run for run in Run.find(paths)}.values())
     split = _choose_split(runs, split, " ".join(map(str, paths)), notes)
-    results, utterances = read_results(runs, split, notes)
+    results, utterances = read_results(runs, split, notes, profile)
     rows = _ordered(_grouped(results), baseline, notes)
-    notes.extend(_remarks(rows, split))
     first = rows[0].results[0]
+    ruler = PROFILES[profile or first.run.cell.score.profile]
+    notes.extend(_remarks(rows, split, ruler))
     return Comparison(
         split=split,
-        profile=first.run.cell.score.profile,
+        profile=ruler,
         corpus=Path(first.run.cell.corpus).name,
         fingerprint=first.corpus,
         utterances=utterances,
-        n=first.characters.n,
+        n=first.scores.characters.n,
         seeds=tuple(sorted({result.seed for result in results})),
         rows=tuple(rows),
         notes=tuple(notes),
@@ -215,7 +164,7 @@ def _ordered(rows: list[Row], baseline: str | None, notes: list[str]) -> list[Ro
 # Remarks
 
 
-def _remarks(rows: Sequence[Row], split: str) -> Iterator[str]:
+def _remarks(rows: Sequence[Row], split: str, ruler: Profile) -> Iterator[str]:
     """What a reader must know before he reads a difference into the table."""
     for row in rows:
         yield from _failures(row)
@@ -234,6 +183,9 @@ def _remarks(rows: Sequence[Row], split: str) -> Iterator[str]:
     beyond = [key for key in keys if not key.startswith("model.")]
     if beyond:
         yield f"beyond the model, variants differ in {', '.join(beyond)}"
+    chose = sorted({result.dev_profile for row in rows for result in row.results})
+    if chose != [str(ruler)]:
+        yield f"weights were chosen by dev CER under {', '.join(chose)}, not under {ruler}"
     yield from _environments([result.run for row in rows for result in row.results])
     if split == "dev":
         yield "dev also chose the checkpoint: figures on it flatter"
@@ -322,14 +274,16 @@ def _csv(comparison: Comparison) -> str:
     writer.writerow(CSV_COLUMNS)
     for row in comparison.rows:
         for result in row.results:
-            counts = result.characters
+            scores = result.scores
+            counts = scores.characters
             writer.writerow(
                 [
                     row.variant,
                     row.decode,
                     result.seed,
-                    f"{result.cer:.6f}",
-                    f"{result.words.rate:.6f}",
+                    scores.profile,
+                    *(f"{each.rate:.6f}" for each in (counts, scores.jamo)),
+                    *(f"{each.rate:.6f}" for each in (scores.words, scores.spaced_words)),
                     *(counts.substitutions, counts.deletions, counts.insertions, counts.n),
                     result.parameters,
                     None if result.step_seconds is None else f"{result.step_seconds:.6f}",
@@ -340,6 +294,8 @@ def _csv(comparison: Comparison) -> str:
 
 
 def _draw(comparison: Comparison, path: Path) -> None:
+    rulers = {(r.dev_profile, r.dev_n) for row in comparison.rows for r in row.results}
+    (dev_profile, dev_n), *others = rulers
     dots = [
         plots.Dots(
             row.label,
@@ -352,10 +308,12 @@ def _draw(comparison: Comparison, path: Path) -> None:
     plots.draw(
         path,
         dots,
-        [curve for row in comparison.rows for curve in _curves(row)],
+        # Curves that do not count the same do not belong on one axis.
+        [curve for row in comparison.rows for curve in _curves(row) if not others],
         baseline_percent=100 * comparison.baseline.mean if comparison.baseline.trained else None,
         unit=f"CER (%) on {comparison.split}, N = {comparison.n:,} characters, "
         f"profile {comparison.profile}",
+        curves_unit=f"dev CER (%), greedy, {dev_profile}" + (f", N = {dev_n:,}" if dev_n else ""),
         title=comparison.title,
     )
 

@@ -12,6 +12,14 @@ class RankError(UserError):
     """What one of several processes met alone, and so has to say itself, whichever it is."""
 
 
+class Fault(Exception):
+    """Why something is no utterance: one of a few fixed reasons, and the particulars."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+
 def nearest(found: str, allowed: Iterable[str]) -> str:
     """`"; did you mean 'width'?"` for the closest allowed name, or nothing when none is close."""
     matches = difflib.get_close_matches(found, list(allowed), n=1)

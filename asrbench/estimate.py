@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -23,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from asrbench.apart import Died, apart
-from asrbench.augment import change_speed
+from asrbench.augment import Augmentation
 from asrbench.checkpoint import KEPT, State, save
 from asrbench.data.loader import Batch, load
 from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of
@@ -32,7 +32,8 @@ from asrbench.groundwork import Prepared, alignable, prepare
 from asrbench.learner import Learner
 from asrbench.peak import peak_bytes, reset_peak
 from asrbench.runs import Run
-from asrbench.spec import AugmentSpec, Cell
+from asrbench.spec import Cell
+from asrbench.text import Inventory
 from asrbench.waveform import SAMPLE_RATE_HZ
 
 EPOCHS = 3
@@ -126,19 +127,21 @@ def estimate(cell: Cell, results: Path) -> Cost | None:
     parts = cell.train.accumulate
     while True:
         try:
-            return apart(measure, _with(cell, accumulate=parts), results)
+            return apart(
+                measure, _with(cell, accumulate=parts), results, inventory=prepared.inventory
+            )
         except (Died, torch.OutOfMemoryError):
             if parts >= max(map(len, batches)):
                 return None
             parts *= 2
 
 
-def measure(cell: Cell, results: Path) -> Cost:
+def measure(cell: Cell, results: Path, inventory: Inventory | None = None) -> Cost:
     """What the run of `cell` costs. Raises `torch.OutOfMemoryError`.
 
     Torch's generators are afterwards as they were.
     """
-    prepared = prepare(cell, results)
+    prepared = prepare(cell, results, inventory=inventory)
     wanted = prepared.cell.run.deterministic
     with _generators_kept(prepared.device), deterministic(wanted, prepared.device):
         return _Trial(prepared).cost()
@@ -182,7 +185,7 @@ class _Trial:
 
     def cost(self) -> Cost:
         recogniser, train = self.learner.recogniser, self.cell.train
-        list(self._steps([self._by_length[0]], self.cell.augment))  # kernels found, pages touched
+        list(self._steps([self._by_length[0]], self._augmentation))  # kernels found, pages touched
         worst = self._worst()
         train_seconds, slowest_seconds = self._train_seconds()
         save_seconds, state_bytes, weights_bytes = self._save()
@@ -234,7 +237,7 @@ class _Trial:
         began = time.perf_counter()
         rounds: list[list[float]] = []
         # One loader for all rounds: workers are started once, as for an epoch.
-        seconds = self._steps([chosen[0], *chosen * ROUNDS], self.cell.augment)
+        seconds = self._steps([chosen[0], *chosen * ROUNDS], self._augmentation)
         next(seconds)
         while len(rounds) < ROUNDS and (not rounds or time.perf_counter() - began < ENOUGH_SECONDS):
             rounds.append(list(islice(seconds, len(chosen))))
@@ -249,7 +252,9 @@ class _Trial:
 
     def _worst(self) -> Worst:
         """Of the batch with the most audio at once, and of that with the longest utterance."""
-        slowest = self.cell.augment.model_copy(update={"speeds": (min(self.cell.augment.speeds),)})
+        speed = min(self.cell.augment.speeds)
+        slowed = self.cell.augment.model_copy(update={"speeds": (speed,)})
+        slowest = replace(self._augmentation, spec=slowed)
         candidates = {
             "most audio": max(self._by_length, key=self._audio_at_once),
             "longest": self._by_length[-1],
@@ -259,7 +264,7 @@ class _Trial:
             reset_peak(self.device)
             (seconds,) = self._steps([batch], slowest)
             padded = len(batch) * int(self._samples[batch].max()) / SAMPLE_RATE_HZ
-            padded /= slowest.speeds[0]
+            padded /= speed
             found.append(Worst(seconds, peak_bytes(self.device), len(batch), padded))
         worst = max(found, key=lambda each: each.memory_bytes)
         seconds = max(each.seconds for each in found)
@@ -269,10 +274,14 @@ class _Trial:
         parts = parts_of(batch, self.cell.train.accumulate)
         return max(len(part) * int(self._samples[part].max()) for part in parts)
 
-    def _steps(self, plan: Batches, augment: AugmentSpec) -> Iterator[float]:
+    @property
+    def _augmentation(self) -> Augmentation:
+        return self.prepared.augmentation
+
+    def _steps(self, plan: Batches, augmentation: Augmentation) -> Iterator[float]:
         """Seconds of each step on the batches of `plan`, reading them included."""
         asked = time.perf_counter()
-        for number, parts in enumerate(self._deliveries(plan, augment)):
+        for number, parts in enumerate(self._deliveries(plan, augmentation)):
             given = time.perf_counter()
             self.learner.step(parts, epoch=0, number=number, progress=0.0)
             launched = time.perf_counter()
@@ -283,18 +292,15 @@ class _Trial:
             yield max(launched - asked, time.perf_counter() - given)
             asked = time.perf_counter()
 
-    def _deliveries(self, plan: Batches, augment: AugmentSpec) -> Iterator[list[Batch]]:
+    def _deliveries(self, plan: Batches, augmentation: Augmentation) -> Iterator[list[Batch]]:
         cut = [parts_of(batch, self.cell.train.accumulate) for batch in plan]
-        speed = partial(_at_speed, augment, self.cell.seed)
-        loaded = iter(
-            load(
-                self.prepared.train,
-                self.prepared.inventory,
-                [part for parts in cut for part in parts],
-                workers=self.cell.run.workers,
-                transform=speed if augment.speeds != (1.0,) else None,
-                pin=self.device.type == "cuda",
-            )
+        loaded = load(
+            self.prepared.train,
+            self.prepared.inventory,
+            [part for parts in cut for part in parts],
+            workers=self.cell.run.workers,
+            transform=augmentation.in_epoch(0),
+            pin=self.device.type == "cuda",
         )
         for parts in cut:
             yield list(islice(loaded, len(parts)))
@@ -364,10 +370,6 @@ def _between(passed: Iterable[Any]) -> Iterator[float]:
     for _ in passed:
         yield time.perf_counter() - asked
         asked = time.perf_counter()
-
-
-def _at_speed(augment: AugmentSpec, seed: int, wave: Any, utterance: str) -> Any:
-    return change_speed(wave, augment, seed=seed, epoch=0, utterance=utterance)
 
 
 def _with(cell: Cell, **train: Any) -> Cell:

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from asrbench.audio import AudioFault, read_audio
-from asrbench.data.corpus import Corpus
+from asrbench.data.corpus import Corpus, Split
 from asrbench.data.loader import load, make_batch
 from asrbench.data.plan import length_plan
 from asrbench.devices import resolve_device
 from asrbench.errors import UserError, pick
 from asrbench.files import write_jsonl
+from asrbench.profiles import PROFILES
 from asrbench.recogniser import Recogniser
 from asrbench.reporting import Reporter
 from asrbench.runs import Run
-from asrbench.score import character_errors, word_errors
+from asrbench.score import counted, counts_symbol, score
 
 CHECKPOINT = "best"
 """The weights with the lowest dev CER: the test split has no say in which are used."""
@@ -50,12 +51,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Leaves the hypotheses and figures of `run` on that split; returns the figures.
 
-    Seconds are those of features, model and decoding together; the real-time factor is seconds of
-    work for a second of audio.
+    References are of the side that the scoring profile asks for, where the corpus has it; its
+    other sides stand beside them, for other profiles. Seconds are those of features, model and
+    decoding together; the real-time factor is seconds of work for a second of audio.
     """
     recogniser = load_recogniser(run, device)
     pick(f"{run}: --decode", decode, recogniser.decodes())
     split = open_corpus(run, recogniser).split(split_name)
+    split = split.on(PROFILES[run.cell.score.profile].side_among(split.sides))
     plan = length_plan(split.samples, run.cell.train.batch_seconds)
     rows: dict[str, dict[str, str]] = {}
     started_at = time.perf_counter()
@@ -67,8 +70,15 @@ def evaluate(
         reporter.progress(f"{run.cell.variant} {split_name} {decode}", len(rows), len(split))
     seconds = time.perf_counter() - started_at
     in_order = [rows[id] for id in split.ids]
+    others = {side: split.column(side) for side in split.sides if side != split.side}
+    for i, row in enumerate(in_order):
+        row.update({side: texts[i] for side, texts in others.items()})
     write_jsonl(run.hypotheses_path(split_name, decode), in_order)
+    if note := _other_side(run, split):
+        reporter.say(f"{run}: {note}")
     figures = _figures(run, recogniser, in_order) | {
+        "side": split.side,
+        "sides": list(split.sides),
         "settings": run.cell.decode.model_dump() if decode == "joint" else {},
         "seconds": seconds,
         "audio_seconds": split.hours * 3600,
@@ -82,24 +92,34 @@ def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, str]]) -> di
     references = [row["reference"] for row in rows]
     hypotheses = [row["hypothesis"] for row in rows]
     profile = run.cell.score.profile
-    characters = character_errors(references, hypotheses, profile)
-    words = word_errors(references, hypotheses)
+    unknown = recogniser.inventory.unknown(references).items()
     return {
         "checkpoint": CHECKPOINT,
         "epoch": recogniser.epoch,
-        "profile": profile,
-        "cer": characters.rate,
-        "characters": characters.plain(),
-        "wer": words.rate,
-        "words": words.plain(),
+        **score(references, hypotheses, profile, run).plain(),
         "utterances": len(rows),
-        "unknown_symbols": sum(recogniser.inventory.unknown(references).values()),
+        "unknown_symbols": sum(n for symbol, n in unknown if counts_symbol(symbol, profile)),
         "empty_hypotheses": sum(not text for text in hypotheses),
         "distinct_hypotheses": len(set(hypotheses)),
         "parameters": recogniser.model.parameter_count,
         "device": recogniser.device.type,
         "corpus": recogniser.fingerprint,
     }
+
+
+def _other_side(run: Run, split: Split) -> str | None:
+    """Where a model was trained to write one side and is held against another, in words."""
+    trained, profile = run.cell.text.side, run.cell.score.profile
+    if trained not in split.sides:
+        return None
+    pairs = zip(split.column(trained), split.texts, strict=True)
+    differ = sum(counted(one, profile) != counted(other, profile) for one, other in pairs)
+    if not differ:
+        return None
+    return (
+        f"trained on '{trained}', scored against '{split.side}' under {PROFILES[profile]}; they "
+        f"differ in {differ:,} of {len(split):,} utterances"
+    )
 
 
 def transcribe(run: Run, paths: list[Path], decode: str, device: str) -> Iterator[tuple[Path, str]]:

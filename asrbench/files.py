@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from asrbench.errors import UserError
 
@@ -46,28 +47,58 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`, renamed to `path` when the block ends well.
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yields a folder to fill, renamed to `path` when the block ends well; with `replace`, what
+    is at `path` gives way then and not before.
 
-    Raises `UserError` if `path` exists: a prepared corpus is never overwritten.
+    It lies beside `path` and is named after it: what a killed process left of it is cleared away
+    by the next. Raises `UserError` if `path` exists, or if another process is making it.
     """
-    if path.exists():
-        raise UserError(f"{path}: exists already; choose another --out or delete it")
     made = make_parents(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+    temporary = path.with_name(f".{path.name}.tmp")
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
-        yield temporary
-        # mkdtemp makes it private; what the user gets has the rights of any other folder.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        temporary.rename(path)
+        with _held(lock, path):
+            if path.exists() and not replace:
+                raise UserError(f"{path}: exists already; choose another --out, or --force")
+            _clear(temporary)
+            temporary.mkdir()
+            try:
+                yield temporary
+                for file in temporary.rglob("*"):
+                    if file.is_file():
+                        flush(file)
+                if path.exists():
+                    path.rename(path.with_name(f".{path.name}.old"))
+                temporary.rename(path)
+            finally:
+                _clear(temporary)
+                _clear(path.with_name(f".{path.name}.old"))
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
         for parent in made:
             with suppress(OSError):  # somebody else put something there
                 parent.rmdir()
         raise
+
+
+@contextmanager
+def _held(lock: FileLock, path: Path) -> Iterator[None]:
+    """The system takes the lock from a process that died, however it died."""
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{path}: another process is making it; wait, or stop that first") from None
+    try:
+        yield
+    finally:
+        # Removed while it is held. Who waited for it finds `path` made, or begins anew.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def make_parents(path: Path) -> list[Path]:

@@ -1,21 +1,23 @@
 """What training stands on: a cell with its corpus, its inventory, its run folder and a device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from asrbench.augment import Augmentation
 from asrbench.data.corpus import Corpus, Split
 from asrbench.devices import resolve_device
 from asrbench.errors import UserError
 from asrbench.objective import frames_needed
+from asrbench.profiles import PROFILES, Side
 from asrbench.ranks import ALONE, Ranks
 from asrbench.recogniser import Recogniser
 from asrbench.runs import Run
-from asrbench.spec import Cell
+from asrbench.spec import Cell, TextSpec
 from asrbench.text import Inventory
 
 
@@ -26,19 +28,35 @@ class Prepared:
     cell: Cell
     corpus: Corpus
     train: Split
+    """Its texts are those of `text.side`."""
     dev: Split
+    """Its texts are what the scoring profile holds hypotheses against."""
     inventory: Inventory
+    augmentation: Augmentation
     run: Run
     device: torch.device
     ranks: Ranks = ALONE
 
 
-def prepare(cell: Cell, results: Path, ranks: Ranks = ALONE) -> Prepared:
-    """Opens what `cell` names. Raises `UserError`, with nothing created."""
-    corpus, train, dev, inventory = _opened(Path(cell.corpus), cell.text.unit)
-    run = Run.of(results, cell, corpus.fingerprint)
+def prepare(
+    cell: Cell, results: Path, ranks: Ranks = ALONE, inventory: Inventory | None = None
+) -> Prepared:
+    """Opens what `cell` names. Raises `UserError`, with nothing created.
+
+    A run that has weights keeps their inventory; another takes `inventory`, or one of its texts.
+    """
+    folder = Path(cell.corpus)
+    corpus, train, dev = _opened(folder, cell.text.side)
+    augmentation = Augmentation.open(cell.augment, cell.seed)
+    run = Run.of(results, cell, corpus.fingerprint, *augmentation.fingerprints)
     device = resolve_device(cell.run.device, ranks)
-    return Prepared(cell, corpus, train, dev, inventory, run, device, ranks)
+    inventory = (
+        Recogniser.inventory_of(run.weights_path("last"))
+        or inventory
+        or _inventory(folder, corpus.fingerprint, cell.text)
+    )
+    dev = dev.on(PROFILES[cell.score.profile].side_among(dev.sides))
+    return Prepared(cell, corpus, train, dev, inventory, augmentation, run, device, ranks)
 
 
 def prepare_all(cells: Sequence[Cell], results: Path, ranks: Ranks) -> list[Prepared]:
@@ -54,13 +72,15 @@ def prepare_all(cells: Sequence[Cell], results: Path, ranks: Ranks) -> list[Prep
         if other != first:
             raise UserError(
                 f"rank {rank}: found the runs {other}, but rank 0 found {first}; "
-                f"give every machine the same spec, corpus and kind of device"
+                f"give every machine the same spec, corpus, sounds and kind of device"
             )
-    return prepared
+    # The first rank alone has the run folder, and with it the inventory of a run that goes on.
+    inventories = ranks.of_first([each.inventory for each in prepared])
+    return [replace(each, inventory=i) for each, i in zip(prepared, inventories, strict=True)]
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: Path, unit: str) -> tuple[Corpus, Split, Split, Inventory]:
+def _opened(folder: Path, side: Side) -> tuple[Corpus, Split, Split]:
     """Kept, because the cells of a study share it and its texts are many."""
     corpus = Corpus.open(folder)
     for name in ("train", "dev"):
@@ -71,7 +91,19 @@ def _opened(folder: Path, unit: str) -> tuple[Corpus, Split, Split, Inventory]:
                 f"prepare it with --dev N or --split"
             )
     train = corpus.split("train")
-    return corpus, train, corpus.split("dev"), Inventory.of(unit, train.texts)
+    if side not in train.sides:
+        raise UserError(
+            f"text.side: found '{side}', allowed: {', '.join(train.sides)}, the texts that "
+            f"{corpus.folder} has of every training utterance"
+        )
+    return corpus, train.on(side), corpus.split("dev")
+
+
+@lru_cache(maxsize=8)
+def _inventory(folder: Path, fingerprint: str, text: TextSpec) -> Inventory:
+    """Of the training texts. Kept, because to learn pieces takes its time."""
+    _, train, _ = _opened(folder, text.side)
+    return Inventory.of(text.unit, train.texts, text.vocabulary)
 
 
 def alignable(prepared: Prepared, recogniser: Recogniser) -> tuple[list[int], list[dict[str, Any]]]:

@@ -9,22 +9,23 @@ from typing import Literal
 from asrbench.errors import UserError
 from asrbench.files import read_utf8
 
-Side = Literal["reference", "hypothesis"]
+Key = Literal["reference", "hypothesis", "text", "spelling", "phonetic"]
+"""Of a row that `asrbench eval` left: its reference, its hypothesis, other sides of its text."""
 
 _TRN = re.compile(r"(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)\s*")
 
 
-def read_transcripts(path: Path, side: Side = "hypothesis") -> dict[str, str]:
+def read_transcripts(path: Path, key: Key = "hypothesis") -> dict[str, str]:
     """Text by utterance id, in the order of the file. The text may be empty, the id may not.
 
     By suffix: `.trn` holds lines `text (id)`, `.tsv` and `.txt` lines `id<TAB>text`, `.jsonl` rows
-    with `id` and with `side`, the key that is read. UTF-8, with or without a mark at its start;
+    with `id` and the `key` that is read. UTF-8, with or without a mark at its start;
     blank lines and the `;;` comments of a TRN are passed over.
 
     Raises `UserError`, with the line, for bytes that are no UTF-8, a line without an id, an id met
     twice, and for a suffix not named above or a file without utterances.
     """
-    parse = _parser(path, side)
+    parse = _parser(path, key)
     transcripts: dict[str, str] = {}
     for number, line in _lines(path):
         if not line.strip() or (path.suffix == ".trn" and line.startswith(";;")):
@@ -71,14 +72,14 @@ class _Unreadable(Exception):
     """What was found in a line, and what is allowed."""
 
 
-def _parser(path: Path, side: Side) -> Callable[[str], tuple[str, str]]:
+def _parser(path: Path, key: Key) -> Callable[[str], tuple[str, str]]:
     match path.suffix:
         case ".trn":
             return _trn
         case ".tsv" | ".txt":
             return _tsv
         case ".jsonl":
-            return lambda line: _json(line, side)
+            return lambda line: _json(line, key)
     raise UserError(f"{path}: found the suffix '{path.suffix}', allowed: .trn, .tsv, .txt, .jsonl")
 
 
@@ -103,20 +104,20 @@ def _tsv(line: str) -> tuple[str, str]:
     return name, texts[0]
 
 
-def _json(line: str, side: Side) -> tuple[str, str]:
+def _json(line: str, key: Key) -> tuple[str, str]:
     try:
         row = json.loads(line)
     except ValueError as error:
         raise _Unreadable(f"not JSON ({error})") from None
-    allowed = f"allowed: an object with the texts 'id' and '{side}'"
+    allowed = f"allowed: an object with the texts 'id' and '{key}'"
     if not isinstance(row, dict):
         raise _Unreadable(f"found {_shown(line)}, {allowed}")
-    for key in ("id", side):
-        if not isinstance(row.get(key), str):
-            raise _Unreadable(f"found no text under '{key}', {allowed}")
+    for name in ("id", key):
+        if not isinstance(row.get(name), str):
+            raise _Unreadable(f"found no text under '{name}', {allowed}")
     if not row["id"]:
         raise _Unreadable(f"found an empty 'id', {allowed}")
-    return row["id"], row[side]
+    return row["id"], row[key]
 
 
 def _shown(line: str, limit: int = 40) -> str:

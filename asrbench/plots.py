@@ -45,9 +45,11 @@ def draw(
     *,
     baseline_percent: float | None,
     unit: str,
+    curves_unit: str,
     title: str,
 ) -> None:
-    """A PNG: every seed's CER by row, `unit` below it, and beside it the way there by epoch."""
+    """A PNG: every seed's CER by row, `unit` below it, and beside it the way there by epoch, in
+    `curves_unit`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -59,12 +61,12 @@ def draw(
     left, *others = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
     looks = {name: i for i, name in enumerate(dict.fromkeys(row.variant for row in rows))}
     _dots(left, rows, looks, baseline_percent)
-    left.set_xlabel(_plain(f"{unit}\nmarkers: seeds; bar: their mean; dashed: the baseline's"))
+    left.set_xlabel(plain(f"{unit}\nmarkers: seeds; bar: their mean; dashed: the baseline's"))
     if failed:
         _failures(others.pop(0), rows, looks)
     if curves:
-        _curves(others.pop(0), curves, looks)
-    figure.suptitle(_plain(title), fontsize=10)
+        _curves(others.pop(0), curves, looks, curves_unit)
+    figure.suptitle(plain(title), fontsize=10)
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
@@ -77,7 +79,7 @@ def _dots(
     if baseline_percent is not None:
         axes.axvline(baseline_percent, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=0)
     for y, row in enumerate(rows):
-        colour, marker, _ = _look(looks[row.variant])
+        colour, marker, _ = look(looks[row.variant])
         offsets = _spread(len(row.trained))
         axes.plot(
             row.trained,
@@ -102,12 +104,12 @@ def _dots(
                 fontsize=7.5,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
             )
-    axes.set_yticks(range(len(rows)), [_plain(row.label) for row in rows])
+    axes.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.75)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    _open(axes)
+    opened(axes)
 
 
 def _failures(axes: "Axes", rows: Sequence[Dots], looks: dict[str, int]) -> None:
@@ -120,7 +122,7 @@ def _failures(axes: "Axes", rows: Sequence[Dots], looks: dict[str, int]) -> None
     axes.set_xlabel("never\nlearned, %")
     axes.spines[:].set_visible(False)
     for y, row in enumerate(rows):
-        colour, _, _ = _look(looks[row.variant])
+        colour, _, _ = look(looks[row.variant])
         for percent, offset in zip(row.untrained, _spread(len(row.untrained), 0.3), strict=True):
             axes.plot(0.2, y + offset, marker="x", color=colour, markersize=5, markeredgewidth=1.6)
             axes.annotate(f"{percent:.1f}", (0.36, y + offset), va="center", fontsize=7.5)
@@ -141,12 +143,12 @@ def _spread(count: int, step: float = 0.13) -> list[float]:
     return [step * (i - (count - 1) / 2) for i in range(count)]
 
 
-def _curves(axes: "Axes", curves: Sequence[Curve], looks: dict[str, int]) -> None:
+def _curves(axes: "Axes", curves: Sequence[Curve], looks: dict[str, int], unit: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     labelled: set[str] = set()
     for curve in curves:
-        colour, _, dash = _look(looks[curve.variant])
+        colour, _, dash = look(looks[curve.variant])
         axes.plot(
             curve.epochs,
             curve.percent,
@@ -154,22 +156,22 @@ def _curves(axes: "Axes", curves: Sequence[Curve], looks: dict[str, int]) -> Non
             linestyle=dash,
             linewidth=1,
             marker="." if len(curve.epochs) == 1 else None,
-            label=None if curve.variant in labelled else _plain(curve.variant),
+            label=None if curve.variant in labelled else plain(curve.variant),
         )
         labelled.add(curve.variant)
     lowest = min(percent for curve in curves for percent in curve.percent)
     if lowest > 0:
-        _logarithmic(axes)
+        logarithmic(axes)
     axes.set_xlim(0, max(2, *(epoch for curve in curves for epoch in curve.epochs)))
     axes.set_xlabel("epoch")
-    axes.set_ylabel("dev CER (%), greedy")
+    axes.set_ylabel(plain(unit))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="0.92")
     axes.legend(fontsize=7, frameon=False, handlelength=3.2, loc="best")
-    _open(axes)
+    opened(axes)
 
 
-def _logarithmic(axes: "Axes") -> None:
+def logarithmic(axes: "Axes") -> None:
     """Percent on a logarithmic axis, written as percent and not as powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -179,17 +181,17 @@ def _logarithmic(axes: "Axes") -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _open(axes: "Axes") -> None:
+def opened(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _look(variant: int) -> tuple[str, str, Any]:
+def look(variant: int) -> tuple[str, str, Any]:
     """Colour, marker and dash: another combination for each of the first 49 variants."""
     cycle, place = divmod(variant, len(COLOURS))
     other = (place + cycle) % len(COLOURS)
     return COLOURS[place], MARKERS[other], DASHES[other]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """ASCII: the font that comes with matplotlib has no Hangul."""
     return text.encode("ascii", "replace").decode()

@@ -142,8 +142,7 @@ class Recogniser:
             "epoch": epoch,
             "cell": self.cell.plain(),
             "fingerprint": self.fingerprint,
-            "unit": self.inventory.unit,
-            "symbols": list(self.inventory.symbols),
+            **self.inventory.plain(),
         }
         weights = {name: t.detach().cpu() for name, t in self.model.state_dict().items()}
         with atomic(path) as temporary:
@@ -156,7 +155,7 @@ class Recogniser:
             raise UserError(f"{path}: no such checkpoint; `asrbench train` makes it")
         try:
             with safe_open(path, framework="pt") as file:
-                passport = json.loads((file.metadata() or {}).get("asrbench", "null"))
+                passport = _read_passport(file)
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise UserError(f"{path}: found no safetensors file ({error})") from None
@@ -170,18 +169,34 @@ class Recogniser:
     @staticmethod
     def epoch_of(path: Path) -> int | None:
         """The number of epochs behind the weights saved there; nothing if there are none."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                passport = json.loads((file.metadata() or {}).get("asrbench", "null"))
-        except (OSError, SafetensorError):
-            return None
+        passport = _passport(path)
         return None if passport is None else passport.get("epoch")
+
+    @staticmethod
+    def inventory_of(path: Path) -> Inventory | None:
+        """The inventory of the weights saved there; nothing if there are none."""
+        passport = _passport(path)
+        return None if passport is None else Inventory.of_plain(passport)
 
     @classmethod
     def _from_passport(cls, passport: dict[str, Any], device: torch.device) -> "Recogniser":
         return cls(
             Cell.model_validate_json(json.dumps(passport["cell"])),
-            Inventory(passport["unit"], tuple(passport["symbols"])),
+            Inventory.of_plain(passport),
             passport["fingerprint"],
             device,
         )
+
+
+def _passport(path: Path) -> dict[str, Any] | None:
+    """What lies beside the weights saved there; nothing if there are none, or not whole."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _read_passport(file)
+    except (OSError, SafetensorError):
+        return None
+
+
+def _read_passport(file: Any) -> dict[str, Any] | None:
+    passport: dict[str, Any] | None = json.loads((file.metadata() or {}).get("asrbench", "null"))
+    return passport

@@ -3,12 +3,15 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, stdev
 from typing import Any
 
 from asrbench.errors import UserError
-from asrbench.hypotheses import read_transcripts
+from asrbench.hypotheses import Key, read_transcripts
+from asrbench.profiles import PROFILES, Profile, versioned
 from asrbench.runs import DECODES, Run
-from asrbench.score import ErrorCounts, character_errors, why_untrained, word_errors
+from asrbench.score import Scores, score, why_untrained
 from asrbench.spec import OPERATIONAL, Cell
 
 
@@ -18,8 +21,7 @@ class Result:
 
     run: Run
     decode: str
-    characters: ErrorCounts
-    words: ErrorCounts
+    scores: Scores
     parameters: int | None
     step_seconds: float | None
     """Time of an optimizer step in training, in the fastest epoch."""
@@ -38,14 +40,85 @@ class Result:
 
     @property
     def cer(self) -> float:
-        return self.characters.rate
+        return self.scores.characters.rate
+
+    @property
+    def dev_profile(self) -> str:
+        """Under which the dev CERs of its training are."""
+        return str(self._last_epoch.get("dev_profile", versioned(self.run.cell.score.profile)))
+
+    @property
+    def dev_n(self) -> int | None:
+        """Reference characters behind them, where that was kept."""
+        return self._last_epoch.get("dev_characters")
+
+    @cached_property
+    def _last_epoch(self) -> dict[str, Any]:
+        return (self.run.history() or [{}])[-1]
 
 
-def read_results(runs: Sequence[Run], split: str, notes: list[str]) -> tuple[list[Result], int]:
+@dataclass(frozen=True)
+class Row:
+    """A variant under one decode. Rates are fractions, not percent."""
+
+    variant: str
+    decode: str
+    results: tuple[Result, ...]
+    """One a seed, in the order of the seeds."""
+
+    @property
+    def label(self) -> str:
+        return self.variant if self.decode == DECODES[0] else f"{self.variant} [{self.decode}]"
+
+    @cached_property
+    def by_seed(self) -> dict[int, Result]:
+        return {result.seed: result for result in self.results}
+
+    @property
+    def trained(self) -> bool:
+        return all(result.failure is None for result in self.results)
+
+    @property
+    def mean(self) -> float:
+        return fmean(result.cer for result in self.results)
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation over seeds; None for one seed."""
+        return stdev(result.cer for result in self.results) if len(self.results) > 1 else None
+
+    @property
+    def step_seconds(self) -> float | None:
+        times = [r.step_seconds for r in self.results if r.step_seconds is not None]
+        return fmean(times) if times else None
+
+    def shared_seeds(self, other: "Row") -> list[int]:
+        return [seed for seed in self.by_seed if seed in other.by_seed]
+
+    def difference(self, baseline: "Row") -> float | None:
+        """Mean of CER minus the baseline's over the seeds both have.
+
+        None for the baseline itself, without such seeds, and if a run of either never learned.
+        """
+        seeds = self.shared_seeds(baseline)
+        if self is baseline or not seeds or not (self.trained and baseline.trained):
+            return None
+        return fmean(self.by_seed[seed].cer - baseline.by_seed[seed].cer for seed in seeds)
+
+    def step_ratio(self, baseline: "Row") -> float | None:
+        """Time of an optimizer step relative to the baseline's."""
+        mine, theirs = self.step_seconds, baseline.step_seconds
+        return mine / theirs if mine is not None and theirs else None
+
+
+def read_results(
+    runs: Sequence[Run], split: str, notes: list[str], profile: str | None = None
+) -> tuple[list[Result], int]:
     """Every run under every decode it is scored with on `split`, and the number of utterances.
 
-    What is missing is left out and told in `notes`. Raises `UserError` if two runs were scored on
-    different corpora, references or profiles, or if nothing is left.
+    Under `profile`, or else under that of the runs. What is missing is left out and told in
+    `notes`. Raises `UserError` if two runs were scored on different corpora or references, or,
+    without `profile`, under different profiles or an older version of one; or if nothing is left.
     """
     scored = []
     for run in runs:
@@ -60,13 +133,16 @@ def read_results(runs: Sequence[Run], split: str, notes: list[str]) -> tuple[lis
                 notes.append(f"left out: {path} is missing; `asrbench eval {run}`")
     if not scored:
         raise UserError(f"found no hypotheses of {split}; `asrbench eval {runs[0]}` makes them")
-    _refuse_mixtures([(run, stored) for run, _, stored in scored])
+    _refuse_corpora([(run, stored) for run, _, stored in scored])
+    if profile is None:
+        _refuse_profiles([(run, stored) for run, _, stored in scored])
+    ruler = PROFILES[profile or scored[0][0].cell.score.profile]
     _refuse_settings([(run, stored) for run, decode, stored in scored if decode == "joint"])
     results: list[Result] = []
     common: dict[str, str] | None = None
     for run, decode, stored in scored:
         path = run.hypotheses_path(split, decode)
-        references = read_transcripts(path, "reference")
+        references = read_transcripts(path, _reference_key(stored, ruler))
         if common is not None and references != common:
             raise UserError(
                 f"{results[0].run} and {run}: found different references of {split}; "
@@ -74,13 +150,20 @@ def read_results(runs: Sequence[Run], split: str, notes: list[str]) -> tuple[lis
             )
         common = references
         hypotheses = read_transcripts(path, "hypothesis")
-        result = _result(run, decode, stored, [*references.values()], [*hypotheses.values()])
+        texts = [*references.values()], [*hypotheses.values()]
+        result = _result(run, decode, stored, ruler, *texts)
         _check(result, stored, notes)
         results.append(result)
     return results, len(common or ())
 
 
-def _refuse_mixtures(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
+def _reference_key(stored: dict[str, Any], ruler: Profile) -> Key:
+    """Where the hypotheses' rows have the references that `ruler` asks for."""
+    side = ruler.side_among(stored.get("sides", ()))
+    return "reference" if side == stored.get("side", "text") else side
+
+
+def _refuse_corpora(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
     first, first_stored = scored[0]
     for run, stored in scored[1:]:
         corpora = [str(s.get("corpus")) for s in (first_stored, stored)]
@@ -89,11 +172,22 @@ def _refuse_mixtures(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
                 f"{first} and {run}: found scores on different corpora (fingerprints "
                 f"{corpora[0][:8]} and {corpora[1][:8]}); compare them apart"
             )
-        profiles = [r.cell.score.profile for r in (first, run)]
-        if profiles[0] != profiles[1]:
+
+
+def _refuse_profiles(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
+    first, _ = scored[0]
+    for run, stored in scored:
+        names = [r.cell.score.profile for r in (first, run)]
+        if names[0] != names[1]:
             raise UserError(
-                f"{first} and {run}: found the score profiles '{profiles[0]}' and "
-                f"'{profiles[1]}'; compare them apart"
+                f"{first} and {run}: found the score profiles '{names[0]}' and '{names[1]}'; "
+                f"compare them apart, or under one with --profile"
+            )
+        found, now = versioned(stored["profile"]), PROFILES[names[1]]
+        if found != str(now):
+            raise UserError(
+                f"{run}: found scores under {found}, and '{now.name}' is {now} now; "
+                f"`asrbench eval {run}` scores it anew, --profile {now.name} its hypotheses"
             )
 
 
@@ -113,21 +207,18 @@ def _result(
     run: Run,
     decode: str,
     stored: dict[str, Any],
+    ruler: Profile,
     references: list[str],
     hypotheses: list[str],
 ) -> Result:
-    profile = run.cell.score.profile
-    characters = character_errors(references, hypotheses, profile)
-    if not characters.n:
-        raise UserError(f"{run}: found no character in the references; there is no CER of them")
+    scores = score(references, hypotheses, ruler.name, run)
     return Result(
         run=run,
         decode=decode,
-        characters=characters,
-        words=word_errors(references, hypotheses),
+        scores=scores,
         parameters=stored.get("parameters"),
         step_seconds=_step_seconds(run.history()),
-        failure=why_untrained(characters.rate, references, hypotheses),
+        failure=why_untrained(scores.characters.rate, references, hypotheses),
         corpus=str(stored.get("corpus")),
     )
 
@@ -142,7 +233,8 @@ def _step_seconds(history: list[dict[str, Any]]) -> float | None:
 
 def _check(result: Result, stored: dict[str, Any], notes: list[str]) -> None:
     """Hypotheses are the truth; a stored score that differs is told, not trusted."""
-    if abs(float(stored["cer"]) - result.cer) > 1e-6:
+    same = versioned(stored["profile"]) == result.scores.profile
+    if same and abs(float(stored["cer"]) - result.cer) > 1e-6:
         notes.append(
             f"{result.run}: scores.json says CER {100 * stored['cer']:.4f} % ({result.decode}), "
             f"its hypotheses give {100 * result.cer:.4f} %, which is shown"

@@ -7,7 +7,8 @@ results/<experiment>/<variant>/seed<k>-<id8>/
     history.jsonl             one row an epoch
     checkpoints/              last.safetensors, best.safetensors; until it is done also two
                               state-<steps>-<digest>.pt to go on from, and the best before
-    hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy)
+    hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy), and the
+                              other sides of the text where the corpus has them
     scores.json               split -> decode -> figures
     profile.json.gz           a trace of some steps, where `--profile` asked for one
     train.log                 what was printed, where the run was one of several at a time
@@ -49,9 +50,10 @@ class Run:
     folder: Path
 
     @classmethod
-    def of(cls, results: Path, cell: Cell, fingerprint: str) -> "Run":
-        """Where the run of `cell` on the corpus of that fingerprint lies, or will."""
-        name = f"seed{cell.seed}-{cell.identity(fingerprint)}"
+    def of(cls, results: Path, cell: Cell, fingerprint: str, *sounds: str) -> "Run":
+        """Where the run of `cell` lies, or will: on the corpus of that fingerprint, augmented with
+        the sounds of those."""
+        name = f"seed{cell.seed}-{cell.identity(fingerprint, *sounds)}"
         return cls(results / cell.experiment / cell.variant / name)
 
     @classmethod

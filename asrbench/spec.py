@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from asrbench.profiles import PROFILES, ProfileName, Side
+from asrbench.spec_augment import AugmentSpec
 from asrbench.spec_base import Count, Impossible, Positive, Seed, Share, Spec
 from asrbench.spec_train import TrainSpec
 
@@ -13,9 +15,34 @@ OPERATIONAL = ("run", "decode", "train.max_hours", "train.stop_if_stuck")
 """Dotted keys that leave the weights as they are, and so are no part of a run's identity."""
 
 
+SUBWORDS = 5000
+"""Pieces where `text.vocabulary` says nothing, as recipes for KsponSpeech have them."""
+
+
 class TextSpec(Spec):
-    unit: Literal["char", "syllable", "jamo"] = "char"
+    unit: Literal["char", "syllable", "jamo", "subword"] = "char"
     """What one output symbol spells."""
+    vocabulary: Count | None = None
+    """Number of pieces that `subword` learns from the training texts; 5000 unless told."""
+    side: Side = "text"
+    """Column of the corpus that training writes: its `text`, or one side of its duals."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolved(cls, keys: Any) -> Any:
+        if not isinstance(keys, dict) or keys.get("unit") != "subword":
+            return keys
+        return keys | ({"vocabulary": SUBWORDS} if keys.get("vocabulary") is None else {})
+
+    @model_validator(mode="after")
+    def _vocabulary_of_subwords(self) -> "TextSpec":
+        if self.vocabulary is not None and self.unit != "subword":
+            raise Impossible(
+                "vocabulary",
+                f"found {self.vocabulary}, but text.unit is '{self.unit}'; allowed: null, for only "
+                f"'subword' has a vocabulary to choose",
+            )
+        return self
 
 
 # Features
@@ -62,27 +89,6 @@ class Fbank(_Frames):
 
 
 FeatureSpec = Annotated[LogMel | LogSpectrogram | Mfcc | Fbank, Field(discriminator="kind")]
-
-
-class AugmentSpec(Spec):
-    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = (1.0,)
-    """Speed factors drawn from, each as likely; 1.1 is a tenth faster. Pitch follows speed."""
-    frequency_masks: Annotated[int, Field(ge=0)] = 2
-    """SpecAugment: number of masks over feature bins."""
-    frequency_width: Annotated[int, Field(ge=0)] = 15
-    """SpecAugment: greatest width of one, in feature bins."""
-    time_masks: Annotated[int, Field(ge=0)] = 2
-    """SpecAugment: number of masks over frames."""
-    time_width: Annotated[int, Field(ge=0)] = 40
-    """SpecAugment: greatest width of one, in frames."""
-    time_share: Share = 0.15
-    """SpecAugment: greatest width of one, as a share of the utterance."""
-
-    @model_validator(mode="after")
-    def _some_speed(self) -> "AugmentSpec":
-        if not self.speeds:
-            raise Impossible("speeds", "found [], allowed: one factor or more, [1.0] for none")
-        return self
 
 
 # Model
@@ -238,8 +244,8 @@ class ModelSpec(Spec):
 
 
 class ScoreSpec(Spec):
-    profile: Literal["verbatim", "nospace"] = "verbatim"
-    """How text is normalised before characters are counted."""
+    profile: ProfileName = "verbatim"
+    """What a CER counts, on the development set too, where it chooses the weights."""
 
 
 # Operational
@@ -293,13 +299,17 @@ class Cell(Spec):
     run: RunSpec = RunSpec()
     """Where and how it is run; no part of the run's identity."""
 
-    def identity(self, fingerprint: str) -> str:
-        """8 hexadecimal digits over the resolved spec and the corpus' fingerprint.
+    def identity(self, fingerprint: str, *sounds: str) -> str:
+        """8 hexadecimal digits over the resolved spec, the version of its scoring profile, and the
+        fingerprints of what it names: the corpus, and the folders of `augment.folders` in their
+        order.
 
-        The corpus counts by its content, not by where it lies.
+        All of these count by their content, not by where they lie.
         """
-        known = self.without(*OPERATIONAL, "corpus")
-        canonical = json.dumps(known | {"corpus": fingerprint}, sort_keys=True)
+        folders = [f"augment.{key}.folders" for key in self.augment.folders]
+        known = self.without(*OPERATIONAL, "corpus", *folders)
+        known["score"]["profile"] = str(PROFILES[self.score.profile])
+        canonical = json.dumps(known | {"corpus": fingerprint, "sounds": sounds}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
     def without(self, *paths: str) -> dict[str, Any]:

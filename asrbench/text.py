@@ -1,12 +1,18 @@
 """Text as the recogniser spells it: normal form, units, inventory."""
 
+import base64
+import hashlib
+import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from asrbench.errors import UserError, pick
+from asrbench.pieces import Pieces
 
 BLANK = 0
 """Index of CTC's blank. A decoder that has no blank uses the same index for start and end."""
@@ -15,6 +21,49 @@ BLANK = 0
 def normalise(text: str) -> str:
     """NFC, with every run of white space one space and none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def without_punctuation(text: str, keep: str = "") -> str:
+    """`text` without the punctuation that writing adds to speech, in normal form.
+
+    Removed is what Perl's `[[:punct:]]` names, all of Unicode's punctuation and the ASCII symbols
+    of `SYMBOLS`, but for the characters of `keep`. What stands between two digits stays whole
+    (0.1, 1,000, 3:1), for without it they are another number; and an apostrophe between letters
+    that have a case (don't), for there it is spelling. Between Hangul it is a quotation mark.
+    """
+    text = normalise(text)
+    stays = {i for between in _BETWEEN.finditer(text) for i in range(*between.span())}
+    stays |= {i for i in range(1, len(text) - 1) if _is_apostrophe(text, i)}
+    return normalise(
+        "".join(
+            character
+            for i, character in enumerate(text)
+            if i in stays or character in keep or not _is_mark(character)
+        )
+    )
+
+
+SYMBOLS = "$+<=>^`|~"
+"""What Unicode calls symbols and ASCII has beside its letters, digits and punctuation."""
+
+_BETWEEN = re.compile(r"(?<=\d)(?:[^\w\s]|_)+(?=\d)")
+
+
+def _is_mark(character: str) -> bool:
+    return character in SYMBOLS or unicodedata.category(character).startswith("P")
+
+
+def _is_apostrophe(text: str, i: int) -> bool:
+    """Whether `text[i]` is an apostrophe within a word; it has neighbours."""
+    if text[i] not in "'\u2019" or not _has_case(text[i + 1]):
+        return False
+    # Accents may stand between it and their letter.
+    before = (c for c in reversed(text[:i]) if not unicodedata.category(c).startswith("M"))
+    return _has_case(next(before, ""))
+
+
+def _has_case(character: str) -> bool:
+    return character.lower() != character.upper()
 
 
 def is_hangul(symbol: str) -> bool:
@@ -39,7 +88,7 @@ def _jamo(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Unit:
-    """How text falls into symbols. `join` of `split` gives the NFC text back."""
+    """How text falls into symbols. `join` of `split` gives its NFC or its normal form back."""
 
     split: Callable[[str], list[str]]
     needs_hangul: bool
@@ -52,7 +101,9 @@ UNITS = {
     "char": Unit(_characters, needs_hangul=False),
     "syllable": Unit(_characters, needs_hangul=True),
     "jamo": Unit(_jamo, needs_hangul=True),
+    "subword": Unit(lambda text: list(normalise(text)), needs_hangul=False),
 }
+"""Subwords are learned from the texts; this is what they are made of."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +115,20 @@ class Inventory:
 
     unit: str
     symbols: tuple[str, ...]
+    pieces: Pieces | None = None
+    """What cuts text into symbols, where they are subwords."""
 
     @classmethod
-    def of(cls, unit: str, texts: Iterable[str]) -> "Inventory":
-        """Every symbol of `texts`, sorted. Raises `UserError` if `unit` cannot spell them."""
+    def of(cls, unit: str, texts: Iterable[str], vocabulary: int | None = None) -> "Inventory":
+        """Every symbol of `texts`, sorted; of subwords `vocabulary`.
+
+        Raises `UserError` if `unit` cannot spell the texts.
+        """
         spelling = UNITS[pick("text.unit", unit, UNITS)]
+        if unit == "subword":
+            assert vocabulary is not None
+            pieces = Pieces.learned(map(normalise, texts), vocabulary)
+            return cls(unit, pieces.symbols, pieces)
         symbols = sorted({symbol for text in texts for symbol in spelling.split(text)})
         if not symbols:
             raise UserError("text.unit: the training split has no text to take an inventory from")
@@ -83,18 +143,52 @@ class Inventory:
         return len(self.symbols) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Indices of `text`. Symbols outside the inventory are left out; see `unknown`."""
-        return [self._index[s] for s in UNITS[self.unit].split(text) if s in self._index]
+        """Indices of `text`. What is outside the inventory is left out; see `unknown`."""
+        known = [each for each in UNITS[self.unit].split(text) if each in self._known]
+        if self.pieces is not None:
+            # No NFC again: what was apart may compose to a character that no piece spells.
+            return self.pieces.encode(" ".join("".join(known).split()))
+        return [self._index[symbol] for symbol in known]
 
     def decode(self, indices: Sequence[int]) -> str:
-        """Text of `indices`, none of which is the blank. NFC."""
-        return UNITS[self.unit].join(self.symbols[i - 1] for i in indices)
+        """Text of `indices`, none of which is the blank. NFC; of subwords in normal form."""
+        symbols = [self.symbols[i - 1] for i in indices]
+        if self.pieces is not None:
+            return normalise(self.pieces.join(symbols))
+        return UNITS[self.unit].join(symbols)
 
     def unknown(self, texts: Iterable[str]) -> Counter[str]:
-        """How often each symbol outside the inventory occurs: no model of it can get them right."""
+        """How often each symbol, or for subwords each character, occurs that the inventory cannot
+        spell: no model of it can get them right."""
         split = UNITS[self.unit].split
-        return Counter(s for text in texts for s in split(text) if s not in self._index)
+        return Counter(each for text in texts for each in split(text) if each not in self._known)
 
     @cached_property
     def _index(self) -> dict[str, int]:
         return {symbol: i for i, symbol in enumerate(self.symbols, start=1)}
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """What text may fall into."""
+        return frozenset(self.symbols) if self.pieces is None else self.pieces.characters
+
+    # On disk
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data: what `of_plain` makes an inventory of."""
+        if self.pieces is None:
+            return {"unit": self.unit, "symbols": list(self.symbols)}
+        return {"unit": self.unit, "pieces": base64.b64encode(self.pieces.model).decode()}
+
+    @classmethod
+    def of_plain(cls, plain: dict[str, Any]) -> "Inventory":
+        if "pieces" not in plain:
+            return cls(plain["unit"], tuple(plain["symbols"]))
+        pieces = Pieces(base64.b64decode(plain["pieces"]))
+        return cls(plain["unit"], pieces.symbols, pieces)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits over all that gives an index its meaning."""
+        canonical = json.dumps(self.plain(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]

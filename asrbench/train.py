@@ -10,21 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
 
-from asrbench.augment import change_speed
 from asrbench.checkpoint import State, resume, save
 from asrbench.data.loader import Batch, load
 from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of, share_of
 from asrbench.devices import deterministic
 from asrbench.environment import environment
-from asrbench.errors import RankError
+from asrbench.errors import RankError, UserError
 from asrbench.groundwork import Prepared, alignable
 from asrbench.learner import Learner
+from asrbench.profiles import PROFILES
 from asrbench.profiling import profiled
 from asrbench.ranks import Ranks
 from asrbench.recogniser import Transcribed
@@ -35,6 +34,7 @@ from asrbench.spec import Cell
 from asrbench.stopping import (
     Deadline,
     Diverged,
+    Failed,
     Interrupted,
     OutOfMemory,
     Stuck,
@@ -106,7 +106,8 @@ def train(
             )
         else:
             env = environment(learner.recogniser)
-            env |= {"corpus": prepared.corpus.name, "ranks": ranks.world}
+            sounds = {key: each.plain() for key, each in prepared.augmentation.sounds.items()}
+            env |= {"corpus": prepared.corpus.name, "ranks": ranks.world, "sounds": sounds}
             with ranks.together():
                 if ranks.leads:
                     run.begin(cell, env, excluded)
@@ -114,6 +115,8 @@ def train(
                 f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
                 f"{prepared.train.hours:.2f} h, {env['device']}, {env['precision']}"
             )
+            for key, each in sounds.items():
+                reporter.say(f"{run}: {key} of {each['files']:,} files, {each['hours']:.2f} h")
         sitting = _Sitting(prepared, kept, reporter, deadline or Deadline(), stop, stepped)
         while not state.complete:
             _stop_if_stuck(state, run)
@@ -200,19 +203,18 @@ def _deliveries(plan: Batches, prepared: Prepared, epoch: int) -> Iterator[list[
     """This rank's share of the parts of each batch of `plan`, read ahead."""
     cell, ranks = prepared.cell, prepared.ranks
     cut = [parts_of(batch, cell.train.accumulate) for batch in plan]
-    speed = partial(_at_speed, cell, epoch)
-    loaded = iter(
-        load(
-            prepared.train,
-            prepared.inventory,
-            [share_of(part, ranks.rank, ranks.world) for parts in cut for part in parts],
-            workers=cell.run.workers,
-            transform=speed if cell.augment.speeds != (1.0,) else None,
-            pin=prepared.device.type == "cuda",
-        )
+    loaded = load(
+        prepared.train,
+        prepared.inventory,
+        [share_of(part, ranks.rank, ranks.world) for parts in cut for part in parts],
+        workers=cell.run.workers,
+        transform=prepared.augmentation.in_epoch(epoch),
+        pin=prepared.device.type == "cuda",
     )
     for parts in cut:
-        yield list(islice(loaded, len(parts)))
+        with _lost_sound_told(prepared):
+            delivery = list(islice(loaded, len(parts)))
+        yield delivery
 
 
 def _close_epoch(state: State, sitting: _Sitting) -> None:
@@ -301,10 +303,25 @@ def _out_of_memory_told(sitting: _Sitting, where: str) -> Iterator[None]:
             f"train.accumulate={2 * train.accumulate} or train.batch_seconds below "
             f"{train.batch_seconds:g} needs less"
         )
-        if ranks.world > 1:
-            # The others are in the middle of the step and wait for this one: none can go on.
-            raise RankError(f"rank {ranks.rank}: {told}") from None
-        raise OutOfMemory(told) from None
+        raise _met_alone(OutOfMemory(told), ranks) from None
+
+
+@contextmanager
+def _lost_sound_told(prepared: Prepared) -> Iterator[None]:
+    """Of one that could be drawn from when training began, and now cannot be read."""
+    try:
+        yield
+    except UserError as error:
+        told = (
+            f"{prepared.run}: {error}; nothing was saved since the last checkpoint, which is "
+            f"intact; put the file back as it was, and the same command goes on from there"
+        )
+        raise _met_alone(Failed(told), prepared.ranks) from None
+
+
+def _met_alone(error: Failed, ranks: Ranks) -> UserError:
+    """The others are in the middle of the step and wait for this one: none can go on."""
+    return RankError(f"rank {ranks.rank}: {error}") if ranks.world > 1 else error
 
 
 def _size(parts: list[Batch]) -> str:
@@ -326,21 +343,23 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
     blank_frames = sum(batch.blank_frames for batch in batches)
     frames = sum(batch.frames for batch in batches)
     characters = max(tally.characters, 1)
-    cer = character_errors(references, hypotheses, cell.score.profile).rate
+    edits = character_errors(references, hypotheses, cell.score.profile)
     row = {
         "epoch": state.epoch + 1,
         "steps": state.steps,
         "loss": tally.loss / characters,
         "ctc_loss": tally.ctc / characters,
         "attention_loss": tally.attention / characters,
-        "dev_cer": cer,
+        "dev_cer": edits.rate,
+        "dev_characters": edits.n,
+        "dev_profile": str(PROFILES[cell.score.profile]),
         "lr": state.learner.learning_rate,
         "gradient_norm": tally.gradient_norm / max(tally.batches, 1),
         "audio_seconds_per_second": tally.audio_seconds / max(tally.seconds, 1e-9),
         "blank_fraction": blank_frames / max(frames, 1),
         "empty_share": sum(not text for text in hypotheses) / len(hypotheses),
         "distinct_hypotheses": len(set(hypotheses)),
-        "untrained": why_untrained(cer, references, hypotheses),
+        "untrained": why_untrained(edits.rate, references, hypotheses),
         "train_seconds": tally.seconds,
         "wait_share": tally.wait_seconds / max(tally.seconds, 1e-9),
         "dev_seconds": time.perf_counter() - started_at,
@@ -371,10 +390,7 @@ def _line(row: dict[str, Any], cell: Cell) -> str:
     untrained = f"  ({row['untrained']})" if row["untrained"] else ""
     return (
         f"{cell.variant} seed {cell.seed}  epoch {row['epoch']:>3}/{cell.train.epochs}  "
-        f"loss {row['loss']:.3f}  dev CER {100 * row['dev_cer']:6.2f} %  "
+        f"loss {row['loss']:.3f}  dev CER {100 * row['dev_cer']:6.2f} % "
+        f"({row['dev_profile']}, N {row['dev_characters']:,})  "
         f"blank {100 * row['blank_fraction']:.0f} %  {row['train_seconds']:.0f} s{untrained}"
     )
-
-
-def _at_speed(cell: Cell, epoch: int, wave: Any, utterance: str) -> Any:
-    return change_speed(wave, cell.augment, seed=cell.seed, epoch=epoch, utterance=utterance)

@@ -45,7 +45,8 @@ from asrbench.data.plan import epoch_plan
 from asrbench.devices import resolve_device
 from asrbench.errors import UserError
 from asrbench.features import Features
-from asrbench.spec import AugmentSpec, LogMel
+from asrbench.spec import LogMel
+from asrbench.spec_augment import AugmentSpec
 from asrbench.text import Inventory
 from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrbench.audio import AudioFault, read_audio
+from asrbench.audio import AudioFault, read_audio, read_part, seconds_of
 from asrbench.waveform import Samples
 
 RATE_HZ = 16_000
@@ -169,18 +169,18 @@ def test_a_fault_says_both_things_when_printed() -> None:
     assert str(AudioFault("missing")) == "missing"
 
 
-@pytest.mark.parametrize(
-    ("suffix", "options"),
-    [
-        ("wav", {}),
-        ("flac", {}),
-        ("aiff", {}),
-        ("sph", {"format": "NIST"}),
-        ("mp3", {}),
-        ("ogg", {"subtype": "VORBIS"}),
-        ("opus", {"format": "OGG", "subtype": "OPUS"}),
-    ],
-)
+FORMATS: list[tuple[str, dict[str, str]]] = [
+    ("wav", {}),
+    ("flac", {}),
+    ("aiff", {}),
+    ("sph", {"format": "NIST"}),
+    ("mp3", {}),
+    ("ogg", {"subtype": "VORBIS"}),
+    ("opus", {"format": "OGG", "subtype": "OPUS"}),
+]
+
+
+@pytest.mark.parametrize(("suffix", "options"), FORMATS)
 def test_a_file_cut_short_is_no_utterance(
     tmp_path: Path, suffix: str, options: dict[str, str]
 ) -> None:
@@ -227,3 +227,75 @@ def _with_data_size(size: Callable[[int], int]) -> bytes:
 )
 def test_headers_of_pipes_and_of_careless_writers_are_forgiven(size: Callable[[int], int]) -> None:
     np.testing.assert_array_equal(read_audio(io.BytesIO(_with_data_size(size))), noise())
+
+
+# Sounds that are mixed in
+
+
+@pytest.mark.parametrize(("suffix", "options"), FORMATS)
+def test_length_is_known_without_decoding_and_so_is_a_cut(
+    tmp_path: Path, suffix: str, options: dict[str, str]
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(48_000) // 4, RATE_HZ, **options)
+    whole = path.read_bytes()
+    assert seconds_of(path) == 3
+    for size in (len(whole) // 2, len(whole) * 9 // 10):
+        path.write_bytes(whole[:size])
+        with pytest.raises(AudioFault, match=r"^unreadable \(cut short|^zero samples"):
+            seconds_of(path)
+
+
+def test_length_counts_at_any_rate_and_of_any_number_of_channels(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((22_050, 6)), 44_100)
+    assert seconds_of(tmp_path / "a.wav") == 0.5
+
+
+@pytest.mark.parametrize("read", [seconds_of, read_part])
+def test_what_is_no_sound_has_the_reasons_of_what_is_no_utterance(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    (tmp_path / "garbage.wav").write_bytes(b"this is no sound file at all" * 50)
+    soundfile.write(tmp_path / "zero.wav", np.zeros(0, np.int16), RATE_HZ)
+    soundfile.write(tmp_path / "slow.wav", noise(), 7)
+    for name, reason in (
+        ("none.wav", "missing"),
+        ("garbage.wav", "unreadable (Format not recognised.)"),
+        ("zero.wav", "zero samples"),
+        ("slow.wav", "unreadable (the header says 7 Hz)"),
+    ):
+        with pytest.raises(AudioFault) as caught:
+            read(tmp_path / name)
+        assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(("suffix", "options"), FORMATS)
+def test_a_part_is_cut_from_the_whole(tmp_path: Path, suffix: str, options: dict[str, str]) -> None:
+    """Wherever it is, and whatever the format; of a whole of 16 bits its samples are those."""
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(48_000) // 4, RATE_HZ, **options)
+    whole = read_part(path)
+    off = 0.51 if suffix in ("mp3", "ogg", "opus") else 0
+    assert np.abs(whole * 32768 - read_audio(path)).max() <= off
+    for place in (0, 0.37, 1 - 2**-53):
+        start = int(place * (48_000 - 5_000 + 1))
+        assert read_part(path, 5_000, place) == pytest.approx(whole[start:][:5_000], abs=1e-6)
+    assert len(read_part(path, 50_000, 0.5)) == 48_000
+
+
+def test_a_part_of_another_rate_is_no_shorter(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([tone(440, 44_100), tone(880, 44_100)], 1), 44_100)
+    for samples in (1, 999, 15_999):
+        part = read_part(path, samples, 0.5)
+        assert len(part) in (samples, samples + 1)
+    assert loudest_hz(read_part(path)) == pytest.approx(440, abs=1)
+
+
+def test_a_part_that_is_no_number_is_a_fault(tmp_path: Path) -> None:
+    wave = np.zeros(1000)
+    wave[900] = np.inf
+    soundfile.write(tmp_path / "a.wav", wave, RATE_HZ, subtype="FLOAT")
+    assert len(read_part(tmp_path / "a.wav", 10)) == 10
+    with pytest.raises(AudioFault, match="has samples that are not finite"):
+        read_part(tmp_path / "a.wav")

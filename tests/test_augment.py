@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from asrbench.augment import change_speed, mask_spectrum
-from asrbench.spec import AugmentSpec
+from asrbench.spec_augment import AugmentSpec
 from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 
 FRAMES, BINS = 100, 40

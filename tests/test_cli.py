@@ -13,8 +13,9 @@ import soundfile
 import typer
 from typer.testing import CliRunner
 
-from asrbench.cli import app
+from asrbench.cli import _score_lines, app
 from asrbench.data.corpus import FORMAT
+from asrbench.profiles import PROFILES
 
 ROOT = Path(__file__).parents[1]
 TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
@@ -145,20 +146,48 @@ def test_the_decoder_decodes_and_the_baseline_is_left_out(road: Path, decode: st
     code, out, _ = run("eval", road / "results", "--split", "dev", "--decode", decode)
     assert code == 0
     assert f"has no decoder, left out of --decode {decode}" in out
-    assert f"dev {decode}  CER" in out
+    told = re.search(rf"dev {decode}\n  CER .* N 7, verbatim/1\)\n  WER .* \(N 2\)  RTF ", out)
+    assert told, out
     assert list((road / "results/tiny/ds2_crossattn").glob(f"*/hypotheses.dev.{decode}.jsonl"))
 
 
 def test_compare_prints_and_writes(road: Path) -> None:
     code, out, _ = run("compare", road / "results", "--out", road / "compared")
     assert code == 0
-    assert "N = 7 characters, profile verbatim" in out
+    assert "N = 7 characters, profile verbatim/1" in out
     assert "ds2_crossattn" in out
     assert sorted(p.name for p in (road / "compared").iterdir()) == [
         "cer.png",
         "table.csv",
         "table.md",
     ]
+
+
+def test_compare_under_another_profile(road: Path, tmp_path: Path) -> None:
+    code, out, _ = run("compare", road / "results", "--profile", "espnet", "--out", tmp_path)
+    assert code == 0
+    assert "N = 7 characters, profile espnet/1" in out
+    assert "weights were chosen by dev CER under verbatim/1, not under espnet/1" in out
+
+
+def test_what_eval_says_of_korean_keeps_within_80_columns() -> None:
+    """At the size of KsponSpeech's `other`, with nothing right."""
+    counts = {"substitutions": 99_999, "deletions": 99_999, "insertions": 99_999}
+    figures = {
+        "profile": "kospeech/1",
+        **{rate: 9.9999 for rate in ("cer", "jer", "wer", "swer")},
+        "characters": counts | {"n": 99_999},
+        "jamo": counts | {"n": 299_999},
+        "words": counts | {"n": 99_999},
+        "unknown_symbols": 0,
+        "real_time_factor": 9.9999,
+    }
+    lines = _score_lines(figures)
+    assert lines == [
+        "CER 999.99 % (S 99,999 D 99,999 I 99,999 N 99,999, kospeech/1)",
+        "WER 999.99 %  sWER 999.99 % (N 99,999)  jamo 999.99 % (N 299,999)  RTF 10.000",
+    ]
+    assert max(map(len, lines)) <= 78
 
 
 def test_transcribe_prints_a_line_a_file(road: Path) -> None:
@@ -195,6 +224,38 @@ def test_score_counts_by_hand(tmp_path: Path) -> None:
     assert code == 0
     assert re.search(r"base +CER +28\.57 +0 +2 +0 +7", out)
     assert re.search(r"base +WER +66\.67 +1 +1 +0 +3", out)
+    assert "jamo" not in out
+
+
+@pytest.mark.parametrize(
+    ("profile", "rows"),
+    [
+        ("verbatim", ["CER 21.43 1 2 0 14", "jamo 12.00 1 2 0 25", "WER 50.00 2 0 0 4"]),
+        ("nospace", ["CER 11.11 1 0 0 9", "jamo 5.00 1 0 0 20", "WER 25.00 1 0 0 4"]),
+        ("kospeech", ["CER 27.27 1 2 0 11", "jamo 13.64 1 2 0 22", "WER 50.00 2 0 0 4"]),
+        ("espnet", ["CER 8.33 1 0 0 12", "jamo 4.35 1 0 0 23", "sWER 25.00 1 0 0 4"]),
+    ],
+)
+def test_score_under_each_profile(profile: str, rows: list[str], tmp_path: Path) -> None:
+    """One syllable is wrong by its last jamo, and two marks are missing, so that of four words two
+    are wrong, or one."""
+    (tmp_path / "ref.tsv").write_text("u\t어제 비가 왔어요. 진짜?\n", encoding="utf-8")
+    (tmp_path / "hyp.tsv").write_text("u\t어제 비가 왓어요 진짜\n", encoding="utf-8")
+    command = ("score", "--ref", tmp_path / "ref.tsv", "--profile", profile)
+    code, out, _ = run(*command, f"s={tmp_path / 'hyp.tsv'}")
+    assert code == 0
+    assert str(PROFILES[profile]) in out
+    for row in rows:
+        assert re.search(rf"s +{' +'.join(map(re.escape, row.split()))} ", out), out
+
+
+def test_score_without_a_character_to_count(tmp_path: Path) -> None:
+    (tmp_path / "ref.tsv").write_text("u\t?!\n", encoding="utf-8")
+    command = ("score", "--ref", tmp_path / "ref.tsv", "--profile", "nospace")
+    assert error(*command, f"s={tmp_path / 'ref.tsv'}") == (
+        f"{tmp_path / 'ref.tsv'}: found no character in the references under nospace/2; "
+        f"there is no CER of them"
+    )
 
 
 # Errors, word for word
@@ -275,7 +336,7 @@ def test_prep_leaves_nothing_behind_when_it_refuses(road: Path, tmp_path: Path) 
         "--split: found '1/2', allowed: 3 numbers, as 0.8/0.1/0.1"
     )
     assert error("prep", "table", road / "tones.tsv", "--out", road / "corpus") == (
-        f"{road / 'corpus'}: exists already; choose another --out or delete it"
+        f"{road / 'corpus'}: exists already; choose another --out, or --force"
     )
     inner = tmp_path / "new" / "a" / "b"
     assert error("prep", "table", road / "gone.tsv", "--out", inner).endswith("no such file")

@@ -8,8 +8,9 @@ import pytest
 from asrbench.compare import cells, compare, write
 from asrbench.errors import UserError
 from asrbench.files import write_jsonl
+from asrbench.profiles import PROFILES
 from asrbench.runs import Run
-from asrbench.score import character_errors, word_errors
+from asrbench.score import score as score_of
 from asrbench.specfile import load_study
 
 RESULTS = Path("results")
@@ -17,7 +18,7 @@ REFERENCES = ["ONE TWO AB", "THREE FOUR", "FIVE SIX A", "SEVEN NINE"]
 """Four times ten characters: one edit is 2.5 points of CER."""
 
 GOLDEN = """\
-test of an4 (f1f1f1f1), 4 utterances, N = 40 characters, profile verbatim, seeds 0, 1
+test of an4 (f1f1f1f1), 4 utterances, N = 40 characters, profile verbatim/1, seeds 0, 1
 
 | variant | params | CER % | sd | seeds 0 1 | diff | step |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -91,25 +92,28 @@ def score(
     decode="greedy",
     parameters=4_012_345,
     corpus="f1" * 8,
-    cer=None,
+    more=None,
+    sides=None,
 ):
-    """What `asrbench eval` leaves."""
+    """What `asrbench eval` leaves; `sides` are the references of a corpus that has several, that
+    of the profile first."""
+    sides = sides or {"text": REFERENCES}
+    (side, references), *others = sides.items()
     rows = [
         {"id": f"u{i}", "reference": reference, "hypothesis": hypothesis}
-        for i, (reference, hypothesis) in enumerate(zip(REFERENCES, hypotheses, strict=True))
+        | {name: texts[i] for name, texts in others}
+        for i, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True))
     ]
     write_jsonl(run.hypotheses_path(split, decode), rows)
-    characters = character_errors(REFERENCES, hypotheses, run.cell.score.profile)
     figures = {
         "checkpoint": "best",
-        "profile": run.cell.score.profile,
-        "cer": characters.rate if cer is None else cer,
-        "characters": characters.plain(),
-        "wer": word_errors(REFERENCES, hypotheses).rate,
+        **score_of(references, hypotheses, run.cell.score.profile, run).plain(),
+        "side": side,
+        "sides": [*sides],
         "parameters": parameters,
         "corpus": corpus,
     }
-    run.write_scores(split, decode, figures)
+    run.write_scores(split, decode, figures | (more or {}))
     return run
 
 
@@ -171,9 +175,13 @@ def test_csv_has_one_row_a_run_and_decode():
         "variant": "ds2_crossattn",
         "decode": "joint",
         "seed": "1",
+        "profile": "verbatim/1",
         "cer": "0.075000",
-        # One word, `ONE`, of the ten is wrong.
+        # No Hangul, so that jamo are characters.
+        "jer": "0.075000",
+        # One word, `ONE`, of the ten is wrong, and no space.
         "wer": "0.100000",
+        "swer": "0.100000",
         "substitutions": "3",
         "deletions": "0",
         "insertions": "0",
@@ -261,8 +269,70 @@ def test_profiles_are_not_mixed():
     one = leave("ds2", 0, 1)
     other = leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
     assert refusal() == (
-        f"{one} and {other}: found the score profiles 'verbatim' and 'nospace'; compare them apart"
+        f"{one} and {other}: found the score profiles 'verbatim' and 'nospace'; compare them "
+        f"apart, or under one with --profile"
     )
+    rows = compare([RESULTS], profile="nospace").rows
+    assert [row.results[0].scores.profile for row in rows] == ["nospace/2", "nospace/2"]
+
+
+def test_versions_of_a_profile_are_not_mixed():
+    """`nospace` once counted punctuation; a score of then says no version."""
+    leave("ds2", 0, 1, more=["score.profile=nospace"])
+    run = begin("ds2_selfattn", 0, more=["score.profile=nospace"])
+    score(run, wrong(1), more={"profile": "nospace"})
+    assert refusal() == (
+        f"{run}: found scores under nospace/1, and 'nospace' is nospace/2 now; "
+        f"`asrbench eval {run}` scores it anew, --profile nospace its hypotheses"
+    )
+    assert len(compare([RESULTS], profile="nospace").rows) == 2
+
+
+def test_another_profile_is_computed_from_the_hypotheses():
+    """Of the 40 characters six are spaces and the edit is none of them: 1 / 34. What is stored
+    is under another profile, and is no contradiction."""
+    leave("ds2", 0, 1)
+    comparison = compare([RESULTS], profile="nospace")
+    assert comparison.n == 34
+    assert comparison.rows[0].mean == 1 / 34
+    assert "N = 34 characters, profile nospace/2" in comparison.title
+    assert PROFILES["nospace"].words in comparison.legend[0]
+    assert comparison.notes == (
+        "weights were chosen by dev CER under verbatim/1, not under nospace/2",
+    )
+
+
+def test_another_profile_has_references_of_its_own_side():
+    """Heard as it is spelled: right under `nospace`, and under `verbatim`, whose `text` has no
+    mark. Under `kospeech`, which asks for how it is said, 3 is wrong, and `.` is missing: 2 / 6."""
+    sides = {
+        "spelling": ["3시.", "네", "네", "네"],
+        "text": ["3시", "네", "네", "네"],
+        "phonetic": ["세 시.", "네", "네", "네"],
+    }
+    run = begin("ds2", 0, more=["score.profile=nospace"])
+    score(run, ["3시", "네", "네", "네"], sides=sides)
+    means = {p: compare([RESULTS], profile=p).rows[0].mean for p in (None, *PROFILES)}
+    assert means == {
+        None: 0 / 5,
+        "nospace": 0 / 5,
+        "espnet": 0 / 5,
+        "verbatim": 0 / 5,
+        "kospeech": 2 / 6,
+    }
+
+
+def test_dev_curves_of_different_profiles_are_no_picture(monkeypatch):
+    """They would stand on one axis. Those of one profile are drawn, with what it is."""
+    drawn = []
+    monkeypatch.setattr("asrbench.plots.draw", lambda *args, **kwargs: drawn.append((args, kwargs)))
+    leave("ds2", 0, 1)
+    write(compare([RESULTS]), Path("out"))
+    leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
+    write(compare([RESULTS], profile="verbatim"), Path("out"))
+    (one, label), (two, _) = [(args[2], kwargs["curves_unit"]) for args, kwargs in drawn]
+    assert (len(one), len(two)) == (1, 0)
+    assert label == "dev CER (%), greedy, verbatim/1"
 
 
 def test_references_are_not_mixed(monkeypatch):
@@ -334,7 +404,7 @@ def test_split_is_test_unless_told_otherwise():
 
 
 def test_stored_score_that_its_hypotheses_do_not_give_is_told():
-    run = score(begin("ds2", 0), wrong(4), cer=0.05)
+    run = score(begin("ds2", 0), wrong(4), more={"cer": 0.05})
     comparison = compare([RESULTS])
     assert comparison.rows[0].mean == pytest.approx(4 / 40)
     assert comparison.notes == (

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ def lines(path: Path) -> list[Any]:
 def assert_equal(split: corpus.Split, utterances: Sequence[Utterance]) -> None:
     assert split.ids == [each.id for each in utterances]
     assert split.texts == [each.text for each in utterances]
-    for column in ("speaker", "spelling", "phonetic", "raw"):
+    for column in ("speaker", "spelling", "phonetic", "raw", "channel", "language"):
         assert split.column(column) == [getattr(each, column) for each in utterances]
     assert split.samples.tolist() == [len(each.audio) for each in utterances]
     for i, each in enumerate(utterances):
@@ -107,6 +108,7 @@ def test_the_folder_says_what_is_in_it(tmp_path: Path) -> None:
             "train": {"utterances": 3, "hours": 0.05, "speakers": 2},
         },
         "rejected": {"missing": 1, "shared text": 1},
+        "remarks": {},
     }
     assert fingerprint == Corpus.open(tmp_path / "toy").fingerprint
     assert len(fingerprint) == 16
@@ -117,10 +119,83 @@ def test_the_folder_says_what_is_in_it(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == [
         "corpus.json",
         "rejected.jsonl",
+        "remarks.jsonl",
         "test.arrow",
         "train.arrow",
     ]
     assert Corpus.open(tmp_path / "toy").split("train").hours == pytest.approx(0.05)
+
+
+def test_remarks_are_counted_and_listed(tmp_path: Path) -> None:
+    odd = utterance(1, raw="n/ 말 1", remarks=("odd_trailing_byte", "lone bracket"))
+    write(tmp_path / "toy", {"train": [utterance(0), odd, odd]})
+    about = json.loads((tmp_path / "toy" / "corpus.json").read_text(encoding="utf-8"))
+    assert about["remarks"] == {"odd_trailing_byte": 1, "lone bracket": 1}
+    assert about["rejected"] == {"duplicate id": 1}
+    assert lines(tmp_path / "toy" / "remarks.jsonl") == [
+        {"id": "u0001", "split": "train", "reason": reason, "detail": "n/ 말 1"}
+        for reason in ("odd_trailing_byte", "lone bracket")
+    ]
+
+
+def test_marks_count_in_the_fingerprint_where_they_are(tmp_path: Path) -> None:
+    """Channel and language came later: what was prepared before keeps its fingerprint."""
+    plain = write(tmp_path / "a", {"train": [utterance(0)]}).fingerprint
+    korean = write(tmp_path / "b", {"train": [utterance(0, language="ko")]}).fingerprint
+    left = write(tmp_path / "c", {"train": [utterance(0, channel="1")]}).fingerprint
+    assert plain == "512b48ff4f6c63bd"
+    assert len({plain, korean, left}) == 3
+
+
+def test_a_column_that_an_old_folder_lacks_is_empty(tmp_path: Path) -> None:
+    split = write(tmp_path / "toy", {"train": [utterance(0), utterance(1)]}).split("train")
+    assert split.column("a column of the future") == [None, None]
+
+
+def test_force_replaces_a_corpus_and_nothing_else(tmp_path: Path) -> None:
+    first = write(tmp_path / "toy", {"train": [utterance(0)]})
+    with pytest.raises(UserError, match=r"toy: exists already; choose another --out, or --force$"):
+        write(tmp_path / "toy", {"train": [utterance(1)]})
+    with suppress(KeyboardInterrupt), create(tmp_path / "toy", force=True) as writer:
+        writer.add("train", utterance(1))
+        raise KeyboardInterrupt
+    assert Corpus.open(tmp_path / "toy").fingerprint == first.fingerprint
+    second = write(tmp_path / "toy", {"dev": [utterance(1)]}, force=True)
+    assert second.split_names == ["dev"]
+    assert not (tmp_path / "toy" / "train.arrow").exists()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("")
+    with pytest.raises(UserError, match=r"thesis: is no prepared corpus, and --force replaces"):
+        write(tmp_path / "thesis", {"train": [utterance(1)]}, force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis", "toy"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill() -> None:
+        with create(tmp_path / "toy") as writer:
+            for i in range(64):
+                writer.add("train", utterance(i, samples=1_600_000))
+            writer.share_written = share
+            monkeypatch.setattr(corpus._SplitWriter, "_flush", full)
+            writer.add("dev", utterance(64))
+
+    needed = " of about 0.8" if share else ""
+    expected = f"toy: the disk is full after 0.2{needed} GB; make room, or choose another --out"
+    with pytest.raises(UserError, match=expected):
+        fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_of_the_disk_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"), create(tmp_path / "toy"):
+        raise OSError(errno.EIO, "Input/output error")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_plain_pyarrow_reads_it(tmp_path: Path) -> None:
@@ -136,6 +211,8 @@ def test_plain_pyarrow_reads_it(tmp_path: Path) -> None:
         "spelling",
         "phonetic",
         "raw",
+        "channel",
+        "language",
     ]
     assert table.num_rows == 3
     row = table.to_pylist()[2]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from asrbench.data.corpus import Corpus, CorpusWriter, Split, Utterance
 from asrbench.data.loader import Batch, load, make_batch
 from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of
+from asrbench.errors import UserError
 from asrbench.text import Inventory
 from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 
@@ -249,6 +250,25 @@ def test_a_transform_sees_each_wave_with_its_id(train: Split, inventory: Invento
             expected = train.audio(i)[int(utterance[-2:]) :] // 2
             assert batch.samples_B[b] == len(expected)
             assert np.array_equal(batch.waves_BS[b, : len(expected)].numpy(), expected)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_users_error_of_a_transform_arrives_as_it_is(
+    workers: int, train: Split, inventory: Inventory
+) -> None:
+    """And not as the traceback of another process; the batches before it arrive too."""
+    plan = [[0, 1], [2, 3], [4, 5], [6, 7]]
+    batches = load(train, inventory, plan, workers=workers, transform=fails_at_4)
+    assert [next(batches).ids, next(batches).ids] == [train.ids[:2], train.ids[2:4]]
+    with pytest.raises(UserError, match=r"^no sound for train-04$"):
+        next(batches)
+
+
+def fails_at_4(wave: Samples, utterance: str) -> Samples:
+    if utterance == "train-04":
+        raise UserError(f"no sound for {utterance}")
+    return wave
 
 
 def test_unknown_symbols_are_left_out_of_targets_never_of_references() -> None:

@@ -1,5 +1,9 @@
 import json
+import signal
 import stat
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -80,10 +84,56 @@ def test_atomic_folder_overwrites_nothing(tmp_path):
     out = tmp_path / "an4"
     out.mkdir()
     with (
-        pytest.raises(UserError, match=r"an4: exists already; choose another --out"),
+        pytest.raises(UserError, match=r"an4: exists already; choose another --out, or --force$"),
         atomic_folder(out),
     ):
         pass
+    assert names(tmp_path) == ["an4"]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+    script = f"""
+import os, signal
+from pathlib import Path
+from asrbench.files import atomic_folder
+with atomic_folder(Path({str(tmp_path / "an4")!r})) as folder:
+    (folder / "train.arrow").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    assert "an4" not in names(tmp_path)
+    with atomic_folder(tmp_path / "an4") as folder:
+        assert names(folder) == []
+        (folder / "corpus.json").write_text("{}")
+    assert names(tmp_path) == ["an4"]
+    assert names(tmp_path / "an4") == ["corpus.json"]
+
+
+def test_two_never_make_the_same_folder(tmp_path):
+    out = tmp_path / "an4"
+    with atomic_folder(out) as folder:
+        (folder / "one").write_text("")
+        expected = r"an4: another process is making it; wait, or stop that first"
+        with pytest.raises(UserError, match=expected), atomic_folder(out):
+            pass
+        with pytest.raises(UserError, match=expected), atomic_folder(out, replace=True):
+            pass
+    assert names(tmp_path) == ["an4"]
+    assert names(out) == ["one"]
+
+
+def test_replacing_happens_at_the_end_or_not_at_all(tmp_path):
+    out = tmp_path / "an4"
+    with atomic_folder(out) as folder:
+        (folder / "old").write_text("")
+    with suppress(KeyboardInterrupt), atomic_folder(out, replace=True) as folder:
+        (folder / "new").write_text("")
+        raise KeyboardInterrupt
+    assert names(out) == ["old"]
+    with atomic_folder(out, replace=True) as folder:
+        (folder / "new").write_text("")
+        assert names(out) == ["old"]
+    assert names(out) == ["new"]
     assert names(tmp_path) == ["an4"]
 
 

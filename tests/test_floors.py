@@ -16,22 +16,29 @@ FLOORS = {
     "asrbench.errors": 0,
     "asrbench.files": 0,
     "asrbench.memory": 0,
+    "asrbench.pieces": 0,
+    "asrbench.profiles": 0,
     "asrbench.registry": 0,
     "asrbench.reporting": 0,
     "asrbench.seeding": 0,
     "asrbench.spec": 0,
+    "asrbench.spec_augment": 0,
     "asrbench.spec_base": 0,
     "asrbench.spec_train": 0,
     "asrbench.specfile": 0,
     "asrbench.strict_yaml": 0,
     "asrbench.waveform": 0,
+    "asrbench.acoustics": 1,
     "asrbench.audio": 1,
     "asrbench.budget": 1,
     "asrbench.hypotheses": 1,
+    "asrbench.levels": 1,
     "asrbench.parallel": 1,
     "asrbench.plots": 1,
+    "asrbench.plots_corpus": 1,
     "asrbench.runs": 1,
     "asrbench.score": 1,
+    "asrbench.sounds": 1,
     "asrbench.stopping": 1,
     "asrbench.text": 1,
     "asrbench.watch": 1,
@@ -59,6 +66,7 @@ FLOORS = {
     "asrbench.data.corpus": 3,
     "asrbench.data.loader": 3,
     "asrbench.data.plan": 3,
+    "asrbench.data.reading": 3,
     "asrbench.environment": 3,
     "asrbench.groundwork": 3,
     "asrbench.learner": 3,
@@ -66,11 +74,22 @@ FLOORS = {
     "asrbench.results": 3,
     "asrbench.tally": 3,
     "asrbench.compare": 4,
+    "asrbench.contents": 4,
     "asrbench.estimate": 4,
     "asrbench.evaluate": 4,
     "asrbench.prep": 4,
     "asrbench.prep.an4": 4,
+    "asrbench.prep.commonvoice": 4,
     "asrbench.prep.espeak": 4,
+    "asrbench.prep.kspon_text": 4,
+    "asrbench.prep.kspon_figures": 4,
+    "asrbench.prep.ksponspeech": 4,
+    "asrbench.prep.kaldi": 4,
+    "asrbench.prep.lhotse": 4,
+    "asrbench.prep.librispeech": 4,
+    "asrbench.prep.lists": 4,
+    "asrbench.prep.nemo": 4,
+    "asrbench.prep.openslr": 4,
     "asrbench.prep.sentences": 4,
     "asrbench.prep.sentences.inflection": 4,
     "asrbench.prep.sentences.templates": 4,
@@ -79,11 +98,16 @@ FLOORS = {
     "asrbench.prep.splits": 4,
     "asrbench.prep.synthetic": 4,
     "asrbench.prep.table": 4,
+    "asrbench.prep.trees": 4,
+    "asrbench.prep.zeroth": 4,
     "asrbench.train": 4,
     "asrbench.__main__": 5,
     "asrbench.cli": 5,
+    "asrbench.cli_corpus": 5,
+    "asrbench.cli_making": 5,
     "asrbench.cli_options": 5,
     "asrbench.cli_plan": 5,
+    "asrbench.cli_doors": 5,
     "asrbench.cli_prep": 5,
     "asrbench.cli_train": 5,
     "asrbench.terminal": 5,
@@ -186,7 +210,7 @@ def test_lower_floors_name_no_torch(name):
 def test_imports_without_torch(modules):
     done = run_python(
         f"import sys, {', '.join(modules)}\n"
-        "print(sorted({'torch', 'torchaudio'} & sys.modules.keys()))"
+        "print(sorted({'torch', 'torchaudio', 'sentencepiece'} & sys.modules.keys()))"
     )
     assert done.stdout.strip() == "[]", done.stderr
 
@@ -199,7 +223,7 @@ def test_help_imports_no_torch():
         "    runpy.run_module('asrbench', run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    print('status', end.code or 0)\n"
-        "print(sorted({'torch', 'torchaudio'} & sys.modules.keys()))"
+        "print(sorted({'torch', 'torchaudio', 'sentencepiece'} & sys.modules.keys()))"
     )
     assert "Usage" in done.stdout, done.stderr
     assert done.stdout.splitlines()[-2:] == ["status 0", "[]"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tones import cell_of, make_corpus, sets_for, trained
+from tones import TEXTS, cell_of, make_corpus, sets_for, trained
 from typer.testing import CliRunner
 
 from asrbench import cli_plan, estimate
@@ -20,6 +20,7 @@ from asrbench.groundwork import prepare
 from asrbench.peak import peak_bytes, reset_peak
 from asrbench.recogniser import Recogniser
 from asrbench.spec import Cell, SelfAttention
+from asrbench.text import Inventory
 from asrbench.waveform import SAMPLE_RATE_HZ
 
 CPU = torch.device("cpu")
@@ -159,7 +160,8 @@ def test_what_does_not_fit_is_tried_in_more_parts(
     """Batches have three utterances at most, so no more than four parts are of any use."""
     parts = []
 
-    def fits(_: object, cell: Cell, results: Path) -> Cost:
+    def fits(_: object, cell: Cell, results: Path, inventory: object) -> Cost:
+        assert inventory == Inventory.of("char", TEXTS)
         parts.append(cell.train.accumulate)
         if parts[-1] < enough:
             raise error

@@ -9,7 +9,7 @@ import soundfile
 
 from asrbench.data.corpus import Corpus
 from asrbench.errors import UserError
-from asrbench.prep import an4, table
+from asrbench.prep import How, an4, table
 from asrbench.waveform import Samples
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -70,7 +70,9 @@ def rejected(out: Path) -> list[tuple[str, str, str, str]]:
 
 def test_the_distribution_becomes_a_corpus(source: Path, tmp_path: Path) -> None:
     ticks: list[tuple[int, int]] = []
-    an4.prepare(source, tmp_path / "out", tick=lambda done, total: ticks.append((done, total)))
+    an4.prepare(
+        source, tmp_path / "out", how=How(tick=lambda done, total: ticks.append((done, total)))
+    )
     corpus = Corpus.open(tmp_path / "out")
     assert corpus.name == "an4"
     assert sorted(corpus.split_names) == ["test", "train"]
@@ -148,7 +150,7 @@ def test_what_does_not_fit_together_is_listed(source: Path, tmp_path: Path) -> N
     broken = source / "wav" / f"{fileid('an4test_clstk', 'an3-fcaw-b')}.sph"
     broken.write_bytes(broken.read_bytes()[:2000])
     with pytest.raises(UserError, match=r": 8 utterances rejected \("):
-        an4.prepare(source, tmp_path / "out", strict=True)
+        an4.prepare(source, tmp_path / "out", how=How(strict=True))
     assert [path.name for path in tmp_path.iterdir()] == ["an4"]
 
     an4.prepare(source, tmp_path / "out")
@@ -211,7 +213,7 @@ def test_the_real_distribution(tmp_path: Path) -> None:
     sample, whole = DATA / "an4_distribution_sample", DATA / "an4"
     if not (sample.is_dir() and whole.is_dir()):
         pytest.skip("AN4 is not here")
-    an4.prepare(sample, tmp_path / "out", strict=True)
+    an4.prepare(sample, tmp_path / "out", how=How(strict=True))
     corpus = Corpus.open(tmp_path / "out")
     assert {name: len(corpus.split(name)) for name in corpus.split_names} == {
         "train": 22,
@@ -229,7 +231,7 @@ def test_the_whole_corpus_through_its_table(tmp_path: Path) -> None:
     source = DATA / "an4" / "transcripts.tsv"
     if not source.is_file():
         pytest.skip("AN4 is not here")
-    table.prepare(source, tmp_path / "out", dev=100, strict=True)
+    table.prepare(source, tmp_path / "out", dev=100, how=How(strict=True))
     corpus = Corpus.open(tmp_path / "out")
     counts = {name: len(corpus.split(name)) for name in corpus.split_names}
     assert counts["test"] == 130

@@ -9,7 +9,7 @@ import pytest
 
 from asrbench.data.corpus import Corpus
 from asrbench.errors import UserError
-from asrbench.prep import synthetic
+from asrbench.prep import How, synthetic
 from asrbench.prep.espeak import Engine, Voice
 from asrbench.prep.synthetic import prepare
 from asrbench.waveform import SAMPLE_RATE_HZ
@@ -174,7 +174,7 @@ def test_corpus_says_where_it_is_from(folder: Path) -> None:
 
 def test_same_seed_same_corpus(corpus: Corpus, tmp_path: Path) -> None:
     ticks: list[tuple[int, int]] = []
-    prepare(tmp_path / "again", hours=HOURS, tick=lambda *told: ticks.append(told))
+    prepare(tmp_path / "again", hours=HOURS, how=How(tick=lambda *told: ticks.append(told)))
     assert Corpus.open(tmp_path / "again").fingerprint == corpus.fingerprint
     assert ticks == sorted(ticks)
     assert ticks[-1] == (216, 216)
@@ -226,7 +226,7 @@ def test_a_line_without_sound_is_rejected(engine: Engine, tmp_path: Path) -> Non
         ("train", "zero samples", "...")
     ]
     with pytest.raises(UserError, match="1 zero samples"):
-        prepare(tmp_path / "strict", hours=0.02, text=text, strict=True)
+        prepare(tmp_path / "strict", hours=0.02, text=text, how=How(strict=True))
 
 
 def test_nothing_but_silence(engine: Engine, tmp_path: Path) -> None:

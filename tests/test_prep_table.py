@@ -10,6 +10,7 @@ import soundfile
 
 from asrbench.data.corpus import Corpus
 from asrbench.errors import UserError
+from asrbench.prep import How
 from asrbench.prep.table import prepare
 from asrbench.waveform import Samples
 
@@ -181,7 +182,7 @@ def test_bad_rows_are_listed_with_their_line(home: Path) -> None:
         "v1\tnone.wav\ttrain\tnothing",
         "v2\tc.wav\t\tblank split",
     )
-    message = refused(table, strict=True)
+    message = refused(table, how=How(strict=True))
     assert message.startswith(f"{table}: 11 utterances rejected (1 duplicate id, 1 no id, ")
     corpus = prepared(table)
     assert contents(corpus) == {"train": [("u1", "yes", None)]}
@@ -353,7 +354,7 @@ def test_splits_on_request_share_nothing(home: Path, tmp_path: Path) -> None:
     lost = 0
     for seed in range(6):
         out = tmp_path / str(seed)
-        prepare(table, out, split=(0.6, 0.2, 0.2), seed=seed, strict=True)
+        prepare(table, out, split=(0.6, 0.2, 0.2), seed=seed, how=How(strict=True))
         corpus = Corpus.open(out)
         found = contents(corpus)
         assert found.keys() == {"train", "dev", "test"}

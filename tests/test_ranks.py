@@ -402,7 +402,7 @@ def test_ranks_that_find_another_corpus_are_refused(
     first, second = pair(with_corpora, cells, tmp_path / "results")
     assert first == second
     assert first.startswith("rank 1: found the runs seed0-")
-    assert first.endswith("give every machine the same spec, corpus and kind of device")
+    assert first.endswith("give every machine the same spec, corpus, sounds and kind of device")
 
 
 def test_out_of_memory_on_one_of_several_ranks_ends_them(tmp_path: Path, corpus: Path) -> None:

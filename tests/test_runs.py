@@ -54,6 +54,7 @@ def test_another_corpus_lies_in_another_folder_and_the_same_one_elsewhere_does_n
     run = Run.of(Path("results"), make_cell(), FINGERPRINT)
     assert Run.of(Path("results"), make_cell(), "f2" * 32) != run
     assert Run.of(Path("results"), make_cell(corpus="/mnt/demo"), FINGERPRINT) == run
+    assert Run.of(Path("results"), make_cell(), FINGERPRINT, "a1" * 8) != run
 
 
 # Paths

@@ -1,3 +1,5 @@
+from pathlib import Path
+from typing import get_args
 from unicodedata import normalize
 
 import jiwer
@@ -5,11 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.score import ErrorCounts, character_errors, word_errors
+from asrbench.errors import UserError
+from asrbench.profiles import PROFILES, ProfileName, versioned
+from asrbench.score import (
+    ErrorCounts,
+    character_errors,
+    counted,
+    counts_symbol,
+    jamo_errors,
+    score,
+    spaced_like,
+    spaced_word_errors,
+    word_errors,
+)
+from asrbench.text import normalise
 
 # Few symbols, so that texts share some: Hangul, Latin and the space that profiles treat apart.
 texts = st.text(alphabet="가각 ab.", max_size=12)
 pairs = st.lists(st.tuples(texts, texts), min_size=1, max_size=5)
+# All that profiles look at: case, marks, digits, apostrophes, spaces, jamo, accents.
+wild = st.text(st.sampled_from("각ㅋ\u1100\u1161\u11a8aAßΣİé\u0301'’.,?!~$-01１²  \t"))
+hangul = st.text(st.characters(min_codepoint=ord("가"), max_codepoint=ord("힣")), max_size=8)
 
 
 def distance(one: str, other: str) -> int:
@@ -34,15 +52,223 @@ def test_corpus_rate_is_edits_over_characters_not_the_mean_of_rates():
     assert character_errors(["a", "abcdefghi"], ["b", "abcdefghi"], "verbatim").rate == 1 / 10
 
 
-def test_korean_sentence_under_each_profile():
-    """`어제 비가 왔어요. 진짜?` has 14 characters, 3 of them spaces.
+REFERENCE, HYPOTHESIS = "어제 비가 왔어요. 진짜?", "어제 비가 왓어요 진짜"
 
-    Against `어제 비가 왓어요 진짜` one syllable differs and two marks are missing: 3 edits over 14,
-    and over 11 once spaces are gone.
-    """
-    reference, hypothesis = ["어제 비가 왔어요. 진짜?"], ["어제 비가 왓어요 진짜"]
-    assert character_errors(reference, hypothesis, "verbatim") == ErrorCounts(1, 2, 0, 14)
-    assert character_errors(reference, hypothesis, "nospace") == ErrorCounts(1, 2, 0, 11)
+
+@pytest.mark.parametrize(
+    ("profile", "errors", "n"),
+    [
+        ("verbatim", 3, 14),
+        ("espnet", 1, 12),
+        ("kospeech", 3, 11),
+        ("nospace", 1, 9),
+    ],
+)
+def test_korean_sentence_under_each_profile(profile, errors, n):
+    """Of its 14 characters 3 are spaces and 2 are marks. One syllable is wrong and both marks are
+    missing: 21.4, 8.3, 27.3 or 11.1 %, by what is counted."""
+    counts = character_errors([REFERENCE], [HYPOTHESIS], profile)
+    assert (counts.errors, counts.n) == (errors, n)
+    assert counts.rate == errors / n
+
+
+@pytest.mark.parametrize(
+    ("profile", "text", "expected"),
+    [
+        ("verbatim", " A,  0.1 b! ", "A, 0.1 b!"),
+        ("nospace", "네, 0.1 프로 TV!", "네0.1프로TV"),
+        ("kospeech", "네, 0.1 프로 TV! 왜?", "네0.1프로TV!왜?"),
+        ("espnet", "네, 0.1 프로 TV!", "네 0.1 프로 tv"),
+    ],
+)
+def test_what_a_profile_counts(profile, text, expected):
+    assert counted(text, profile) == expected
+
+
+def test_every_profile_says_what_it_is():
+    assert set(PROFILES) == set(get_args(ProfileName))
+    assert [str(profile) for profile in PROFILES.values()] == [
+        "verbatim/1",
+        "nospace/2",
+        "kospeech/1",
+        "espnet/1",
+    ]
+    for name, profile in PROFILES.items():
+        assert profile.name == name
+        spaces = counted("a b", name) == "a b"
+        assert ("spaces left out" in profile.words or "spaces and p" in profile.words) or spaces
+        assert ("lower case" in profile.words) == (counted("A", name) == "a")
+        assert ("punctuation left out" in profile.words) == (counted("a.", name) == "a")
+        said = {"spelling": "spelling", "phonetic": "pronunciation"}.get(profile.side, "NFC")
+        assert said in profile.words
+
+
+def test_the_readme_says_what_the_profiles_do():
+    """Its table has a row for each, with its references and what it makes of one example."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    heard, spoken = next(r[-1].split("` for `") for r in rows if r and "` for `" in r[-1])
+    found = {row[0]: (row[1], row[-1]) for row in rows if row and "/" in row[0]}
+    for name, profile in PROFILES.items():
+        edits = character_errors([spoken], [heard], name)
+        assert found[str(profile)] == (profile.side, f"{edits.errors}/{edits.n}")
+
+
+def test_references_are_of_the_side_where_the_corpus_has_it():
+    both = ("text", "spelling", "phonetic")
+    assert PROFILES["kospeech"].side_among(both) == "phonetic"
+    assert PROFILES["espnet"].side_among(both) == PROFILES["nospace"].side_among(both) == "spelling"
+    assert {profile.side_among(["text"]) for profile in PROFILES.values()} == {"text"}
+    assert PROFILES["verbatim"].side_among(both) == "text"
+
+
+def test_what_was_stored_before_there_were_versions_is_of_the_first():
+    assert versioned("nospace") == "nospace/1" != str(PROFILES["nospace"])
+    assert versioned("nospace/2") == "nospace/2"
+
+
+@given(wild, st.sampled_from(["NFC", "NFD"]))
+@pytest.mark.parametrize("profile", PROFILES)
+def test_twice_under_a_profile_is_once_whatever_the_form(profile, text, form):
+    once = counted(text, profile)
+    assert counted(once, profile) == once == normalize("NFC", once)
+    assert counted(normalize(form, text), profile) == once
+
+
+@given(pairs, st.sampled_from(["NFC", "NFD"]), st.sampled_from(["NFC", "NFD"]))
+@pytest.mark.parametrize("profile", PROFILES)
+def test_rates_do_not_depend_on_the_form(profile, pairs, one, other):
+    pairs = [("각", "가"), *pairs]
+    references, hypotheses = [r for r, _ in pairs], [h for _, h in pairs]
+    assert score(references, hypotheses, profile, "") == score(
+        [normalize(one, text) for text in references],
+        [normalize(other, text) for text in hypotheses],
+        profile,
+        "",
+    )
+
+
+def test_reference_of_punctuation_alone_counts_nothing():
+    """`?!` is empty without punctuation: what is heard there is put in."""
+    counts = character_errors(["?!", "네."], ["아", "네"], "nospace")
+    assert counts == ErrorCounts(0, 0, 1, 1)
+    assert word_errors(["?!", "네."], ["아", "네"], "nospace") == ErrorCounts(0, 0, 1, 1)
+    assert spaced_word_errors(["?!", "네."], ["아", "네"], "nospace") == ErrorCounts(0, 0, 1, 1)
+
+
+def test_no_character_in_any_reference_is_refused():
+    with pytest.raises(UserError) as caught:
+        score(["?!", ""], ["아", "네"], "nospace", "ref.trn")
+    assert str(caught.value) == (
+        "ref.trn: found no character in the references under nospace/2; there is no CER of them"
+    )
+    assert score(["?!"], ["아"], "verbatim", "").characters.rate == 2 / 2
+
+
+def test_counts_symbol():
+    left_out = {p: {s for s in ".? 가'A\u0301" if not counts_symbol(s, p)} for p in PROFILES}
+    assert left_out == {
+        "verbatim": set(),
+        "nospace": {".", "?", " "},
+        "kospeech": {" "},
+        "espnet": {".", "?"},
+    }
+
+
+# Jamo
+
+
+def test_jamo_by_hand():
+    """`왔` is three jamo, `왓` differs in the last. Nine syllables are 20 jamo: 1 / 20; spaces and
+    marks are counted as the profile has them: 1 / 23, and 3 / 22 with . and ? missing."""
+    assert jamo_errors([REFERENCE], [HYPOTHESIS], "nospace").rate == 1 / 20
+    assert jamo_errors([REFERENCE], [HYPOTHESIS], "espnet").rate == 1 / 23
+    assert jamo_errors([REFERENCE], [HYPOTHESIS], "kospeech").rate == 3 / 22
+
+
+def test_jamo_tell_onset_from_coda_and_leave_other_letters_whole():
+    """A coda is missing, one of three; `가` and a coda compose, `ㄱ` of a keyboard is none."""
+    assert jamo_errors(["각"], ["가"], "verbatim") == ErrorCounts(0, 1, 0, 3)
+    assert jamo_errors(["각"], ["가\u11a8"], "verbatim").errors == 0
+    assert jamo_errors(["각"], ["가ㄱ"], "verbatim") == ErrorCounts(1, 0, 0, 3)
+    assert jamo_errors(["é"], ["e"], "verbatim") == ErrorCounts(1, 0, 0, 1)
+
+
+@given(st.lists(st.tuples(hangul, hangul), min_size=1))
+def test_jamo_errors_are_a_syllables_at_most_three(pairs):
+    references, hypotheses = [r for r, _ in pairs], [h for _, h in pairs]
+    syllables = character_errors(references, hypotheses, "verbatim")
+    jamo = jamo_errors(references, hypotheses, "verbatim")
+    assert syllables.errors <= jamo.errors <= 3 * syllables.errors
+    assert 2 * syllables.n <= jamo.n <= 3 * syllables.n
+
+
+# Spacing
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "spaced"),
+    [
+        # What is alike is spaced alike.
+        ("이 월 십일", "이월 십 일", "이 월 십일"),
+        ("이 월", "이 월", "이 월"),
+        # A substituted character keeps its own space, or has none, as before.
+        ("어제 비가 왔어요", "어제비가 왓어요", "어제 비가 왓어요"),
+        ("가 나다", "가라다", "가라다"),
+        ("가나다", "가 라다", "가 라다"),
+        # So does one that is put in.
+        ("가 나", "가 아나", "가 아 나"),
+        ("가 나", "가아나", "가아 나"),
+        # With the first character of a word its beginning is gone.
+        ("가 나다", "가 다", "가다"),
+        # Nothing there, nothing to space.
+        ("", "가 나", "가 나"),
+        ("가 나", "", ""),
+    ],
+)
+def test_spaced_like_by_hand(reference, hypothesis, spaced):
+    assert list(spaced_like([reference], [hypothesis])) == [spaced]
+
+
+def test_spacing_alone_is_no_error_of_spaced_words():
+    """Of three words two are run together, and one is cut: 3 / 3 wrong, or 0 / 3."""
+    assert word_errors(["이 월 십일"], ["이월 십 일"], "verbatim").rate == 3 / 3
+    assert spaced_word_errors(["이 월 십일"], ["이월 십 일"], "verbatim").rate == 0 / 3
+
+
+def test_spaced_words_by_hand():
+    """`왓어요` is one wrong word of four, `어제비가` was another two and is none now."""
+    hypothesis = "어제비가 왓어요 진짜"
+    assert word_errors([REFERENCE], [hypothesis], "espnet").rate == 3 / 4
+    assert spaced_word_errors([REFERENCE], [hypothesis], "espnet").rate == 1 / 4
+
+
+def test_words_are_separated_by_spaces_under_a_profile_that_counts_none():
+    assert word_errors(["네, 왔어요."], ["네 왔어요"], "nospace") == ErrorCounts(0, 0, 0, 2)
+    assert word_errors(["네, 왔어요."], ["네 왔어요"], "verbatim") == ErrorCounts(2, 0, 0, 2)
+
+
+@given(pairs)
+def test_spacing_changes_spaces_only(pairs):
+    references, hypotheses = ([normalise(pair[side]) for pair in pairs] for side in (0, 1))
+    spaced = list(spaced_like(references, hypotheses))
+    for before, after in zip(hypotheses, spaced, strict=True):
+        assert after.replace(" ", "") == before.replace(" ", "")
+        assert after == normalise(after)
+    assert list(spaced_like(references, references)) == references
+
+
+@given(st.lists(st.tuples(texts, st.lists(st.booleans(), min_size=12, max_size=12)), min_size=1))
+def test_any_spacing_of_the_same_characters_is_no_error(texts_and_spaces):
+    references = ["가 나", *(text for text, _ in texts_and_spaces)]
+    hypotheses = ["가나"]
+    for text, spaces in texts_and_spaces:
+        letters = text.replace(" ", "")
+        hypotheses.append("".join(c + " " * s for c, s in zip(letters, spaces, strict=False)))
+    assert spaced_word_errors(references, hypotheses, "verbatim").errors == 0
+
+
+# Alignment
 
 
 def test_spacing_error_counts_only_where_spaces_do():
@@ -62,7 +288,9 @@ def test_white_space_is_one_space():
 
 def test_words_by_hand():
     """`go to school` to `go two school now`: one word differs, one is put in: 2 / 3."""
-    assert word_errors(["go to school"], ["go two school now"]) == ErrorCounts(1, 0, 1, 3)
+    assert word_errors(["go to school"], ["go two school now"], "verbatim") == ErrorCounts(
+        1, 0, 1, 3
+    )
 
 
 def test_empty_hypothesis_is_all_deletions():
@@ -71,7 +299,7 @@ def test_empty_hypothesis_is_all_deletions():
 
 def test_empty_reference_counts_insertions_against_the_rest():
     assert character_errors(["", "abc"], ["x", "abc"], "verbatim") == ErrorCounts(0, 0, 1, 3)
-    assert word_errors(["", "a b"], ["x", "a b"]).rate == 1 / 2
+    assert word_errors(["", "a b"], ["x", "a b"], "verbatim").rate == 1 / 2
 
 
 def test_no_reference_character_at_all():
@@ -95,7 +323,7 @@ def test_characters_as_by_the_plain_recurrence(pairs):
     tidy = [(" ".join(r.split()), " ".join(h.split())) for r, h in pairs]
     for profile, sides in {
         "verbatim": tidy,
-        "nospace": [(r.replace(" ", ""), h.replace(" ", "")) for r, h in tidy],
+        "kospeech": [(r.replace(" ", ""), h.replace(" ", "")) for r, h in tidy],
     }.items():
         counts = character_errors(references, hypotheses, profile)
         assert counts.errors == sum(distance(r, h) for r, h in sides)
@@ -118,6 +346,5 @@ def test_agrees_with_jiwer(pairs):
     hypotheses = ["a b", *(" ".join(h.split()) for _, h in pairs)]
     cer = character_errors(references, hypotheses, "verbatim").rate
     assert cer == pytest.approx(jiwer.cer(references, hypotheses))
-    assert word_errors(references, hypotheses).rate == pytest.approx(
-        jiwer.wer(references, hypotheses)
-    )
+    wer = word_errors(references, hypotheses, "verbatim").rate
+    assert wer == pytest.approx(jiwer.wer(references, hypotheses))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -10,8 +11,9 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from asrbench import specfile
 from asrbench.errors import UserError
+from asrbench.profiles import PROFILES
 from asrbench.registry import MODELS
-from asrbench.spec import OPERATIONAL, Cell
+from asrbench.spec import OPERATIONAL, SUBWORDS, Cell
 from asrbench.spec_base import Spec
 from asrbench.spec_train import TrainSpec
 from asrbench.specfile import dump_cell, load_cell, load_study
@@ -156,7 +158,10 @@ def labels(study):
         ("variants: {a: 3}", "variants.a: found 3, allowed: an object"),
         ("model: {name: 3}", "model.name: found 3, allowed: a valid string"),
         # Norway
-        ("text: {unit: no}", "text.unit: found false, allowed: 'char', 'syllable' or 'jamo'"),
+        (
+            "text: {unit: no}",
+            "text.unit: found false, allowed: 'char', 'syllable', 'jamo' or 'subword'",
+        ),
         ("model: {name: no}", "model.name: found false, allowed: a valid string"),
         # Values out of bounds
         ("train: {epochs: 0}", "train.epochs: found 0, allowed: greater than or equal to 1"),
@@ -173,11 +178,72 @@ def labels(study):
             "augment: {speeds: []}",
             "augment.speeds: found [], allowed: one factor or more, [1.0] for none",
         ),
+        (
+            "augment: {noise: {folders: []}}",
+            "augment.noise.folders: found [], allowed: one folder or more",
+        ),
+        (
+            "augment: {rooms: {folders: ['']}}",
+            "augment.rooms.folders: found [''], allowed: names of folders",
+        ),
+        (
+            "augment: {noise: {snr_db: [5, 20]}}",
+            "augment.noise.folders: missing; it has no default",
+        ),
+        (
+            "augment: {noise: {folders: a, snr_db: [20, 5]}}",
+            "augment.noise.snr_db: found [20.0, 5.0], allowed: the lower bound first",
+        ),
+        (
+            "augment: {gain_db: [3, -3]}",
+            "augment.gain_db: found [3.0, -3.0], allowed: the lower bound first",
+        ),
+        (
+            "augment: {noise: {folders: a, snr_db: [5, 101]}}",
+            "augment.noise.snr_db.1: found 101, allowed: less than or equal to 100",
+        ),
+        (
+            "augment: {noise: {folders: a, probability: 2}}",
+            "augment.noise.probability: found 2, allowed: less than or equal to 1",
+        ),
+        (
+            "augment: {noise: {folder: a}}",
+            "augment.noise.folders: missing; it has no default (and 1 more)",
+        ),
+        (
+            "augment: {noise: {folders: a, snr: [5, 20]}}",
+            "augment.noise.snr: found an unknown key, allowed: folders, probability, snr_db; "
+            "did you mean 'snr_db'?",
+        ),
+        ("augment: {noise: a}", 'augment.noise: found "a", allowed: an object'),
+        (
+            "augment: {noise: {folders: 3}}",
+            "augment.noise.folders: found 3, allowed: a valid array",
+        ),
         ("seeds: [0, -1]", "seeds.1: found -1, allowed: greater than or equal to 0"),
         (
             "text: {unit: sylable}",
-            "text.unit: found \"sylable\", allowed: 'char', 'syllable' or 'jamo'; "
+            "text.unit: found \"sylable\", allowed: 'char', 'syllable', 'jamo' or 'subword'; "
             "did you mean 'syllable'?",
+        ),
+        (
+            "text: {unit: jamo, vocabulary: 500}",
+            "text.vocabulary: found 500, but text.unit is 'jamo'; allowed: null, for only "
+            "'subword' has a vocabulary to choose",
+        ),
+        (
+            "text: {unit: subword, vocabulary: 0}",
+            "text.vocabulary: found 0, allowed: greater than or equal to 1",
+        ),
+        (
+            "text: {side: speling}",
+            "text.side: found \"speling\", allowed: 'text', 'spelling' or 'phonetic'; "
+            "did you mean 'spelling'?",
+        ),
+        (
+            "score: {profile: kospech}",
+            "score.profile: found \"kospech\", allowed: 'verbatim', 'nospace', 'kospeech' or "
+            "'espnet'; did you mean 'kospeech'?",
         ),
         (
             "model: {front_end: {time_stride: 3}}",
@@ -575,6 +641,8 @@ def test_grid_is_laid_over_each_variant():
 
 # Identity
 
+SOUNDS = "{noise: {folders: [street, cafe]}, rooms: {folders: halls}}"
+
 EVERY_KIND = {
     **{name: f"model: {{name: {name}}}" for name in MODELS},
     "vgg": "model: {front_end: {kind: vgg}}",
@@ -583,6 +651,8 @@ EVERY_KIND = {
         kind: f"train: {{schedule: {{kind: {kind}}}}}"
         for kind in ("constant", "one_cycle", "tri_stage", "noam")
     },
+    "sounds": f"augment: {SOUNDS}",
+    "subword": "text: {unit: subword}",
 }
 """Cells that between them hold every class of spec."""
 
@@ -617,11 +687,13 @@ def near(value, annotation=None):
     elif isinstance(value, bool):
         values = [not value]
     elif value is None:
-        values = [1]
+        values = [1, {"folders": ["halls"]}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif isinstance(value, tuple):
-        values = [(other, *value[1:]) for other in near(value[0])]
+        values = [
+            (*value[:i], other, *value[i + 1 :]) for i, v in enumerate(value) for other in near(v)
+        ]
     else:
         values = [value * 2, value / 2, value + 1]
     return [other for other in values if other != value]
@@ -633,12 +705,16 @@ def with_leaf(cell, path, value):
     for part in path[:-1]:
         node = node[part]
     node[path[-1]] = value
+    if path == ("text", "unit"):
+        plain["text"]["vocabulary"] = None  # the default of the unit that is put there
     return Cell.model_validate_json(json.dumps(plain))
 
 
 def changes(cell):
     """Path of every leaf, and the cell with another legal value there."""
     for path, field, value in leaves(cell):
+        if path == ("text", "vocabulary") and cell.text.unit != "subword":
+            continue
         for other in near(value, field.annotation):
             try:
                 yield path, with_leaf(cell, path, other)
@@ -649,8 +725,12 @@ def changes(cell):
             raise AssertionError(f"no other legal value known for {'.'.join(path)}")
 
 
+PLACES = ("corpus", "augment.noise.folders", "augment.rooms.folders")
+"""Keys that say where something lies: it counts by its content."""
+
+
 def is_operational(path):
-    return path[0] in OPERATIONAL or ".".join(path) in {*OPERATIONAL, "corpus"}
+    return path[0] in OPERATIONAL or ".".join(path) in {*OPERATIONAL, *PLACES}
 
 
 def unions(model, path=()):
@@ -689,10 +769,11 @@ def test_identity_changes_with_every_leaf_that_changes_the_weights_or_the_score(
     assert same == []
 
 
-def test_identity_stays_with_what_is_operational_and_with_the_place_of_the_corpus():
-    cell = cell_of("model: {name: ds2_crossattn}")
+def test_identity_stays_with_what_is_operational_and_with_the_place_of_what_is_read():
+    cell = cell_of(f"model: {{name: ds2_crossattn}}\naugment: {SOUNDS}")
     told = {path: other for path, other in changes(cell) if is_operational(path)}
-    assert {path[0] for path in told} == {"run", "decode", "corpus", "train"}
+    assert {path[0] for path in told} == {"run", "decode", "corpus", "train", "augment"}
+    assert {path[1] for path in told if path[0] == "augment"} == {"noise", "rooms"}
     assert {path[1] for path in told if path[0] == "train"} == {"max_hours", "stop_if_stuck"}
     assert {other.identity(FINGERPRINT) for other in told.values()} == {cell.identity(FINGERPRINT)}
     assert cell not in told.values()
@@ -715,6 +796,45 @@ def test_identity_changes_with_every_kind():
 
 def test_identity_changes_with_the_fingerprint():
     assert cell_of().identity(FINGERPRINT) != cell_of().identity("f2" * 32)
+
+
+def test_identity_changes_with_the_fingerprint_of_each_folder_of_sounds():
+    cell = cell_of(f"augment: {SOUNDS}")
+    sounds = [("a" * 16, "b" * 16), ("a" * 16, "c" * 16), ("c" * 16, "b" * 16)]
+    identities = {cell.identity(FINGERPRINT, *each) for each in sounds}
+    assert len(identities) == 3
+    # What one file holds of both is told apart by the keys that are there.
+    noise, rooms = (
+        cell_of(f"augment: {{{key}: {{folders: halls}}}}") for key in ("noise", "rooms")
+    )
+    assert noise.identity(FINGERPRINT, "a" * 16) != rooms.identity(FINGERPRINT, "a" * 16)
+
+
+def test_one_folder_may_stand_without_a_list():
+    one, listed = (
+        cell_of("", f"augment.noise.folders={folders}") for folders in ("halls", "[halls]")
+    )
+    assert one == listed
+    assert one.augment.folders == {"noise": ("halls",)}
+    assert cell_of().augment.folders == {}
+
+
+def test_identity_changes_with_the_version_of_the_profile(monkeypatch):
+    """What it counts has changed, so that another epoch may be the best."""
+    cell = cell_of("score: {profile: nospace}")
+    before = cell.identity(FINGERPRINT)
+    later = replace(PROFILES["nospace"], version=PROFILES["nospace"].version + 1)
+    monkeypatch.setitem(PROFILES, "nospace", later)
+    assert cell.identity(FINGERPRINT) != before
+    verbatim = cell_of("score: {profile: verbatim}")
+    assert verbatim.identity(FINGERPRINT) == cell_of().identity(FINGERPRINT)
+
+
+def test_subword_resolves_its_vocabulary():
+    assert cell_of("text: {unit: subword}").text.vocabulary == SUBWORDS == 5000
+    assert cell_of("text: {unit: subword}", "text.vocabulary=300").text.vocabulary == 300
+    assert cell_of("text: {vocabulary: null}", "text.unit=subword").text.vocabulary == SUBWORDS
+    assert cell_of("text: {unit: jamo}").text.vocabulary is None
 
 
 def test_identity_is_8_hexadecimal_digits():

@@ -1,12 +1,23 @@
-from unicodedata import normalize
+import string
+from unicodedata import category, normalize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asrbench.errors import UserError
-from asrbench.text import BLANK, UNITS, Inventory, is_hangul, normalise
+from asrbench.text import (
+    BLANK,
+    SYMBOLS,
+    UNITS,
+    Inventory,
+    is_hangul,
+    normalise,
+    without_punctuation,
+)
 
+PLAIN = [unit for unit in UNITS if unit != "subword"]
+"""Units that are taken from the text as it is written; subwords are learned, see test_pieces."""
 hangul = st.characters(min_codepoint=ord("가"), max_codepoint=ord("힣"))
 # Jamo of a keyboard, conjoining jamo, accents and spaces stand beside syllables in real text.
 mixed = st.text(st.one_of(hangul, st.sampled_from("ab é\u0301.ㅋㅏ\u1100\u1161\u11a8 ")))
@@ -16,6 +27,63 @@ forms = st.sampled_from(["NFC", "NFD"])
 def test_normalise():
     assert normalise("  a \t b\u3000c\n") == "a b c"
     assert normalise(normalize("NFD", "각")) == "각"
+
+
+# Punctuation
+
+marks = st.text(st.sampled_from("a가é\u0301 0１19.,'’!?:~$=%_-()“…、·ㅋ☂\u1100"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("어제 비가 왔어요. 진짜?", "어제 비가 왔어요 진짜"),
+        ("0.1프로, 1,000원! 3:1…", "0.1프로 1,000원 3:1"),
+        # Between digits a mark stays whatever it is and however long; at their ends none does.
+        ("2019.1.1. 1..2 3_4 5~6 7. 8", "2019.1.1 1..2 3_4 5~6 7 8"),
+        ("100% $5 c++ a=b", "100 5 c ab"),
+        ("don't rock’n’roll 'so' dogs'", "don't rock’n’roll so dogs"),
+        ("q\u0301'q ' a", "q\u0301'q a"),
+        ("그가'안녕'하고 “네”", "그가안녕하고 네"),
+        ("·、。《》—", ""),
+        ("ㅋㅋ ☂ ±1 ½", "ㅋㅋ ☂ ±1 ½"),
+        (" a ,\tb ", "a b"),
+    ],
+)
+def test_without_punctuation(text, expected):
+    assert without_punctuation(text) == expected
+
+
+def test_without_punctuation_but_for_what_is_kept():
+    assert without_punctuation("네, 왔어요. 진짜? 와!", keep=".?!") == "네 왔어요. 진짜? 와!"
+    assert without_punctuation("a-b, c", keep="-") == "a-b c"
+
+
+def test_every_mark_that_perl_calls_punctuation_goes():
+    """`[[:punct:]]` of ASCII: what `string.punctuation` lists."""
+    assert without_punctuation("".join(f"가{mark}" for mark in string.punctuation)) == "가" * 32
+    assert set(SYMBOLS) == {c for c in string.punctuation if not category(c).startswith("P")}
+
+
+@given(marks, forms, st.sampled_from(["", ".?!"]))
+def test_without_punctuation_is_in_normal_form_and_the_same_twice(text, form, keep):
+    bare = without_punctuation(normalize(form, text), keep)
+    assert bare == normalise(bare) == without_punctuation(bare, keep)
+    assert bare == without_punctuation(text, keep)
+
+
+@given(marks)
+def test_only_marks_go(text):
+    """Letters, digits and symbols beyond ASCII stay, in their order."""
+
+    def rest(text):
+        decomposed = normalize("NFD", text)
+        return [c for c in decomposed if category(c)[0] != "P" and c not in SYMBOLS + " "]
+
+    assert rest(without_punctuation(text)) == rest(text)
+
+
+# Units
 
 
 @pytest.mark.parametrize(
@@ -33,7 +101,7 @@ def test_split_by_hand(unit, symbols):
 
 
 @given(mixed, forms)
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", PLAIN)
 def test_join_of_split_is_the_composed_text(unit, text, form):
     spelling = UNITS[unit]
     assert spelling.join(spelling.split(normalize(form, text))) == normalize("NFC", text)
@@ -45,7 +113,7 @@ def test_jamo_leaves_no_syllable_whole(text):
 
 
 @given(st.lists(mixed, min_size=1), forms)
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", PLAIN)
 def test_decode_of_encode(unit, texts, form):
     inventory = Inventory.of(unit, ["가 ", *texts])
     for text in texts:
@@ -89,7 +157,7 @@ def test_unknown_unit_and_no_text():
     with pytest.raises(UserError) as caught:
         Inventory.of("jammo", ["가"])
     assert str(caught.value) == (
-        "text.unit: found 'jammo', allowed: char, syllable, jamo; did you mean 'jamo'?"
+        "text.unit: found 'jammo', allowed: char, syllable, jamo, subword; did you mean 'jamo'?"
     )
     with pytest.raises(UserError, match="no text to take an inventory from"):
         Inventory.of("char", [""])

@@ -3,33 +3,40 @@
     corpus.json      name, recipe, source, counts, hours, sample rate, text profile, fingerprint
     <split>.arrow    one row an utterance (Arrow IPC; `<split>-00000.arrow` and on when large)
     rejected.jsonl   every utterance left out, and why
+    remarks.jsonl    what was odd about utterances that are in it
 
 Readable by pyarrow, pandas or polars without this program; read here through a memory map.
 """
 
+import errno
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from asrbench.errors import UserError, pick
-from asrbench.files import atomic_folder, read_json, write_json, write_jsonl
+from asrbench.files import atomic_folder, read_json, write_json
+from asrbench.profiles import Side
 from asrbench.waveform import SAMPLE_RATE_HZ, Samples
 
 FORMAT = 1
 SHARD_BYTES = 2 << 30
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 ROWS_PER_BATCH = 64
 
 TEXT_COLUMNS = ("id", "speaker", "text", "spelling", "phonetic", "raw")
+MARK_COLUMNS = ("channel", "language")
+"""Later columns: they count in the fingerprint only where something is in them."""
+
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -40,6 +47,8 @@ SCHEMA = pa.schema(
         pa.field("spelling", pa.string()),
         pa.field("phonetic", pa.string()),
         pa.field("raw", pa.string()),
+        pa.field("channel", pa.string()),
+        pa.field("language", pa.string()),
     ]
 )
 
@@ -55,6 +64,10 @@ class Utterance:
     spelling: str | None = None
     phonetic: str | None = None
     raw: str | None = None
+    channel: str | None = None
+    language: str | None = None
+    remarks: tuple[str, ...] = ()
+    """What is odd about it, in fixed words: counted and listed."""
 
 
 class CorpusWriter:
@@ -64,28 +77,49 @@ class CorpusWriter:
         self._folder = folder
         self._splits: dict[str, _SplitWriter] = {}
         self._ids: set[str] = set()
-        self.rejected: list[dict[str, str]] = []
+        self._rejected = _Ledger(folder / "rejected.jsonl")
+        self._remarks = _Ledger(folder / "remarks.jsonl")
         self._faults: Counter[str] = Counter()
+        self.about: dict[str, Any] = {}
+        """What the recipe has to say of the corpus: further keys of `corpus.json`."""
+        self.share_written = 0.0
+        """How much of the corpus is written, as far as the recipe knows: from 0 to 1."""
 
     @classmethod
     @contextmanager
     def create(
-        cls, out: Path, *, name: str, recipe: str, source: str, text_profile: str, strict: bool
+        cls,
+        out: Path,
+        *,
+        name: str,
+        recipe: str,
+        source: str,
+        text_profile: str,
+        strict: bool = False,
+        force: bool = False,
     ) -> Iterator["CorpusWriter"]:
         """Yields a writer; on a clean exit seals the corpus and renames it to `out`.
 
-        Raises `UserError`, leaving nothing behind, if `out` exists, if no utterance was added, or
-        if `strict` and anything was rejected.
+        Raises `UserError`, leaving nothing behind: `out` exists (with `force`, only if it is no
+        corpus), another process is making it, no utterance was added, `strict` and anything was
+        rejected, or the disk is full.
         """
-        with atomic_folder(out) as folder:
+        if force and out.exists() and not (out / "corpus.json").is_file():
+            raise UserError(f"{out}: is no prepared corpus, and --force replaces nothing else")
+        with atomic_folder(out, replace=force) as folder:
             writer = cls(folder)
             try:
                 yield writer
+                writer._close()
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                raise writer._full(out) from None
             finally:
-                for split in writer._splits.values():
-                    split.close()
+                with suppress(OSError):
+                    writer._rejected.close()
+                    writer._remarks.close()
             writer._check(source, strict)
-            write_jsonl(folder / "rejected.jsonl", writer.rejected)
             write_json(
                 folder / "corpus.json",
                 {
@@ -96,22 +130,27 @@ class CorpusWriter:
                     "text_profile": text_profile,
                     "sample_rate_hz": SAMPLE_RATE_HZ,
                     "splits": {n: s.summary() for n, s in sorted(writer._splits.items())},
-                    "rejected": dict(Counter(row["reason"] for row in writer.rejected)),
+                    "rejected": dict(writer._rejected.reasons),
+                    "remarks": dict(writer._remarks.reasons),
                     "fingerprint": _fingerprint(
                         {n: s.hash.hexdigest() for n, s in writer._splits.items()}
                     ),
-                },
+                }
+                | writer.about,
             )
 
-    def add(self, split: str, utterance: Utterance) -> None:
-        """Appends `utterance` to `split`. A second utterance of the same id is rejected."""
+    def add(self, split: str, utterance: Utterance) -> bool:
+        """Appends `utterance` to `split`. A second one of the same id is rejected: false."""
         if utterance.id in self._ids:
             self.reject(utterance.id, split, "duplicate id")
-            return
+            return False
         self._ids.add(utterance.id)
         if split not in self._splits:
             self._splits[split] = _SplitWriter(self._folder, split)
         self._splits[split].add(utterance)
+        for remark in utterance.remarks:
+            self._remarks.enter(utterance.id, split, remark, utterance.raw or "")
+        return True
 
     def reject(self, id: str, split: str, reason: str, detail: str = "") -> None:
         """Records a fault: why an utterance is not in the corpus. A row of `rejected.jsonl`."""
@@ -120,7 +159,21 @@ class CorpusWriter:
 
     def leave_out(self, id: str, split: str, reason: str, detail: str = "") -> None:
         """Like `reject`, for what was asked for (a disjoint split, say): no fault to `strict`."""
-        self.rejected.append({"id": id, "split": split, "reason": reason, "detail": detail})
+        self._rejected.enter(id, split, reason, detail)
+
+    def _close(self) -> None:
+        for split in self._splits.values():
+            split.close()
+        self._rejected.close()
+        self._remarks.close()
+
+    def _full(self, out: Path) -> UserError:
+        written = sum(path.stat().st_size for path in self._folder.iterdir()) / 1e9
+        needed = f" of about {written / self.share_written:.1f}" if self.share_written else ""
+        return UserError(
+            f"{out}: the disk is full after {written:.1f}{needed} GB; make room, or choose another "
+            f"--out"
+        )
 
     def _check(self, source: str, strict: bool) -> None:
         if self._faults and strict:
@@ -130,9 +183,25 @@ class CorpusWriter:
                 f"without --strict they are listed and left out"
             )
         if not self._splits:
-            reasons = Counter(row["reason"] for row in self.rejected)
-            found = ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none at all"
+            reasons = self._rejected.reasons.items()
+            found = ", ".join(f"{n} {reason}" for reason, n in reasons) or "none at all"
             raise UserError(f"{source}: no usable utterance (rejected: {found})")
+
+
+class _Ledger:
+    """A list of utterances and reasons that goes to disk as it grows, and its sums."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("w", encoding="utf-8")
+        self.reasons: Counter[str] = Counter()
+
+    def enter(self, id: str, split: str, reason: str, detail: str) -> None:
+        self.reasons[reason] += 1
+        row = {"id": id, "split": split, "reason": reason, "detail": detail}
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class _SplitWriter:
@@ -151,6 +220,7 @@ class _SplitWriter:
     def add(self, utterance: Utterance) -> None:
         audio = np.ascontiguousarray(utterance.audio, dtype="<i2").tobytes()
         row = {column: getattr(utterance, column) for column in TEXT_COLUMNS}
+        row |= {c: mark for c in MARK_COLUMNS if (mark := getattr(utterance, c)) is not None}
         self.hash.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
         self.hash.update(hashlib.sha256(audio).digest())
         self._rows.append(row | {"audio": audio, "samples": len(utterance.audio)})
@@ -193,15 +263,19 @@ class _SplitWriter:
 class Split:
     """The utterances of one split, in the order they were prepared, behind a memory map."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: Sequence[Path], side: Side = "text") -> None:
+        self._paths, self.side = paths, side
         self._table = pa.concat_tables([_mapped(path) for path in paths])
         self._audio = self._table.column("audio")
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._audio.chunks)])
 
-    def __reduce__(self) -> tuple[type["Split"], tuple[Sequence[Path]]]:
+    def __reduce__(self) -> tuple[type["Split"], tuple[Sequence[Path], Side]]:
         """A loader's process opens the files itself, so that the page cache is shared."""
-        return Split, (self._paths,)
+        return Split, (self._paths, self.side)
+
+    def on(self, side: Side) -> "Split":
+        """The same utterances, with that column, one of `sides`, for their texts."""
+        return Split(self._paths, side)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -212,7 +286,13 @@ class Split:
 
     @cached_property
     def texts(self) -> list[str]:
-        return self.column("text")
+        return self.column(self.side)
+
+    @cached_property
+    def sides(self) -> tuple[Side, ...]:
+        """The columns that have a text for every utterance; `text` always does."""
+        table, names = self._table, self._table.column_names
+        return tuple(s for s in get_args(Side) if s in names and not table.column(s).null_count)
 
     @cached_property
     def samples(self) -> npt.NDArray[np.int64]:
@@ -224,6 +304,9 @@ class Split:
         return float(self.samples.sum()) / SAMPLE_RATE_HZ / 3600
 
     def column(self, name: str) -> list[Any]:
+        """Of a folder from before the column there was, nothing for each utterance."""
+        if name not in self._table.column_names:
+            return [None] * len(self)
         return list(self._table.column(name).to_pylist())
 
     def audio(self, index: int) -> Samples:

@@ -3,7 +3,7 @@
 Legend: B batch, S samples, U symbols.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asrbench.data.corpus import Split
 from asrbench.data.plan import Batches
+from asrbench.errors import UserError
 from asrbench.text import Inventory
 from asrbench.waveform import Samples
 
@@ -34,15 +35,22 @@ class Batch(NamedTuple):
     """False for the stand-in that a process gets where there are too few utterances for all."""
 
 
-class _Batched(Dataset[Batch]):
-    """Indexed by a list of utterances: one item is a batch."""
+class _Batched(Dataset[Batch | UserError]):
+    """Indexed by a list of utterances: one item is a batch, or what a transform raised instead.
+
+    Raised in a process of the loader, an error would arrive with its traceback for a message.
+    """
 
     def __init__(self, split: Split, inventory: Inventory, transform: Transform | None) -> None:
         self.split, self.inventory, self.transform = split, inventory, transform
 
-    def __getitem__(self, indices: list[int]) -> Batch:
-        if not indices:
-            return stand_in()
+    def __getitem__(self, indices: list[int]) -> Batch | UserError:
+        try:
+            return self._batch(indices) if indices else stand_in()
+        except UserError as error:
+            return error
+
+    def _batch(self, indices: list[int]) -> Batch:
         ids = [self.split.ids[i] for i in indices]
         texts = [self.split.texts[i] for i in indices]
         waves = [self.split.audio(i) for i in indices]
@@ -74,18 +82,22 @@ def load(
     workers: int = 0,
     transform: Transform | None = None,
     pin: bool = False,
-) -> "DataLoader[Batch]":
+) -> Iterator[Batch]:
     """The batches of `plan`, in its order, read ahead by `workers` processes.
 
-    Of an empty one comes a `stand_in`.
+    Of an empty one comes a `stand_in`. Raises what `transform` does, if it is a `UserError`.
     """
-    return DataLoader(
+    loader = DataLoader(
         _Batched(split, inventory, transform),
         batch_size=None,
         sampler=plan,
         num_workers=workers,
         pin_memory=pin,
     )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
 def _padded(rows: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:

@@ -77,7 +77,8 @@ class SelfAttentionBlock(nn.Module):
 
     def _project(self, x_BTD: Tensor, mask_BT: Tensor) -> Heads:
         parts = of_valid(self.qkv, x_BTD, mask_BT).chunk(3, dim=-1)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        batch, frames, _ = x_BTD.shape
+        q, k, v = (part.view(batch, frames, self.heads, -1).transpose(1, 2) for part in parts)
         return q, k, v
 
     def _query(self, q_BHTK: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 from asrbench.data.corpus import CorpusWriter
 from asrbench.errors import UserError
 from asrbench.files import read_utf8
-from asrbench.prep import Tick, silent
+from asrbench.prep import PLAINLY, How
 from asrbench.prep.sources import Source, write_utterances
 from asrbench.prep.splits import with_dev
 from asrbench.text import normalise
@@ -31,23 +31,28 @@ def prepare(
     *,
     dev: int = 0,
     seed: int = 0,
-    strict: bool = False,
-    tick: Tick = silent,
+    how: How = PLAINLY,
 ) -> None:
     """Reads the distribution in `source` (with `etc/` and `wav/`) and leaves a corpus in `out`.
 
     `dev` > 0 takes about so many utterances from train, whole speakers drawn by `seed`. `raw` is
     the line of the transcription file. Transcripts are matched to audio by utterance id; what has
-    only one of the two, or audio that cannot be read, is rejected. `tick` counts utterances.
+    only one of the two, or audio that cannot be read, is rejected.
 
-    Raises `UserError`, leaving nothing behind: `source` is no such folder, `out` exists, `dev` is
-    more than train has, nothing was usable, or `strict` and anything was rejected.
+    Raises `UserError`, leaving nothing behind: `source` is no such folder, `dev` is more than
+    train has, or as `CorpusWriter.create` does.
     """
     with CorpusWriter.create(
-        out, name="an4", recipe="an4", source=str(source), text_profile="verbatim", strict=strict
+        out,
+        name="an4",
+        recipe="an4",
+        source=str(source),
+        text_profile="verbatim",
+        strict=how.strict,
+        force=how.force,
     ) as writer:
         splits = {split: list(_utterances(source, split, writer)) for split in SPLITS}
-        write_utterances(writer, with_dev(splits, dev, seed), tick)
+        write_utterances(writer, with_dev(splits, dev, seed), how)
 
 
 def _utterances(source: Path, split: str, writer: CorpusWriter) -> Iterator[Source]:

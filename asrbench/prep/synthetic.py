@@ -22,7 +22,7 @@ from scipy.signal import firwin, resample_poly
 from asrbench.data.corpus import CorpusWriter, Utterance
 from asrbench.errors import UserError
 from asrbench.files import read_utf8
-from asrbench.prep import Tick, silent
+from asrbench.prep import PLAINLY, How
 from asrbench.prep.espeak import Engine, Voice
 from asrbench.prep.sentences import sentences
 from asrbench.text import normalise
@@ -67,15 +67,14 @@ def prepare(
     voices: int = 12,
     snr_db: tuple[float, float] = (10.0, 30.0),
     name: str | None = None,
-    strict: bool = False,
-    tick: Tick = silent,
+    how: How = PLAINLY,
 ) -> None:
     """Speaks a corpus of `hours` (all splits together) into the folder `out`.
 
     `text` is a file of one's own sentences, one a line, UTF-8; without it a Korean grammar gives
     them. `splits` are the shares of train, dev and test. The noise is `snr_db` below the mean
     power of what is said. Sentences that run out are said again, in the same split, by its next
-    voice. `tick` is told seconds of audio.
+    voice. `how.tick` is told seconds of audio, and one voice speaks at a time whatever `how.jobs`.
 
     Raises `UserError` for what cannot be: a language eSpeak NG lacks, too few sentences, a share
     of nothing, and where the extra `synthetic` is not installed.
@@ -95,7 +94,8 @@ def prepare(
         recipe="synthetic",
         source=source if text is None else f"{source}, {text.name}",
         text_profile="verbatim",
-        strict=strict,
+        strict=how.strict,
+        force=how.force,
     ) as writer:
         for repeated in stock.repeated:
             writer.leave_out(repeated, "", "duplicate sentence", f"{text}, {repeated}")
@@ -109,9 +109,9 @@ def prepare(
                     break
                 writer.add(split, utterance)
                 spoken += len(utterance.audio)
-                tick(min(goal_s, int(done_s + spoken / SAMPLE_RATE_HZ)), goal_s)
+                how.tick(min(goal_s, int(done_s + spoken / SAMPLE_RATE_HZ)), goal_s)
             done_s += spoken / SAMPLE_RATE_HZ
-    tick(goal_s, goal_s)
+    how.tick(goal_s, goal_s)
 
 
 def _check(

@@ -9,19 +9,24 @@ names the columns, of which only audio and text are needed; JSON Lines has an ob
 
 import csv
 import io
-import itertools
-import json
-import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from asrbench.data.corpus import CorpusWriter
-from asrbench.errors import UserError, pick
+from asrbench.errors import Fault, UserError, pick
 from asrbench.files import read_utf8
-from asrbench.prep import Tick, silent
+from asrbench.prep import PLAINLY, How
+from asrbench.prep.lists import (
+    SPLIT_ALIASES,
+    SPLIT_NAME,
+    Names,
+    json_object,
+    rejecting,
+    spoken,
+    stem_of,
+)
 from asrbench.prep.sources import Source, write_utterances
 from asrbench.prep.splits import Fractions, disjoint_splits, with_dev
 from asrbench.text import normalise
@@ -35,16 +40,7 @@ COLUMNS = {
 }
 """What a column is looked for under, the first that is there, if the user does not name it."""
 
-SPLIT_ALIASES = {"valid": "dev", "validation": "dev", "val": "dev", "development": "dev"}
-
-SPLIT_NAME = re.compile(r"[A-Za-z0-9_-]+")
-"""What may be part of a file name everywhere."""
-
 NO_SPLIT = ""
-
-
-class RowFault(Exception):
-    """Why a row is no utterance: (reason, detail)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +68,7 @@ def prepare(
     split: Fractions | None = None,
     seed: int = 0,
     name: str | None = None,
-    strict: bool = False,
-    tick: Tick = silent,
+    how: How = PLAINLY,
 ) -> None:
     """Reads the table `source` and the audio it names, and leaves a corpus in `out`.
 
@@ -87,8 +82,8 @@ def prepare(
     0 takes about so many utterances from train. Both draw by `seed`.
 
     Rows that cannot be used are rejected, with their line number. Raises `UserError`, leaving
-    nothing behind: the table cannot be read, lacks a column, contradicts `split` or `dev`, `out`
-    exists, nothing was usable, or `strict` and anything was rejected.
+    nothing behind: the table cannot be read, lacks a column, contradicts `split` or `dev`, or as
+    `CorpusWriter.create` does.
     """
     named = {
         "audio": audio_column,
@@ -103,12 +98,13 @@ def prepare(
         recipe="table",
         source=str(source),
         text_profile="verbatim",
-        strict=strict,
+        strict=how.strict,
+        force=how.force,
     ) as writer:
         columns, rows = read_table(source)
         reader = _Reader(source, _find_columns(source, columns, named))
         splits = _decide(source, reader.read(rows, writer), split, seed, writer)
-        write_utterances(writer, with_dev(splits, dev, seed), tick)
+        write_utterances(writer, with_dev(splits, dev, seed), how)
 
 
 def read_table(path: Path) -> tuple[list[str], list[Row]]:
@@ -125,7 +121,8 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     return columns, rows
 
 
-def _read_tsv(path: Path, text: str) -> tuple[list[str], list[Row]]:
+def read_tsv(path: Path, text: str) -> tuple[list[str], list[Row]]:
+    """The columns and the rows of a table that may have no rows."""
     lines = [line.removesuffix("\r").split("\t") for line in text.split("\n")]
     return _with_header(path, [(number, cells) for number, cells in enumerate(lines, start=1)])
 
@@ -170,19 +167,9 @@ def _read_jsonl(path: Path, text: str) -> tuple[list[str], list[Row]]:
 
 def _json_row(number: int, line: str) -> Row:
     try:
-        pairs = json.loads(line, object_pairs_hook=lambda pairs: pairs)
-    except (ValueError, RecursionError) as error:
-        return Row(number, {}, ("not JSON", str(error)))
-    if not line.lstrip().startswith("{"):
-        return Row(number, {}, ("not a JSON object", line[:80]))
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        return Row(number, {}, ("key stands twice", line[:80]))
-    cells = {key: _cell(value) for key, value in pairs}
-    try:
-        "".join([*cells, *(cell or "" for cell in cells.values())]).encode()
-    except UnicodeEncodeError:  # JSON can spell half a surrogate pair, UTF-8 cannot
-        return Row(number, {}, ("not Unicode", ascii(line[:80])))
+        cells = {key: _cell(value) for key, value in json_object(line).items()}
+    except Fault as fault:
+        return Row(number, {}, (fault.reason, fault.detail))
     return Row(number, cells)
 
 
@@ -196,7 +183,7 @@ def _cell(value: Any) -> str | None:
 
 
 FORMATS: dict[str, Callable[[Path, str], tuple[list[str], list[Row]]]] = {
-    ".tsv": _read_tsv,
+    ".tsv": read_tsv,
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,
 }
@@ -227,37 +214,32 @@ class _Reader:
         self._table, self._columns = table, columns
         self._folder = table.parent.absolute()
         self._ids: set[str] = set()
-        self._stems: Counter[str] = Counter()  # how often an audio path gave an id
+        self._names = Names()
 
     def read(self, rows: list[Row], writer: CorpusWriter) -> dict[str, list[Source]]:
         """Utterances under the split the table gives them, `NO_SPLIT` where it gives none."""
         splits: dict[str, list[Source]] = {}
         for row in rows:
-            try:
+            where = f"{self._table.name}, line {row.line}"
+            id, marked = self._cell(row, "id").strip(), self._cell(row, "split").strip()
+            with rejecting(writer, marked, where, id):
                 split, utterance = self._utterance(row)
                 self._ids.add(utterance.id)
                 splits.setdefault(split, []).append(utterance)
-            except RowFault as fault:
-                reason, detail = fault.args
-                where = f"{self._table.name}, line {row.line}"
-                id, split = self._cell(row, "id").strip(), self._cell(row, "split").strip()
-                writer.reject(id, split, reason, f"{where}: {detail}" if detail else where)
         return splits
 
     def _utterance(self, row: Row) -> tuple[str, Source]:
         if row.fault is not None:
-            raise RowFault(*row.fault)
+            raise Fault(*row.fault)
         for role, column in self._columns.items():
             if role in ("audio", "text") and column not in row.cells:
-                raise RowFault("missing field", f"'{column}'")
+                raise Fault("missing field", f"'{column}'")
             if column is not None and row.cells.get(column, "") is None:
-                raise RowFault("wrong type", f"'{column}' is neither text nor a whole number")
+                raise Fault("wrong type", f"'{column}' is neither text nor a whole number")
         audio, raw = self._cell(row, "audio").strip(), self._cell(row, "text")
         if not audio:
-            raise RowFault("no audio path", "")
-        text = normalise(raw)
-        if not text:
-            raise RowFault("text empty after normalisation", repr(raw))
+            raise Fault("no audio path", "")
+        text = spoken(raw)
         speaker = normalise(self._cell(row, "speaker")) or None
         path = self._table.parent / audio
         return self._split(row), Source(self._id(row, audio), path, text, speaker, raw)
@@ -266,7 +248,7 @@ class _Reader:
         name = self._cell(row, "split").strip()
         name = SPLIT_ALIASES.get(name.lower(), name)
         if name and not SPLIT_NAME.fullmatch(name):
-            raise RowFault("split name", f"found '{name}', allowed: letters, digits, '_' and '-'")
+            raise Fault("split name", f"found '{name}', allowed: letters, digits, '_' and '-'")
         return name
 
     def _id(self, row: Row, audio: str) -> str:
@@ -274,20 +256,11 @@ class _Reader:
         if self._columns["id"] is not None:
             id = self._cell(row, "id").strip()
             if not id:
-                raise RowFault("no id", "")
+                raise Fault("no id", "")
             if id in self._ids:
-                raise RowFault("duplicate id", "")
+                raise Fault("duplicate id", "")
             return id
-        path = PurePath(audio)
-        if path.is_relative_to(self._folder):  # the same id wherever the corpus lies
-            path = path.relative_to(self._folder)
-        stem = str(path)[: len(str(path)) - len(path.suffix)]
-        for count in itertools.count(self._stems[stem] + 1):
-            id = stem if count == 1 else f"{stem}-{count}"
-            if id not in self._ids:
-                self._stems[stem] = count
-                return id
-        raise AssertionError("unreachable")
+        return self._names.unique(stem_of(audio, self._folder))
 
     def _cell(self, row: Row, role: str) -> str:
         """The cell of a role, blank where the table has none."""

@@ -1,0 +1,88 @@
+"""What the commands of `asrbench prep` share: common options, the bar, the table at the end."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asrbench.errors import UserError
+from asrbench.prep import How
+from asrbench.terminal import Terminal, print_table
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+Out = Annotated[Path, typer.Option("--out", help="Corpus folder to make.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Make any rejected utterance an error.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the corpus that is there.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=1, help="Files read at a time.", show_default="a core each")
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the corpus.")]
+SplitSeed = Annotated[int, typer.Option("--seed", help="Seed of the splits that are drawn.")]
+
+
+@contextmanager
+def making(task: str, out: Path, *, strict: bool, force: bool, jobs: int = CORES) -> Iterator[How]:
+    """Yields what the recipe is asked for; shows its progress, and in the end what it made."""
+    with Terminal() as terminal:
+        yield How(
+            strict=strict,
+            force=force,
+            jobs=jobs,
+            tick=lambda done, total: terminal.progress(task, done, total),
+        )
+    _print_corpus(out)
+
+
+def numbers(option: str, text: str, count: int, example: str) -> list[float]:
+    """`count` numbers between slashes. Raises `UserError` for anything else."""
+    try:
+        found = [float(part) for part in text.split("/")]
+    except ValueError:
+        found = []
+    if len(found) != count:
+        raise UserError(f"{option}: found '{text}', allowed: {count} numbers, as {example}")
+    return found
+
+
+def shares(option: str, text: str) -> tuple[float, float, float]:
+    train, dev, test = numbers(option, text, 3, "0.8/0.1/0.1")
+    return train, dev, test
+
+
+def _print_corpus(folder: Path) -> None:
+    from asrbench.files import read_json
+
+    about = read_json(folder / "corpus.json")
+    rows = [
+        [name, str(s["utterances"]), f"{s['hours']:.2f}", str(s["speakers"] or "unknown")]
+        for name, s in about["splits"].items()
+    ]
+    title = f"{folder}: {about['name']}, {about['fingerprint']}"
+    print_table(["split", "utterances", "hours", "speakers"], rows, title=title)
+    if checks := about.get("checks"):
+        _print_checks(checks)
+    print_left_out(folder, about["rejected"], about["remarks"])
+
+
+def print_left_out(folder: Path, rejected: Mapping[str, int], remarks: Mapping[str, int]) -> None:
+    """By reason, and where each utterance is named."""
+    for reason, count in rejected.items():
+        typer.echo(f"{count} left out: {reason}; see {folder / 'rejected.jsonl'}")
+    for remark, count in remarks.items():
+        typer.echo(f"{count} kept, with {remark}; see {folder / 'remarks.jsonl'}")
+
+
+def _print_checks(checks: list[dict[str, Any]]) -> None:
+    verdicts = {True: "agrees", False: "differs", None: "not whole"}
+    rows = []
+    for check in checks:
+        low, high = (f"{figure:,}" for figure in check["published"])
+        published = low if low == high else f"{low} to {high}"
+        found, verdict = f"{check['found']:,}", verdicts[check["agrees"]]
+        rows.append([check["figure"], check["split"], found, published, verdict])
+    header = ["figure", "split", "found", "published", ""]
+    print_table(header, rows, title="Against what others counted in it")

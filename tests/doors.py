@@ -1,0 +1,118 @@
+"""What the tests of the recipes share: sounds to be told apart, and a look into what was made."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from asrbench.cli import app
+from asrbench.data.corpus import Corpus
+from asrbench.errors import UserError
+from asrbench.prep import How
+from asrbench.waveform import Samples
+
+KINDS = {".flac": "FLAC", ".wav": "WAV", ".sph": "NIST", ".mp3": "MP3", ".ogg": "OGG"}
+
+
+def sound(name: str, samples: int = 800) -> Samples:
+    """Noise that is the same for the same name."""
+    draws = np.random.default_rng(list(name.encode())).integers(-9000, 9000, samples)
+    return draws.astype(np.int16)
+
+
+def put_sound(path: Path, samples: Any, rate_hz: int = 16_000) -> Path:
+    """Writes (S,) or (S, channels) in the format of the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate_hz, format=KINDS[path.suffix])
+    return path
+
+
+def put(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    return path
+
+
+def like_windows(path: Path) -> None:
+    """A byte order mark, CRLF, and blank lines."""
+    text = path.read_bytes().replace(b"\n", b"\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text + b"\r\n  \r\n")
+
+
+def rejected(out: Path) -> list[tuple[str, str, str, str]]:
+    lines = (out / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    rows: list[dict[str, str]] = [json.loads(line) for line in lines]
+    return [(row["id"], row["split"], row["reason"], row["detail"]) for row in rows]
+
+
+def reasons(out: Path) -> list[tuple[str, str]]:
+    """(id, reason) of everything left out, sorted."""
+    return sorted((id, reason) for id, _, reason, _ in rejected(out))
+
+
+def texts(out: Path) -> dict[str, dict[str, str]]:
+    """Split -> id -> text."""
+    corpus = Corpus.open(out)
+    return {
+        name: dict(zip(split.ids, split.texts, strict=True))
+        for name in corpus.split_names
+        for split in [corpus.split(name)]
+    }
+
+
+def column(out: Path, split: str, name: str) -> dict[str, Any]:
+    """Id -> what the column has."""
+    rows = Corpus.open(out).split(split)
+    return dict(zip(rows.ids, rows.column(name), strict=True))
+
+
+def audio(out: Path, split: str) -> dict[str, Samples]:
+    rows = Corpus.open(out).split(split)
+    return {id: rows.audio(i) for i, id in enumerate(rows.ids)}
+
+
+def about(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "corpus.json").read_text(encoding="utf-8"))
+    return found
+
+
+def everything(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def assert_same_for_any_jobs(prepare: Callable[[Path, How], None], tmp_path: Path) -> None:
+    """`prepare(out, how)` leaves the same bytes for one job and for four."""
+    for jobs in (1, 4):
+        prepare(tmp_path / f"jobs{jobs}", How(jobs=jobs))
+    assert everything(tmp_path / "jobs1") == everything(tmp_path / "jobs4")
+    assert sum(map(len, texts(tmp_path / "jobs1").values())) > 1
+
+
+def refused(prepare: Callable[[Path], None], home: Path) -> str:
+    """The one line of the `UserError`; asserts that nothing is left behind in `home`."""
+    before = sorted(home.rglob("*"))
+    with pytest.raises(UserError) as caught:
+        prepare(home / "never")
+    assert sorted(home.rglob("*")) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def error(*arguments: object) -> str:
+    """The one line of a command that must refuse, without its `error: `."""
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
