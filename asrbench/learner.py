@@ -2,7 +2,7 @@
 
 Nothing in a step waits for the device: what it measures stays there until somebody looks.
 Where several processes train one run, each makes the step with its share of every part, and all
-come out with the same weights. Legend: B batch, T frames, F feature bins, N measures.
+come out with the same weights. Legend: B batch, T frames, F feature bins, N losses, L layers.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from asrbench.augment import mask_spectrum
 from asrbench.data.loader import Batch
@@ -28,8 +29,10 @@ from asrbench.text import Inventory
 
 
 class Measures(NamedTuple):
-    """Of one step, each a scalar on the device; losses are sums over this process' share of the
-    batch, in nats."""
+    """Of one step, on the device; losses are sums over this process' share of the batch, in nats.
+
+    Scalars, but for the last.
+    """
 
     loss: Tensor
     ctc: Tensor
@@ -37,6 +40,8 @@ class Measures(NamedTuple):
     """0 without a decoder."""
     gradient_norm: Tensor
     """Of the whole batch, before it was clipped."""
+    layer_norms_L: Tensor
+    """The same of each of the learner's `layers`."""
 
 
 class _Objective(nn.Module):
@@ -67,6 +72,8 @@ class Learner:
         self.recogniser = Recogniser(cell, inventory, fingerprint, device)
         self.optimizer = build_optimizer(self.recogniser.model, cell.train.optimizer)
         self._objective: nn.Module = _Objective(self.recogniser.model, cell.model.decoder)
+        self.layers = layers_of(self.recogniser.model)
+        """Parameters by the layer they are in, for the norms of their gradients."""
         self._counts = True
         """Whether the part under way is more than a stand-in."""
         if ranks.world > 1:
@@ -109,7 +116,7 @@ class Learner:
         train = self.cell.train
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(train.schedule, train.optimizer.lr, progress)
-        model = self.recogniser.model.train()
+        self.recogniser.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         symbols = int(self.ranks.sum(torch.stack([part.symbols_B.sum() for part in parts]).sum()))
         sums_N = torch.zeros(3, device=self.device)
@@ -123,10 +130,21 @@ class Learner:
                 (loss.total * weight / symbols).backward()  # type: ignore[no-untyped-call]
             attention = torch.zeros_like(loss.ctc) if loss.attention is None else loss.attention
             sums_N += part.counts * torch.stack([loss.total, loss.ctc, attention]).detach()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), train.optimizer.clip_norm)
+        norm, layer_norms_L = self._clip(train.optimizer.clip_norm)
         self.optimizer.step()
         total, ctc, attention = sums_N.unbind()
-        return Measures(total, ctc, attention, norm.detach())
+        return Measures(total, ctc, attention, norm, layer_norms_L)
+
+    def _clip(self, limit: float) -> tuple[Tensor, Tensor]:
+        """Scales the gradient down to the norm `limit`; its norm before, and that of each layer."""
+        norms = [
+            get_total_norm([p.grad for p in layer if p.grad is not None])
+            for layer in self.layers.values()
+        ]
+        norms_L = torch.stack([norm.to(self.device) for norm in norms])
+        norm = torch.linalg.vector_norm(norms_L)
+        clip_grads_with_norm_(self.recogniser.model.parameters(), limit, norm)
+        return norm, norms_L
 
     def _gradients_summed(self, *, last: bool) -> AbstractContextManager[None]:
         """Where there are several ranks: over them, with the last of the parts, once for all."""
@@ -158,6 +176,17 @@ class Learner:
                 part.symbols_B,
             )
         return found
+
+
+def layers_of(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Parameters under the names of the modules they are in: `front_end`, `recurrence.0`, and so
+    on to `head`, in the order of the model."""
+    layers: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        module, number, *_ = name.split(".")
+        layer = f"{module}.{number}" if number.isdigit() else module
+        layers.setdefault(layer, []).append(parameter)
+    return layers
 
 
 def _dropout_seed(seed: int, epoch: int, number: int, part: int, rank: int) -> int:

@@ -14,6 +14,9 @@ from asrbench.ranks import ALONE, Ranks
 from asrbench.stopping import Diverged
 from asrbench.waveform import SAMPLE_RATE_HZ
 
+LOSSES = Measures._fields.index("gradient_norm")
+"""How many measures come before it, of which each rank has its share."""
+
 
 class _Unread(NamedTuple):
     """Of one step: this process' share."""
@@ -34,6 +37,8 @@ class Tally:
     ctc: float = 0.0
     attention: float = 0.0
     gradient_norm: float = 0.0
+    layer_norms: list[float] = field(default_factory=list)
+    """Of the gradient of each layer of the learner."""
     characters: int = 0
     """Of the references, whatever unit spells them: losses are comparable across units."""
     audio_seconds: float = 0.0
@@ -61,13 +66,15 @@ class Tally:
         unread, self.unread = self.unread, []
         if not unread:
             return
-        measured = torch.stack([value for each in unread for value in each.measures])
-        table = measured.view(len(unread), -1).cpu().double()
+        measured = torch.stack([torch.hstack(each.measures) for each in unread])
+        table = measured.cpu().double()
+        losses, norms = table[:, :LOSSES], table[:, LOSSES:]
         counts = torch.tensor([[each.characters, each.samples] for each in unread])
-        # The gradient's norm is the same on every rank, and no sum.
-        sums = ranks.sum(torch.cat([table[:, :-1], counts], dim=1))
-        for each, row, norm in zip(unread, sums.tolist(), table[:, -1].tolist(), strict=True):
+        # The gradient's norms are the same on every rank, and no sums.
+        sums = ranks.sum(torch.cat([losses, counts], dim=1))
+        for each, row, found in zip(unread, sums.tolist(), norms.tolist(), strict=True):
             loss, ctc, attention, characters, samples = row
+            norm, *layer_norms = found
             for what, value in (("loss", loss), ("gradient norm", norm)):
                 if not math.isfinite(value):
                     ids = chain.from_iterable(ranks.gather(each.ids[:3]))
@@ -80,6 +87,8 @@ class Tally:
             self.ctc += ctc
             self.attention += attention
             self.gradient_norm += norm
+            so_far = self.layer_norms or [0.0] * len(layer_norms)
+            self.layer_norms = [a + b for a, b in zip(so_far, layer_norms, strict=True)]
             self.characters += int(characters)
             self.audio_seconds += samples / SAMPLE_RATE_HZ
 

@@ -355,6 +355,10 @@ def _evaluate(state: State, prepared: Prepared, reporter: Reporter) -> dict[str,
         "dev_profile": str(PROFILES[cell.score.profile]),
         "lr": state.learner.learning_rate,
         "gradient_norm": tally.gradient_norm / max(tally.batches, 1),
+        "layer_gradient_norms": {
+            layer: norm / max(tally.batches, 1)
+            for layer, norm in zip(state.learner.layers, tally.layer_norms, strict=True)
+        },
         "audio_seconds_per_second": tally.audio_seconds / max(tally.seconds, 1e-9),
         "blank_fraction": blank_frames / max(frames, 1),
         "empty_share": sum(not text for text in hypotheses) / len(hypotheses),

@@ -75,17 +75,43 @@ def test_accumulating_leaves_the_epochs_their_steps(tmp_path: Path, corpus: Path
 def test_measures_are_scalars_on_the_device(make: Make) -> None:
     learner = make()
     measures = learner.step([batch_of("abc")], epoch=0, number=0, progress=0.0)
-    assert all(value.shape == () and not value.requires_grad for value in measures)
+    *scalars, layer_norms_L = measures
+    assert all(value.shape == () for value in scalars)
+    assert layer_norms_L.shape == (len(learner.layers),)
+    assert not any(value.requires_grad for value in measures)
     assert measures.loss == measures.ctc
     assert measures.attention == 0
     assert learner.idle
     assert learner.measures_at_hand
 
 
+@pytest.mark.parametrize("name", ["ds2_selfattn", "ds2_crossattn"])
+def test_norms_are_those_of_the_gradient_before_it_is_clipped(name: str, make: Make) -> None:
+    free, clipped = make(*sets_for(name)), make(*sets_for(name), "train.optimizer.clip_norm=0.1")
+    at = {"epoch": 0, "number": 0, "progress": 0.5}
+    measures = free.step([batch_of("abc")], **at)
+    assert torch.equal(clipped.step([batch_of("abc")], **at).layer_norms_L, measures.layer_norms_L)
+    found = gradients(free)
+    whole = torch.cat([gradient.flatten() for gradient in found.values()])
+    torch.testing.assert_close(measures.gradient_norm, whole.norm(), rtol=1e-4, atol=0)
+    expected = {
+        layer: torch.cat([g.flatten() for n, g in found.items() if f"{n}.".startswith(f"{layer}.")])
+        for layer in free.layers
+    }
+    assert list(expected)[:2] == ["front_end", "recurrence.0"]
+    assert {"attention.0", "decoder"} & set(expected)
+    norms_L = torch.stack([gradient.norm() for gradient in expected.values()])
+    torch.testing.assert_close(measures.layer_norms_L, norms_L, rtol=1e-4, atol=0)
+    for layer, gradient in gradients(clipped).items():
+        torch.testing.assert_close(
+            gradient, found[layer] * 0.1 / whole.norm(), rtol=1e-3, atol=1e-8
+        )
+
+
 def test_the_two_losses_of_a_decoder_make_the_whole(make: Make) -> None:
     learner = make(*sets_for("ds2_crossattn"))
     weight = learner.cell.model.decoder.ctc_weight  # type: ignore[union-attr]
-    loss, ctc, attention, _ = learner.step([batch_of("abc")], epoch=0, number=0, progress=0.0)
+    loss, ctc, attention, *_ = learner.step([batch_of("abc")], epoch=0, number=0, progress=0.0)
     torch.testing.assert_close(loss, weight * ctc + (1 - weight) * attention)
 
 
@@ -109,7 +135,8 @@ def test_dropout_is_keyed_by_step_and_part(make: Make) -> None:
 
 
 def measures(loss: float, norm: float = 1.0) -> Measures:
-    return Measures(*map(torch.tensor, (loss, loss, 0.0, norm)))
+    scalars = map(torch.tensor, (loss, loss, 0.0, norm))
+    return Measures(*scalars, torch.tensor([norm, 2 * norm]))
 
 
 def test_a_tally_reads_all_that_is_unread_once() -> None:
@@ -120,6 +147,7 @@ def test_a_tally_reads_all_that_is_unread_once() -> None:
     tally.read()
     tally.read()
     assert (tally.loss, tally.ctc, tally.gradient_norm) == (7.0, 7.0, 2.0)
+    assert tally.layer_norms == [2.0, 4.0]
     assert (tally.characters, tally.audio_seconds) == (8, pytest.approx(2.4))
     assert Tally(**tally.plain()) == tally
 
