@@ -5,6 +5,8 @@ SMOKE := results/smoke
 BENCH := build/bench
 # KOSPEECH=PATH, a checkout of KoSpeech, has its training step measured too.
 KOSPEECH ?=
+# KSPON=TREE, a download of KsponSpeech, has its preparation measured.
+KSPON ?=
 CORPUS ?= $(wildcard data/an4)
 PAIRS ?= 3
 
@@ -41,6 +43,9 @@ bench: setup
 		$(if $(KOSPEECH),--kospeech $(KOSPEECH)) > $(BENCH)/train_step.json
 	$(BIN)/python benchmarks/attention.py --json --pairs $(PAIRS) > $(BENCH)/attention.json
 	$(BIN)/python benchmarks/feeding.py --json --rounds $(PAIRS) $(CORPUS) > $(BENCH)/feeding.json
+	$(if $(KSPON),$(BIN)/python benchmarks/prep.py --json --rounds $(PAIRS) \
+		$(if $(KOSPEECH),--kospeech $(KOSPEECH)) $(KSPON) > $(BENCH)/prep.new)
+	$(if $(KSPON),mv $(BENCH)/prep.new $(BENCH)/prep.json)
 	$(BIN)/python benchmarks/report.py $(BENCH) --out docs/performance.md
 
 clean:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import attention
 import feeding
+import prep
 import train_step
 import typer
 from measure import ROOT, Figures
@@ -13,13 +14,16 @@ from page import machine_table, markdown, run
 from asrbench.errors import UserError
 from asrbench.files import read_json, write_text
 
-BENCHMARKS = {module.__name__: module for module in (train_step, attention, feeding)}
+BENCHMARKS = {module.__name__: module for module in (train_step, attention, feeding, prep)}
+OPTIONAL = ("prep",)
+"""Those whose section is there when their figures are."""
 
 HEAD = """# Performance
 
 Written by `make bench`, which measures and leaves the figures as JSON in `build/bench/`. With
 `KOSPEECH=PATH`, a checkout of KoSpeech, its training step is measured too; `CORPUS=DIR` names a
-prepared corpus other than `data/an4`.
+prepared corpus other than `data/an4`; `KSPON=TREE`, a download of KsponSpeech or what
+`benchmarks/kspon_tree.py` makes, has its preparation measured.
 
 ## How to read this page
 
@@ -40,6 +44,7 @@ FOOT = """## What is not measured
 - Whole epochs, checkpoints and dev passes. `history.jsonl` of every run has them, with the share
   of the time that the step waited for the loader.
 - More than one device.
+- Preparing a corpus from zips, or when none of its files is in memory yet.
 """
 
 
@@ -48,8 +53,14 @@ def main(
     out: Annotated[Path, typer.Option("--out", help="The page.")] = ROOT / "docs/performance.md",
 ) -> None:
     """Write the page of figures."""
-    found = [read_json(folder / f"{name}.json") for name in BENCHMARKS]
-    write_text(out, "\n".join([HEAD, *map(_section, found), FOOT]))
+    write_text(out, "\n".join([HEAD, *map(_section, figures_in(folder)), FOOT]))
+
+
+def figures_in(folder: Path) -> list[Figures]:
+    """Of every benchmark in its order. Raises `UserError` for one that is missing and needed."""
+    paths = {name: folder / f"{name}.json" for name in BENCHMARKS}
+    there = [path for name, path in paths.items() if name not in OPTIONAL or path.is_file()]
+    return [read_json(path) for path in there]
 
 
 def _section(figures: Figures) -> str:

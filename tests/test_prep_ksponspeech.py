@@ -145,6 +145,8 @@ def moved(tree: Path, layout: str) -> Path:
             for folder in list(tree.iterdir()):
                 packed(tree, tree / f"{folder.name}.zip", [*folder.rglob("*")])
                 shutil.rmtree(folder)
+        case "one zip without lists":
+            return moved(moved(tree, "no lists"), "one zip")
         case "zips beside their unpacked folders":
             for folder in list(tree.iterdir()):
                 packed(tree, tree / f"{folder.name}.zip", [*folder.rglob("*")])
@@ -165,7 +167,7 @@ def packed(root: Path, path: Path, files: list[Path]) -> Path:
         *("lists in the root", "lists in scripts", "no KsponSpeech_eval", "eval in test"),
         *("AI Hub's folders", "named wav, and headless still", "no lists", "no texts"),
         *("lists in cp949", "lists with a mark, in CRLF", "the same list twice"),
-        *("one zip", "a zip each", "zips beside their unpacked folders"),
+        *("one zip", "a zip each", "one zip without lists", "zips beside their unpacked folders"),
     ],
 )
 def test_every_layout_gives_the_same_corpus(tree: Path, tmp_path: Path, layout: str) -> None:

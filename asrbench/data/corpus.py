@@ -69,6 +69,15 @@ class Utterance:
     remarks: tuple[str, ...] = ()
     """What is odd about it, in fixed words: counted and listed."""
 
+    @cached_property
+    def digest(self) -> bytes:
+        """Of the audio as it is stored. Who reads in several threads asks there for it."""
+        return hashlib.sha256(self.stored_audio.data).digest()
+
+    @property
+    def stored_audio(self) -> Samples:
+        return np.ascontiguousarray(self.audio, dtype="<i2")
+
 
 class CorpusWriter:
     """Writes a corpus folder under a temporary name; `create` renames it when it is whole."""
@@ -210,6 +219,7 @@ class _SplitWriter:
     def __init__(self, folder: Path, split: str) -> None:
         self._folder, self._split = folder, split
         self._rows: list[dict[str, Any]] = []
+        self._audio: list[Samples] = []
         self._shards: list[Path] = []
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
         self._shard_bytes = 0
@@ -218,15 +228,15 @@ class _SplitWriter:
         self.hash = hashlib.sha256()
 
     def add(self, utterance: Utterance) -> None:
-        audio = np.ascontiguousarray(utterance.audio, dtype="<i2").tobytes()
         row = {column: getattr(utterance, column) for column in TEXT_COLUMNS}
         row |= {c: mark for c in MARK_COLUMNS if (mark := getattr(utterance, c)) is not None}
         self.hash.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
-        self.hash.update(hashlib.sha256(audio).digest())
-        self._rows.append(row | {"audio": audio, "samples": len(utterance.audio)})
+        self.hash.update(utterance.digest)
+        self._rows.append(row | {"samples": len(utterance.audio)})
+        self._audio.append(utterance.stored_audio)
         self._utterances += 1
         self._samples += len(utterance.audio)
-        self._shard_bytes += len(audio)
+        self._shard_bytes += self._audio[-1].nbytes
         if utterance.speaker is not None:
             self._speakers.add(utterance.speaker)
         if len(self._rows) == ROWS_PER_BATCH:
@@ -253,11 +263,24 @@ class _SplitWriter:
             path = self._folder / f"{self._split}-{len(self._shards):05d}.arrow"
             self._shards.append(path)
             self._writer = pa.ipc.new_file(path, SCHEMA)
-        self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, SCHEMA))
-        self._rows = []
+        self._writer.write_batch(_record_batch(self._rows, self._audio))
+        self._rows, self._audio = [], []
         if self._shard_bytes >= SHARD_BYTES:
             self._writer.close()
             self._writer, self._shard_bytes = None, 0
+
+
+def _record_batch(rows: list[dict[str, Any]], audio: list[Samples]) -> pa.RecordBatch:
+    # By way of one Python object a recording, most of a preparation's time would go here.
+    starts = np.cumsum([0, *(wave.nbytes for wave in audio)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(b"".join(wave.data for wave in audio))]
+    columns = [
+        pa.Array.from_buffers(field.type, len(rows), buffers)
+        if field.name == "audio"
+        else pa.array([row.get(field.name) for row in rows], field.type)
+        for field in SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 class Split:

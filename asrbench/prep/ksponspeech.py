@@ -82,7 +82,7 @@ def prepare(
     if limit is not None and limit < 2:
         raise UserError(f"--limit: found {limit}, allowed: 2 or more, for train and dev")
     with (
-        Tree(source) as tree,
+        Tree(source, ".pcm", ".wav", ".trn") as tree,
         CorpusWriter.create(
             out,
             name="ksponspeech",
@@ -197,7 +197,7 @@ def decode_text(data: bytes, name: str) -> str:
 def _find(tree: Tree, taste: _Taste, writer: CorpusWriter) -> dict[str, list[_Utterance]]:
     """Every utterance with audio, under its split; rejects what has only audio or only a text."""
     shelf: dict[str, str] = {}  # id -> where its audio is
-    for name in sorted(tree.names(".pcm", ".wav")):
+    for name in tree.names:
         if match := _NAME.fullmatch(PurePosixPath(name).name):
             shelf.setdefault(match["id"], name)
     splits: dict[str, list[_Utterance]] = {split: [] for split in SPLITS}
@@ -245,7 +245,7 @@ def _listed(
 
 def _list_of(tree: Tree, split: str) -> list[str]:
     file = f"{split}.trn"
-    names = sorted(name for name in tree.names(".trn") if PurePosixPath(name).name == file)
+    names = [name for name in tree.names if PurePosixPath(name).name == file]
     if not names:
         return []
     data = tree.read(names[0])

@@ -106,6 +106,8 @@ def _read_ahead(sources: Sequence[Readable], jobs: int) -> Iterator[tuple[str, U
 
 def _outcome(source: Readable) -> Utterance | Fault:
     try:
-        return source.read()
+        utterance = source.read()
     except Fault as fault:
         return fault
+    _ = utterance.digest  # kept with it: the thread that writes has enough to do
+    return utterance

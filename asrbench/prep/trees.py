@@ -14,14 +14,21 @@ class Tree:
     Of a file that is both unpacked and in a zip, the one that is unpacked is read.
     """
 
-    def __init__(self, root: Path) -> None:
-        """`root` is a folder, or one zip. Raises `UserError` if it is neither."""
+    def __init__(self, root: Path, *suffixes: str) -> None:
+        """`root` is a folder, or one zip; looks for files with one of `suffixes`.
+
+        Raises `UserError` if it is neither, and for a member of a zip whose path leads outside.
+        """
         if not root.is_dir() and not zipfile.is_zipfile(root):
             raise UserError(f"{root}: found neither a folder nor a zip")
         self.root = root
-        packed = sorted(root.rglob("*.zip")) if root.is_dir() else [root]
-        self._zips = [_opened(path) for path in packed]
-        self._home: dict[str, int] = {}  # of a member: which zip has it
+        found = set(_files(root, (*suffixes, ".zip")))
+        packed = sorted(name for name in found if name.endswith(".zip"))
+        found.difference_update(packed)
+        self._zips = [_opened(root / name) for name in packed or [""] * root.is_file()]
+        members = {name for archive in self._zips for name in _members(archive)}
+        self.names = sorted(found | {name for name in members if name.endswith(suffixes)})
+        """Relative paths of the files, parts between slashes."""
 
     def __enter__(self) -> "Tree":
         return self
@@ -30,46 +37,39 @@ class Tree:
         for archive in self._zips:
             archive.close()
 
-    def names(self, *suffixes: str) -> Iterator[str]:
-        """Paths of the files with one of these suffixes, parts between slashes; in no order.
-
-        Raises `UserError` for a member of a zip whose path leads outside.
-        """
-        unpacked = set()
-        for name in self._unpacked(suffixes):
-            if self._zips:
-                unpacked.add(name)
-            yield name
-        for number, archive in enumerate(self._zips):
-            for name in archive.namelist():
-                path = PurePosixPath(name)
-                if path.is_absolute() or ".." in path.parts:
-                    raise UserError(
-                        f"{archive.filename}: its member '{name}' points outside; this is no "
-                        f"corpus to trust"
-                    )
-                if not name.endswith(suffixes) or name in unpacked:
-                    continue
-                if self._home.setdefault(name, number) == number:
-                    yield name
-
     def read(self, name: str) -> bytes:
-        """The bytes of one of `names`. Raises `Fault`: "missing" or "unreadable"."""
+        """The bytes of one of `names`, or of a file beside one.
+
+        Raises `Fault`: "missing" or "unreadable".
+        """
         try:
-            if name in self._home:
-                return self._zips[self._home[name]].read(name)
-            return (self.root / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise Fault("missing", f"{self.root / name}") from None
+            if (self.root / name).is_file():
+                return (self.root / name).read_bytes()
+            for archive in self._zips:
+                if name in archive.NameToInfo:
+                    return archive.read(name)
+            raise Fault("missing", f"{self.root / name}")
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise Fault("unreadable", f"{self.root / name}: {error}") from None
 
-    def _unpacked(self, suffixes: tuple[str, ...]) -> Iterator[str]:
-        for folder, _, files in os.walk(self.root, followlinks=True):  # of a file, nothing
-            inside = os.path.relpath(folder, self.root).replace(os.sep, "/")
-            for file in files:
-                if file.endswith(suffixes):
-                    yield file if inside == "." else f"{inside}/{file}"
+
+def _files(root: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Relative paths of what lies under a folder; of a file, nothing."""
+    for folder, _, files in os.walk(root, followlinks=True):
+        inside = os.path.relpath(folder, root).replace(os.sep, "/")
+        for file in files:
+            if file.endswith(suffixes):
+                yield file if inside == "." else f"{inside}/{file}"
+
+
+def _members(archive: zipfile.ZipFile) -> Iterator[str]:
+    for name in archive.namelist():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise UserError(
+                f"{archive.filename}: its member '{name}' points outside; no corpus to trust"
+            )
+        yield name
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
