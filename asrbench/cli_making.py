@@ -77,12 +77,21 @@ def print_left_out(folder: Path, rejected: Mapping[str, int], remarks: Mapping[s
 
 
 def _print_checks(checks: list[dict[str, Any]]) -> None:
-    verdicts = {True: "agrees", False: "differs", None: "not whole"}
+    """Of the splits that are whole; of the others there is nothing to say."""
     rows = []
     for check in checks:
+        if check["agrees"] is None:
+            continue
         low, high = (f"{figure:,}" for figure in check["published"])
         published = low if low == high else f"{low} to {high}"
-        found, verdict = f"{check['found']:,}", verdicts[check["agrees"]]
-        rows.append([check["figure"], check["split"], found, published, verdict])
-    header = ["figure", "split", "found", "published", ""]
-    print_table(header, rows, title="Against what others counted in it")
+        verdict = "agrees" if check["agrees"] else "differs"
+        rows.append([check["figure"], check["split"], f"{check['found']:,}", published, verdict])
+    if rows:
+        header = ["figure", "split", "found", "published", ""]
+        print_table(header, rows, title="Against what others counted in it")
+    parts = dict.fromkeys(check["split"] for check in checks if check["agrees"] is None)
+    if parts:
+        typer.echo(
+            f"not held against what others counted, being not whole: {', '.join(parts)}; what was "
+            f"found is under checks in corpus.json"
+        )

@@ -540,8 +540,21 @@ def test_the_command_shows_figures_and_remarks(tree: Path, tmp_path: Path) -> No
     )
     assert result.exit_code == 0, result.output
     assert "2 kept, with odd_trailing_byte" in result.output
-    assert "not whole" in result.output
+    assert "being not whole: train, dev, eval_clean, eval_other;" in result.output
     assert texts(Corpus.open(tmp_path / "out"))["eval_other"] == {"E03001": "티비 봤어."}
+
+
+def test_the_command_says_which_figures_agree(tmp_path: Path) -> None:
+    whole = [spoken("eval_clean", f"E{k + 1:05d}", "응", 400) for k in range(3_000)]
+    write_tree(tmp_path / "tree", [*whole, *FEW[:3]])
+    result = CliRunner().invoke(
+        app, ["prep", "ksponspeech", str(tmp_path / "tree"), "--out", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["utterances", "eval_clean", "3,000", "3,000", "agrees"] in lines
+    assert ["hours", "eval_clean", "0.02", "2.55", "to", "2.65", "differs"] in lines
+    assert "being not whole: train, dev;" in result.output
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
