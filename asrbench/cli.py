@@ -11,7 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 import asrbench
+from asrbench.cli_compare import compare
 from asrbench.cli_corpus import corpus
+from asrbench.cli_inspect import inspect
 from asrbench.cli_options import (
     Device,
     Only,
@@ -26,9 +28,9 @@ from asrbench.cli_options import (
 )
 from asrbench.cli_plan import plan
 from asrbench.cli_prep import SETTINGS, prep_app
+from asrbench.cli_score import score
 from asrbench.errors import UserError
 from asrbench.memory import reuse_memory
-from asrbench.profiles import PROFILES, ProfileName
 from asrbench.terminal import Terminal, print_error, print_table
 
 if TYPE_CHECKING:
@@ -178,34 +180,10 @@ def evaluate(
     typer.echo(f"next: asrbench compare {' '.join(map(str, paths))}")
 
 
-@app.command()
-def compare(
-    paths: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs.")],
-    baseline: Annotated[
-        str | None, typer.Option(help="Variant to compare to; ds2 where there is one.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Split; test where it was scored.")] = None,
-    profile: Annotated[
-        ProfileName | None,
-        typer.Option(help="What the CER counts; otherwise score.profile of the runs."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for table and plot; the first DIR.")
-    ] = None,
-) -> None:
-    """Print the ablation table; write it and its plot.
+app.command()(inspect)
 
-    Every variant, every seed, the difference to the baseline, and the cost.
-    """
-    from asrbench import compare as stage
 
-    comparison = stage.compare(paths, baseline, split, profile)
-    header, rows = stage.cells(comparison)
-    print_table(header, rows, title=comparison.title)
-    for line in (*comparison.legend, *comparison.notes):
-        typer.echo(line)
-    for path in stage.write(comparison, out or paths[0]):
-        typer.echo(f"wrote {path}")
+app.command()(compare)
 
 
 @app.command()
@@ -248,47 +226,7 @@ def transcribe(
         typer.echo(f"{path}\t{text}")
 
 
-@app.command()
-def score(
-    systems: Annotated[
-        list[str], typer.Argument(metavar="NAME=HYP...", help="Hypotheses of each system.")
-    ],
-    ref: Annotated[Path, typer.Option("--ref", help="References: .trn, .tsv or .jsonl.")],
-    profile: Annotated[
-        ProfileName,
-        typer.Option(help="What the CER counts. References are taken as they are."),
-    ] = "verbatim",
-) -> None:
-    """Print the error rates of any system's hypotheses.
-
-    CER and WER, sWER (with the spacing of the reference), and for Hangul the error rate of jamo.
-    Files are TRN `text (id)`, TSV `id<TAB>text`, or the JSONL that `asrbench eval` leaves.
-    """
-    from asrbench.hypotheses import matched, read_transcripts
-    from asrbench.score import score as scores_of
-
-    references = read_transcripts(ref, "reference")
-    rows = []
-    for system in systems:
-        name, equals, path = system.partition("=")
-        if not equals or not name or not path:
-            raise UserError(f"{system}: found no NAME=HYP, as in base=hypotheses.trn")
-        hypotheses = read_transcripts(Path(path), "hypothesis")
-        _, expected, found = matched(references, hypotheses, path)
-        scores = scores_of(expected, found, profile, ref)
-        for unit, counts in {
-            "CER": scores.characters,
-            "jamo": scores.jamo,
-            "WER": scores.words,
-            "sWER": scores.spaced_words,
-        }.items():
-            if unit == "jamo" and counts.n == scores.characters.n:
-                continue  # no Hangul, so that they are the characters again
-            edits = (counts.substitutions, counts.deletions, counts.insertions, counts.n)
-            rows.append([name, unit, f"{100 * counts.rate:.2f}", *map(str, edits)])
-    ruler = PROFILES[profile]
-    title = f"{ref.name}: {len(references)} utterances, profile {ruler}: {ruler.words}"
-    print_table(["system", "", "%", "S", "D", "I", "N"], rows, title=title)
+app.command()(score)
 
 
 # Printing

@@ -7,7 +7,7 @@ is measured on a few batches is carried over to all of them by how long and how 
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -19,8 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import nnls
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from asrbench.apart import Died, apart
 from asrbench.augment import Augmentation
@@ -28,6 +26,7 @@ from asrbench.checkpoint import KEPT, State, save
 from asrbench.data.loader import Batch, load
 from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of
 from asrbench.devices import deterministic
+from asrbench.flops import counted
 from asrbench.groundwork import Prepared, alignable, prepare
 from asrbench.learner import Learner
 from asrbench.peak import peak_bytes, reset_peak
@@ -150,21 +149,13 @@ def measure(cell: Cell, results: Path, inventory: Inventory | None = None) -> Co
 def flops_per_audio_second(prepared: Prepared, utterance: int) -> float:
     """Floating-point operations of a training step on that one utterance, by its length.
 
-    Counted on a CPU in fp32, whatever the run's device and precision: there all products are
-    torch's own plain ones, and the count is the same everywhere. A multiplication and an addition
-    are two.
+    Counted as `asrbench.flops` does, whatever the run's device and precision.
     """
     cell = _with(prepared.cell, precision="fp32", accumulate=1)
     cpu = torch.device("cpu")
     learner = Learner(cell, prepared.inventory, prepared.corpus.fingerprint, cpu)
     (batch,) = load(prepared.train, prepared.inventory, [[utterance]])
-    with (
-        _generators_kept(cpu),
-        # The counter knows neither oneDNN's recurrence nor the CPU's fused attention.
-        _without_onednn(),
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False) as counter,
-    ):
+    with _generators_kept(cpu), counted() as counter:
         learner.step([batch], epoch=0, number=0, progress=0.0)
     flops: int = counter.get_total_flops()
     return flops * SAMPLE_RATE_HZ / int(batch.samples_B.sum())
@@ -374,17 +365,6 @@ def _between(passed: Iterable[Any]) -> Iterator[float]:
 
 def _with(cell: Cell, **train: Any) -> Cell:
     return cell.model_copy(update={"train": cell.train.model_copy(update=train)})
-
-
-@contextmanager
-def _without_onednn() -> Iterator[None]:
-    mkldnn = torch.backends.mkldnn
-    before = mkldnn.enabled
-    mkldnn.enabled = False  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        mkldnn.enabled = before
 
 
 def _generators_kept(device: torch.device) -> AbstractContextManager[None]:

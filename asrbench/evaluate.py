@@ -12,24 +12,27 @@ from asrbench.data.plan import length_plan
 from asrbench.devices import resolve_device
 from asrbench.errors import UserError, pick
 from asrbench.files import write_jsonl
+from asrbench.flops import forward_flops
 from asrbench.profiles import PROFILES
 from asrbench.recogniser import Recogniser
 from asrbench.reporting import Reporter
 from asrbench.runs import Run
 from asrbench.score import counted, counts_symbol, score
+from asrbench.waveform import SAMPLE_RATE_HZ
 
 CHECKPOINT = "best"
 """The weights with the lowest dev CER: the test split has no say in which are used."""
 
 
-def load_recogniser(run: Run, device: str) -> Recogniser:
+def load_recogniser(run: Run, device: str, which: str = CHECKPOINT) -> Recogniser:
     """The recogniser of `run`. Raises `UserError` if its checkpoint is of another spec."""
-    recogniser = Recogniser.load(run.weights_path(CHECKPOINT), resolve_device(device))
+    path = run.weights_path(which)
+    recogniser = Recogniser.load(path, resolve_device(device))
     found = recogniser.cell.identity(recogniser.fingerprint)
     wanted = run.cell.identity(recogniser.fingerprint)
     if found != wanted:
         raise UserError(
-            f"{run.weights_path(CHECKPOINT)}: found the weights of another spec ({found}), but "
+            f"{path}: found the weights of another spec ({found}), but "
             f"{run.spec_path.name} beside them is {wanted}; train it again"
         )
     return recogniser
@@ -53,14 +56,15 @@ def evaluate(
 
     References are of the side that the scoring profile asks for, where the corpus has it; its
     other sides stand beside them, for other profiles. Seconds are those of features, model and
-    decoding together; the real-time factor is seconds of work for a second of audio.
+    decoding together; the real-time factor is seconds of work for a second of audio. Operations
+    for a second of it are those of `forward_flops`: no decoding, and 10 s of audio.
     """
     recogniser = load_recogniser(run, device)
     pick(f"{run}: --decode", decode, recogniser.decodes())
     split = open_corpus(run, recogniser).split(split_name)
     split = split.on(PROFILES[run.cell.score.profile].side_among(split.sides))
     plan = length_plan(split.samples, run.cell.train.batch_seconds)
-    rows: dict[str, dict[str, str]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     started_at = time.perf_counter()
     for done in recogniser.transcribe(load(split, recogniser.inventory, plan), decode):
         for id, reference, hypothesis in zip(
@@ -71,8 +75,12 @@ def evaluate(
     seconds = time.perf_counter() - started_at
     in_order = [rows[id] for id in split.ids]
     others = {side: split.column(side) for side in split.sides if side != split.side}
+    speakers = split.column("speaker")
     for i, row in enumerate(in_order):
         row.update({side: texts[i] for side, texts in others.items()})
+        row["seconds"] = round(float(split.samples[i]) / SAMPLE_RATE_HZ, 4)
+        if speakers[i] is not None:
+            row["speaker"] = speakers[i]
     write_jsonl(run.hypotheses_path(split_name, decode), in_order)
     if note := _other_side(run, split):
         reporter.say(f"{run}: {note}")
@@ -88,7 +96,7 @@ def evaluate(
     return figures
 
 
-def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, str]]) -> dict[str, Any]:
+def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, Any]]) -> dict[str, Any]:
     references = [row["reference"] for row in rows]
     hypotheses = [row["hypothesis"] for row in rows]
     profile = run.cell.score.profile
@@ -102,6 +110,9 @@ def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, str]]) -> di
         "empty_hypotheses": sum(not text for text in hypotheses),
         "distinct_hypotheses": len(set(hypotheses)),
         "parameters": recogniser.model.parameter_count,
+        "flops_per_audio_second": forward_flops(
+            run.cell.model, run.cell.features, len(recogniser.inventory)
+        ),
         "device": recogniser.device.type,
         "corpus": recogniser.fingerprint,
     }

@@ -7,6 +7,8 @@ from typing import Literal
 ProfileName = Literal["verbatim", "nospace", "kospeech", "espnet"]
 Side = Literal["text", "spelling", "phonetic"]
 """Column of a corpus: its `text`, or one side of its dual transcriptions, (3시)/(세 시)."""
+Unit = Literal["character", "word"]
+"""What errors are counted in: for a CER or a WER."""
 
 
 @dataclass(frozen=True)

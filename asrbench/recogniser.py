@@ -1,13 +1,14 @@
 """A model with all it needs to turn waveforms into text, and its passport on disk.
 
-Legend: B batch, T frames, V symbols.
+Legend: B batch, T frames, D width, V symbols.
 """
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,6 +37,13 @@ class Transcribed:
     hypotheses: list[str]
     blank_frames: int
     frames: int
+
+
+class Heard(NamedTuple):
+    encoder_BTD: Tensor
+    log_probs_BTV: Tensor
+    """Of CTC."""
+    lengths_B: Tensor
 
 
 class Recogniser:
@@ -68,13 +76,22 @@ class Recogniser:
         finally:
             self.model.train(was_training)
 
-    def _transcribe(self, batch: Batch, decode: str) -> Transcribed:
+    def heard(self, batch: Batch) -> Heard:
+        """What the model makes of a batch before anything is decoded."""
         x_BTF, frames_B = self.features(
             batch.waves_BS.to(self.device), batch.samples_B.to(self.device)
         )
-        with autocast(self.device, self.cell.train.precision):
+        with self.precision():
             encoder_BTD, lengths_B = self.model.encode(x_BTF, frames_B)
-            log_probs_BTV = self.model.ctc(encoder_BTD)
+            return Heard(encoder_BTD, self.model.ctc(encoder_BTD), lengths_B)
+
+    def precision(self) -> AbstractContextManager[object]:
+        """In which the model runs."""
+        return autocast(self.device, self.cell.train.precision)
+
+    def _transcribe(self, batch: Batch, decode: str) -> Transcribed:
+        encoder_BTD, log_probs_BTV, lengths_B = self.heard(batch)
+        with self.precision():
             match decode:
                 case "greedy":
                     symbols = ctc_greedy(log_probs_BTV, lengths_B)

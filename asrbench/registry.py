@@ -7,6 +7,7 @@ from asrbench.spec import (
     HeadMixing,
     ModelSpec,
     PositionalAttention,
+    RecurrenceSpec,
     SelfAttention,
     TemporalAttention,
 )
@@ -19,6 +20,8 @@ class Entry:
     model: ModelSpec
     differs: str
     source: str
+    control_of: str | None = None
+    """The variant whose size or cost the baseline is given here, if it is."""
 
 
 MODELS = {
@@ -51,5 +54,18 @@ MODELS = {
         ModelSpec(name="ds2_selfattn_deck", attention=HeadMixing()),
         "the original study's block: mixes heads within a frame; kept to show what it does",
         "the original study",
+    ),
+    # Widths are those at full size; a study of another size names its own. Tests hold both.
+    "ds2_wide": Entry(
+        ModelSpec(name="ds2_wide", recurrence=RecurrenceSpec(width=1152)),
+        "a control: the baseline with a recurrence so wide that it has ds2_selfattn's parameters",
+        "this program",
+        control_of="ds2_selfattn",
+    ),
+    "ds2_timed": Entry(
+        ModelSpec(name="ds2_timed", recurrence=RecurrenceSpec(width=1168)),
+        "a control: so wide that it takes ds2_selfattn's operations for 10 s of audio",
+        "this program",
+        control_of="ds2_selfattn",
     ),
 }

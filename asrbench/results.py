@@ -4,10 +4,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, stdev
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from asrbench.errors import UserError
+from asrbench.files import read_jsonl
 from asrbench.hypotheses import Key, read_transcripts
 from asrbench.profiles import PROFILES, Profile, versioned
 from asrbench.runs import DECODES, Run
@@ -16,19 +18,40 @@ from asrbench.spec import OPERATIONAL, Cell
 
 
 @dataclass(frozen=True)
+class TestSet:
+    """The utterances that all runs were scored on."""
+
+    ids: tuple[str, ...]
+    references: tuple[str, ...]
+    seconds: tuple[float, ...] | None
+    """Length of each; None for runs from before `asrbench eval` kept it."""
+    speakers: tuple[str, ...] | None
+    """None unless the speaker of each is known."""
+
+
+@dataclass(frozen=True)
 class Result:
     """One run under one decode, scored anew from its hypotheses."""
 
     run: Run
     decode: str
+    hypotheses: tuple[str, ...]
     scores: Scores
-    parameters: int | None
+    stored: dict[str, Any]
+    """What `asrbench eval` left beside them."""
     step_seconds: float | None
     """Time of an optimizer step in training, in the fastest epoch."""
     failure: str | None
     """Why the run counts as one that never learned, if it does."""
-    corpus: str
-    """Fingerprint of the corpus it was scored on."""
+
+    @property
+    def parameters(self) -> int | None:
+        return self.stored.get("parameters")
+
+    @property
+    def corpus(self) -> str:
+        """Fingerprint of the corpus it was scored on."""
+        return str(self.stored.get("corpus"))
 
     @property
     def variant(self) -> str:
@@ -79,31 +102,12 @@ class Row:
         return all(result.failure is None for result in self.results)
 
     @property
-    def mean(self) -> float:
-        return fmean(result.cer for result in self.results)
-
-    @property
-    def spread(self) -> float | None:
-        """Sample standard deviation over seeds; None for one seed."""
-        return stdev(result.cer for result in self.results) if len(self.results) > 1 else None
-
-    @property
     def step_seconds(self) -> float | None:
         times = [r.step_seconds for r in self.results if r.step_seconds is not None]
         return fmean(times) if times else None
 
     def shared_seeds(self, other: "Row") -> list[int]:
         return [seed for seed in self.by_seed if seed in other.by_seed]
-
-    def difference(self, baseline: "Row") -> float | None:
-        """Mean of CER minus the baseline's over the seeds both have.
-
-        None for the baseline itself, without such seeds, and if a run of either never learned.
-        """
-        seeds = self.shared_seeds(baseline)
-        if self is baseline or not seeds or not (self.trained and baseline.trained):
-            return None
-        return fmean(self.by_seed[seed].cer - baseline.by_seed[seed].cer for seed in seeds)
 
     def step_ratio(self, baseline: "Row") -> float | None:
         """Time of an optimizer step relative to the baseline's."""
@@ -113,8 +117,8 @@ class Row:
 
 def read_results(
     runs: Sequence[Run], split: str, notes: list[str], profile: str | None = None
-) -> tuple[list[Result], int]:
-    """Every run under every decode it is scored with on `split`, and the number of utterances.
+) -> tuple[list[Result], TestSet]:
+    """Every run under every decode it is scored with on `split`, and the utterances.
 
     Under `profile`, or else under that of the runs. What is missing is left out and told in
     `notes`. Raises `UserError` if two runs were scored on different corpora or references, or,
@@ -154,7 +158,19 @@ def read_results(
         result = _result(run, decode, stored, ruler, *texts)
         _check(result, stored, notes)
         results.append(result)
-    return results, len(common or ())
+    return results, _test_set(scored[0][0].hypotheses_path(split, scored[0][1]), common or {})
+
+
+def _test_set(path: Path, references: dict[str, str]) -> TestSet:
+    rows = read_jsonl(path)
+    seconds = [row.get("seconds") for row in rows]
+    speakers = [row.get("speaker") for row in rows]
+    return TestSet(
+        tuple(references),
+        tuple(references.values()),
+        None if None in seconds else tuple(seconds),
+        None if None in speakers else tuple(speakers),
+    )
 
 
 def _reference_key(stored: dict[str, Any], ruler: Profile) -> Key:
@@ -215,11 +231,11 @@ def _result(
     return Result(
         run=run,
         decode=decode,
+        hypotheses=tuple(hypotheses),
         scores=scores,
-        parameters=stored.get("parameters"),
+        stored=stored,
         step_seconds=_step_seconds(run.history()),
         failure=why_untrained(scores.characters.rate, references, hypotheses),
-        corpus=str(stored.get("corpus")),
     )
 
 

@@ -10,6 +10,8 @@ results/<experiment>/<variant>/seed<k>-<id8>/
     hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy), and the
                               other sides of the text where the corpus has them
     scores.json               split -> decode -> figures
+    inside.<split>.json       what `asrbench inspect` saw: attention by layer and head, times of
+                              symbols; weights and posteriors in `.npz`, pictures in `.png`, `.svg`
     profile.json.gz           a trace of some steps, where `--profile` asked for one
     train.log                 what was printed, where the run was one of several at a time
     lock, lock.holder         who trains it now
@@ -115,6 +117,10 @@ class Run:
     def hypotheses_path(self, split: str, decode: str) -> Path:
         middle = split if decode == "greedy" else f"{split}.{decode}"
         return self.folder / f"hypotheses.{middle}.jsonl"
+
+    def inside_path(self, split: str, what: str = "json") -> Path:
+        """`what` is a suffix, or a picture's name and suffix: `0.attention.png`."""
+        return self.folder / f"inside.{split}.{what}"
 
     # Contents
 

@@ -1,10 +1,13 @@
 """The ruler: error rates from strings, in one place, by a named profile."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import jiwer
+import numpy as np
+import numpy.typing as npt
+from rapidfuzz.distance import Levenshtein
 
 from asrbench.errors import UserError
 from asrbench.profiles import PROFILES
@@ -44,6 +47,68 @@ class ErrorCounts:
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class Edits:
+    """Edits of each utterance, as `ErrorCounts` has them of all."""
+
+    substitutions_U: npt.NDArray[np.int64]
+    deletions_U: npt.NDArray[np.int64]
+    insertions_U: npt.NDArray[np.int64]
+    n_U: npt.NDArray[np.int64]
+
+    @property
+    def errors_U(self) -> npt.NDArray[np.int64]:
+        return self.substitutions_U + self.deletions_U + self.insertions_U
+
+    @property
+    def total(self) -> ErrorCounts:
+        each = (self.substitutions_U, self.deletions_U, self.insertions_U, self.n_U)
+        return ErrorCounts(*(int(counts_U.sum()) for counts_U in each))
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Texts as a profile counts them, made once for however many they are held against."""
+
+    worded: Texts
+    """With the spaces that separate words."""
+    characters: Texts
+    jamo: Texts
+    words: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, texts: Texts, profile: str) -> "Forms":
+        with_spaces = [worded(text, profile) for text in texts]
+        characters = [_spelled(text, profile) for text in with_spaces]
+        jamo = [text.translate(_JAMO) for text in characters]
+        return cls(with_spaces, characters, jamo, [text.split() for text in with_spaces])
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Edits of one run, utterance by utterance, of each kind that `Scores` has."""
+
+    characters: Edits
+    jamo: Edits
+    words: Edits
+    spaced_words: Edits
+
+    @classmethod
+    def of(cls, references: Forms, hypotheses: Forms) -> "Measures":
+        spaced = spaced_like(references.worded, hypotheses.worded)
+        return cls(
+            edits(references.characters, hypotheses.characters),
+            edits(references.jamo, hypotheses.jamo),
+            edits(references.words, hypotheses.words),
+            edits(references.words, [text.split() for text in spaced]),
+        )
+
+    def scores(self, profile: str) -> "Scores":
+        """Of all utterances together."""
+        each = (self.characters, self.jamo, self.words, self.spaced_words)
+        return Scores(str(PROFILES[profile]), *(edits.total for edits in each))
+
+
 @dataclass(frozen=True)
 class Scores:
     """Of a whole split under one profile; each `.rate` is one of the error rates."""
@@ -77,55 +142,80 @@ class Scores:
 def score(references: Texts, hypotheses: Texts, profile: str, where: object) -> Scores:
     """All error rates under `profile`. Raises `UserError` if nothing it counts is in the
     references; `where` is what that line begins with."""
-    characters = character_errors(references, hypotheses, profile)
-    if not characters.n:
+    expected = Forms.of(references, profile)
+    refuse_empty(expected, profile, where)
+    return Measures.of(expected, Forms.of(hypotheses, profile)).scores(profile)
+
+
+def refuse_empty(references: Forms, profile: str, where: object) -> None:
+    """Raises `UserError` if there is no character in any of them."""
+    if not any(references.characters):
         raise UserError(
             f"{where}: found no character in the references under {PROFILES[profile]}; there is "
             f"no CER of them"
         )
-    return Scores(
-        str(PROFILES[profile]),
-        characters,
-        jamo_errors(references, hypotheses, profile),
-        word_errors(references, hypotheses, profile),
-        spaced_word_errors(references, hypotheses, profile),
-    )
 
 
 def character_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """Corpus-level character edits under `profile`; `.rate` is the CER."""
-    return _counts(
-        jiwer.process_characters,
-        [counted(text, profile) for text in references],
-        [counted(text, profile) for text in hypotheses],
-    )
+    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
+    return edits(expected.characters, found.characters).total
 
 
 def jamo_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """As `character_errors`, each Hangul syllable as the two or three jamo it is composed of."""
-    return _counts(
-        jiwer.process_characters,
-        ["".join(UNITS["jamo"].split(counted(text, profile))) for text in references],
-        ["".join(UNITS["jamo"].split(counted(text, profile))) for text in hypotheses],
-    )
+    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
+    return edits(expected.jamo, found.jamo).total
 
 
 def word_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """Corpus-level word edits; words are what white space separates, under any profile. `.rate` is
     the WER."""
-    return _counts(
-        jiwer.process_words,
-        [worded(text, profile) for text in references],
-        [worded(text, profile) for text in hypotheses],
-    )
+    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
+    return edits(expected.words, found.words).total
 
 
 def spaced_word_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """As `word_errors`, each hypothesis `spaced_like` its reference: an error of spacing alone is
     none. `.rate` is the sWER, as ESPnet's recipe for KsponSpeech defines it."""
-    expected = [worded(text, profile) for text in references]
-    found = [worded(text, profile) for text in hypotheses]
-    return _counts(jiwer.process_words, expected, list(spaced_like(expected, found)))
+    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
+    spaced = spaced_like(expected.worded, found.worded)
+    return edits(expected.words, [text.split() for text in spaced]).total
+
+
+def edits(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]) -> Edits:
+    """The fewest edits of each pair of texts, or lists of words. Of several ways to have them it is
+    RapidFuzz's, and so jiwer's. Raises `ValueError` for lists of different length."""
+    if len(references) != len(hypotheses):
+        raise ValueError(
+            f"{len(references)} references, {len(hypotheses)} hypotheses: lengths must match"
+        )
+    none = (0, 0, 0)
+    counts_U3 = [
+        none if reference == hypothesis else _edits(reference, hypothesis)
+        for reference, hypothesis in zip(references, hypotheses, strict=True)
+    ]
+    counts_3U = np.array(counts_U3, dtype=np.int64).reshape(-1, 3).T
+    n_U = np.array([*map(len, references)], dtype=np.int64)
+    return Edits(counts_3U[0], counts_3U[1], counts_3U[2], n_U)
+
+
+def _edits(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int, int]:
+    """Substitutions, deletions and insertions."""
+    tags = [tag for tag, _, _ in Levenshtein.editops(reference, hypothesis).as_list()]
+    substitutions, deletions = tags.count("replace"), tags.count("delete")
+    return substitutions, deletions, len(tags) - substitutions - deletions
+
+
+class _Jamo(dict[int, str]):
+    """What `str.translate` puts for each character: the jamo of a Hangul syllable."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = "".join(UNITS["jamo"].split(chr(code)))
+        return self[code]
+
+
+_JAMO = _Jamo()
 
 
 # Under a profile
@@ -133,7 +223,11 @@ def spaced_word_errors(references: Texts, hypotheses: Texts, profile: str) -> Er
 
 def counted(text: str, profile: str) -> str:
     """What `profile` counts of `text`, in normal form. Twice is the same as once."""
-    text = worded(text, profile)
+    return _spelled(worded(text, profile), profile)
+
+
+def _spelled(text: str, profile: str) -> str:
+    """`text`, which is `worded`, without spaces if they do not count."""
     # Without the space between them, a letter and an accent may compose.
     return text if PROFILES[profile].spaces else normalise(text.replace(" ", ""))
 
@@ -156,28 +250,35 @@ def spaced_like(references: Texts, hypotheses: Texts) -> Iterator[str]:
     Both sides are aligned by their characters, spaces left out, with as few edits as possible. A
     character that is aligned with its like begins a word if that does; one that is substituted or
     inserted begins a word if it did. So a word whose first character is missing is joined to the
-    one before it, as in ESPnet's recipe. Of several shortest alignments it is jiwer's.
+    one before it, as in ESPnet's recipe. Of several shortest alignments it is RapidFuzz's,
+    and so jiwer's.
     """
-    alignments = jiwer.process_characters(
-        [text.replace(" ", "") for text in references],
-        [text.replace(" ", "") for text in hypotheses],
-    ).alignments
-    for reference, hypothesis, chunks in zip(references, hypotheses, alignments, strict=True):
-        wanted, begins = _beginnings(reference), _beginnings(hypothesis)
-        for chunk in chunks:
-            if chunk.type == "equal":
-                begins[chunk.hyp_start_idx : chunk.hyp_end_idx] = wanted[
-                    chunk.ref_start_idx : chunk.ref_end_idx
-                ]
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        if reference == hypothesis:
+            yield hypothesis
+            continue
         letters = hypothesis.replace(" ", "")
-        yield normalise(
-            "".join(f" {c}" if begin else c for c, begin in zip(letters, begins, strict=True))
+        wanted, begins = _beginnings(reference), _beginnings(hypothesis)
+        alignment: list[Any] = Levenshtein.opcodes(reference.replace(" ", ""), letters).as_list()
+        marks = "".join(
+            [
+                wanted[start:end] if tag == "equal" else begins[place:stop]
+                for tag, start, end, place, stop in alignment
+            ]
         )
+        words, end = [], 0
+        for mark in _WORD.findall(marks):
+            words.append(letters[end : end + len(mark)])
+            end += len(mark)
+        yield normalise(" ".join(words))
 
 
-def _beginnings(text: str) -> list[bool]:
-    """Of each character that is no space: whether a word begins with it."""
-    return [i == 0 for word in text.split() for i in range(len(word))]
+_WORD = re.compile(".0*")
+
+
+def _beginnings(text: str) -> str:
+    """For each character that is no space 1 if a word begins with it, otherwise 0."""
+    return "".join("1" + "0" * (len(word) - 1) for word in text.split())
 
 
 # Diagnosis
@@ -193,13 +294,3 @@ def why_untrained(cer: float, references: Texts, hypotheses: Texts) -> str | Non
         text = texts[0] if len(texts[0]) <= 20 else texts[0][:20] + "..."
         return f"every hypothesis is {text!r}"
     return f"CER is {100 * UNTRAINED_CER:.0f} % or more" if cer >= UNTRAINED_CER else None
-
-
-def _counts(process: Callable[..., Any], references: Texts, hypotheses: Texts) -> ErrorCounts:
-    out = process(references, hypotheses)
-    return ErrorCounts(
-        out.substitutions,
-        out.deletions,
-        out.insertions,
-        out.hits + out.substitutions + out.deletions,
-    )

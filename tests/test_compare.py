@@ -1,138 +1,35 @@
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scored_runs import RESULTS, begin, leave, score, wrong
+from typer.testing import CliRunner
 
-from asrbench.compare import cells, compare, write
-from asrbench.errors import UserError
-from asrbench.files import write_jsonl
-from asrbench.profiles import PROFILES
-from asrbench.runs import Run
-from asrbench.score import score as score_of
-from asrbench.specfile import load_study
+from asrbench.cli import app
+from asrbench.compare import document, write
+from asrbench.comparison import comparison_of
 
-RESULTS = Path("results")
-REFERENCES = ["ONE TWO AB", "THREE FOUR", "FIVE SIX A", "SEVEN NINE"]
-"""Four times ten characters: one edit is 2.5 points of CER."""
-
-GOLDEN = """\
-test of an4 (f1f1f1f1), 4 utterances, N = 40 characters, profile verbatim/1, seeds 0, 1
-
-| variant | params | CER % | sd | seeds 0 1 | diff | step |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: |
-| ds2 | 4.01M | 6.25 | 1.77 | 5.00 7.50 | - | 1.00x |
-| ds2_selfattn | 4.20M | 3.75 | 1.77 | 2.50 5.00 | -2.50 | 1.50x |
-| ds2_crossattn | 12.3M | 10.00 | - | - 10.00 | +2.50 | 2.00x |
-| ds2_crossattn [joint] | 12.3M | 7.50 | - | - 7.50 | +0.00 | 2.00x |
-| ds2_selfattn_deck | 512k | 95.00! | 7.07 | 100.00! 90.00! | - | 1.00x |
-
-CER: edits over reference characters of the whole split, NFC, spaces and punctuation counted; \
-mean over seeds, sd their sample standard deviation.  
-diff: CER points, variant minus ds2, mean over the seeds both have; below zero is fewer errors. \
-No test stands behind it.  
-step: time of an optimizer step in the fastest epoch of training, relative to ds2.  
-
-- ! never learned: ds2_selfattn_deck seed 0, CER 100.00 %: 100 % of the hypotheses are empty; \
-no difference is drawn from it
-- ! never learned: ds2_selfattn_deck seed 1, CER 90.00 %: every hypothesis is 'E'; \
-no difference is drawn from it
-- ds2_crossattn: difference over seed 1, shared with ds2
-- ds2_crossattn [joint]: difference over seed 1, shared with ds2
-- one seed for some variants: differences of this size can be chance
-"""
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(autouse=True)
-def _in_tmp_path(tmp_path, monkeypatch):
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def begin(variant, seed, *, step_seconds=0.5, epochs=2, done=2, more=(), env=None):
-    """A run folder that was trained: two epochs of ten steps, unless told otherwise."""
-    model = variant if variant.startswith("ds2") else "ds2"
-    Path("study.yaml").write_text(
-        f"name: an4\ncorpus: data/an4\nseeds: [{seed}]\n"
-        f"variants: {{{variant}: {{model: {{name: {model}}}}}}}\n"
-    )
-    sets = [f"train.epochs={epochs}", *more]
-    (cell,) = load_study(Path("study.yaml"), sets).cells
-    run = Run.of(RESULTS, cell, "f1" * 8)
-    run.begin(cell, {"device_name": "x86_64", "threads": 2} | (env or {}))
-    run.write_history(
-        [
-            {
-                "epoch": epoch,
-                "steps": 10 * epoch,
-                "train_seconds": 10 * step_seconds,
-                "dev_cer": 0.5 / epoch,
-            }
-            for epoch in range(1, done + 1)
-        ]
-    )
-    return run
+def study(replicates: int = 1_000, **options: Any) -> dict[str, Any]:
+    return document(comparison_of([RESULTS], **options), replicates=replicates)
 
 
-def wrong(edits):
-    """Hypotheses with so many substitutions, one after the other in the first texts."""
-    texts = []
-    for reference in REFERENCES:
-        here = min(edits, len(reference))
-        texts.append("x" * here + reference[here:])
-        edits -= here
-    return texts
+def by_label(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {system["label"]: system for system in found["systems"]}
 
 
-def score(
-    run,
-    hypotheses,
-    *,
-    split="test",
-    decode="greedy",
-    parameters=4_012_345,
-    corpus="f1" * 8,
-    more=None,
-    sides=None,
-):
-    """What `asrbench eval` leaves; `sides` are the references of a corpus that has several, that
-    of the profile first."""
-    sides = sides or {"text": REFERENCES}
-    (side, references), *others = sides.items()
-    rows = [
-        {"id": f"u{i}", "reference": reference, "hypothesis": hypothesis}
-        | {name: texts[i] for name, texts in others}
-        for i, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True))
-    ]
-    write_jsonl(run.hypotheses_path(split, decode), rows)
-    figures = {
-        "checkpoint": "best",
-        **score_of(references, hypotheses, run.cell.score.profile, run).plain(),
-        "side": side,
-        "sides": [*sides],
-        "parameters": parameters,
-        "corpus": corpus,
-    }
-    run.write_scores(split, decode, figures | (more or {}))
-    return run
-
-
-def leave(variant, seed, edits, **options):
-    return score(begin(variant, seed, **options), wrong(edits))
-
-
-def refusal(*args, **options):
-    with pytest.raises(UserError) as caught:
-        compare([RESULTS], *args, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def notes():
-    return compare([RESULTS]).notes
-
-
-def study():
+def leave_all() -> None:
     """Two seeds of a baseline and a challenger; one seed of a third, decoded twice; a failure."""
     leave("ds2", 0, 2)
     leave("ds2", 1, 3)
@@ -146,26 +43,52 @@ def study():
     score(begin("ds2_selfattn_deck", 1), ["E"] * 4, parameters=512_000)
 
 
-def test_golden_table():
-    """Two edits over 40 characters are 5 %, three 7.5 %: mean 6.25, sd 2.5 / sqrt(2) = 1.77.
-
-    `ds2_crossattn` has seed 1 only, so it is compared to seed 1 of `ds2`: 10 - 7.5, and not to the
-    mean. `E` stands in each of the four texts of ten, so `E` for each is 36 edits over 40.
-    """
-    study()
-    write(compare([RESULTS]), Path("out"))
-    assert Path("out/table.md").read_text(encoding="utf-8") == GOLDEN
-    assert sorted(path.name for path in Path("out").iterdir()) == [
-        "cer.png",
-        "table.csv",
-        "table.md",
-    ]
-    assert Path("out/cer.png").read_bytes().startswith(b"\x89PNG")
+def rounded(value: Any) -> Any:
+    """Floats to nine digits: their last ones are the machine's."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def test_csv_has_one_row_a_run_and_decode():
-    study()
-    write(compare([RESULTS]), Path("out"))
+def test_golden_tables_and_document() -> None:
+    """Rates by hand: two edits over 40 characters are 5 %, three 7.5 %, so ds2 has 6.25. `E` stands
+    in each of the four texts of ten, so `E` for each is 36 edits over 40."""
+    leave_all()
+    found = study()
+    write(found, Path("out"))
+    tables = {name: Path("out", name).read_text(encoding="utf-8") for name in ("table.md",)}
+    assert tables["table.md"] == (GOLDEN / "table.md").read_text(encoding="utf-8")
+    expected = json.loads((GOLDEN / "study.json").read_text(encoding="utf-8"))
+    assert rounded(json.loads(Path("out/study.json").read_text(encoding="utf-8"))) == expected
+    systems = by_label(found)
+    assert [system["cer"] for system in found["systems"]] == pytest.approx(
+        [2.5 / 40, 1.5 / 40, 4 / 40, 3 / 40, 38 / 40]
+    )
+    assert systems["ds2_selfattn"]["difference"]["delta"] == pytest.approx(-1 / 40)
+    assert systems["ds2_selfattn"]["difference"]["seeds"] == [0, 1]
+    assert systems["ds2_selfattn"]["cost"]["step_ratio"] == 1.5
+    assert systems["ds2_selfattn_deck"]["verdict"] == "not trained"
+    assert systems["ds2_selfattn_deck"]["difference"] is None
+
+
+def test_everything_that_is_written_is_there() -> None:
+    leave_all()
+    paths = write(study(), Path("out"))
+    names = {path.name for path in paths}
+    assert {"table.md", "table.csv", "table.tex", "study.json", "report.html"} <= names
+    assert {"cer_seeds.png", "cer_seeds.svg", "differences.png", "learning.svg"} <= names
+    assert {path.name for path in Path("out").iterdir()} == names
+    assert Path("out/cer_seeds.png").read_bytes().startswith(b"\x89PNG")
+    latex = Path("out/table.tex").read_text(encoding="utf-8")
+    assert "ds2\\_selfattn & 4.20M & 3.75 &" in latex
+    assert latex.count("\\\\") == 1 + 5
+
+
+def test_csv_has_one_row_a_run_and_decode() -> None:
+    leave_all()
+    write(study(), Path("out"))
     with Path("out/table.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
@@ -192,264 +115,92 @@ def test_csv_has_one_row_a_run_and_decode():
     }
 
 
-def test_difference_is_paired_by_seed():
-    """Seeds 0, 1, 2 of ds2 have 2, 4, 10 edits; seeds 1, 2 of the other 3, 8.
-
-    Paired: (3 - 4 + 8 - 10) / 2 = -1.5 edits of 40, which is -3.75 points; the means would differ
-    by 5.5 - 16 / 3 = +0.17 edits.
-    """
-    for seed, edits in ((0, 2), (1, 4), (2, 10)):
-        leave("ds2", seed, edits)
-    for seed, edits in ((1, 3), (2, 8)):
-        leave("ds2_selfattn", seed, edits)
-    baseline, other = compare([RESULTS]).rows
-    assert other.difference(baseline) == pytest.approx(-1.5 / 40)
-    assert baseline.difference(baseline) is None
-    assert "ds2_selfattn: difference over seeds 1, 2, shared with ds2" in notes()
-
-
-def test_no_difference_without_a_shared_seed():
-    leave("ds2", 0, 2)
-    leave("ds2_selfattn", 1, 1)
-    comparison = compare([RESULTS])
-    assert cells(comparison)[1][1][-2] == "-"
-    assert "ds2_selfattn: difference over no seed, shared with ds2" in comparison.notes
-
-
-def test_one_untrained_seed_takes_the_difference_away():
+def test_one_untrained_seed_takes_the_verdict_away() -> None:
     for seed in (0, 1):
         leave("ds2", seed, 2)
     leave("ds2_selfattn", 0, 1)
     leave("ds2_selfattn", 1, 37)
-    comparison = compare([RESULTS])
-    assert cells(comparison)[1][1][2:6] == ["47.50!", "63.64", "2.50 92.50!", "-"]
-    assert comparison.notes[0] == (
-        "! never learned: ds2_selfattn seed 1, CER 92.50 %: CER is 90 % or more; "
-        "no difference is drawn from it"
-    )
+    _, other = study()["systems"]
+    assert other["verdict"] == "not trained"
+    assert other["reason"] == "run 2 of 2: CER is 90 % or more"
+    assert other["difference"] is None
 
 
-def test_untrained_baseline_leaves_no_difference():
+def test_an_untrained_baseline_leaves_nothing_to_compare_to() -> None:
     leave("ds2", 0, 40)
     leave("ds2_selfattn", 0, 1)
-    comparison = compare([RESULTS])
-    assert [row[-2] for row in cells(comparison)[1]] == ["-", "-"]
-    write(comparison, Path("out"))
+    found = study()
+    baseline, other = found["systems"]
+    assert baseline["verdict"] == "not trained"
+    assert other["verdict"] == "not comparable"
+    assert "the baseline ds2 is not trained" in other["reason"]
+    write(found, Path("out"))
 
 
-def test_baseline_leads_and_the_registry_orders_the_rest():
-    for variant in ("wide", "ds2_twattn", "narrow", "ds2_selfattn", "ds2"):
-        leave(variant, 0, 1)
-    labels = ["ds2", "ds2_selfattn", "ds2_twattn", "narrow", "wide"]
-    assert [row.label for row in compare([RESULTS]).rows] == labels
-    chosen = compare([RESULTS], "ds2_twattn").rows
-    assert [row.label for row in chosen] == ["ds2_twattn", "ds2", "ds2_selfattn", "narrow", "wide"]
-    assert refusal("ds2_twatn") == (
-        "--baseline: found 'ds2_twatn', allowed: ds2, ds2_selfattn, ds2_twattn, narrow, wide; "
-        "did you mean 'ds2_twattn'?"
-    )
+def test_another_decoder_or_order_of_batches_is_no_comparison() -> None:
+    leave("ds2", 0, 2)
+    cross = leave("ds2_crossattn", 0, 2)
+    score(cross, wrong(1), decode="joint")
+    leave("ds2_selfattn", 0, 1, more=["train.batch_seconds=33"])
+    systems = by_label(study())
+    assert systems["ds2_crossattn"]["verdict"] == "no evidence of a difference"
+    for label, reason in (
+        ("ds2_crossattn [joint]", "another decoder: joint, where ds2 has greedy"),
+        ("ds2_selfattn", "another order of batches: train.batch_seconds is 33, not 120"),
+    ):
+        assert systems[label]["verdict"] == "not comparable"
+        assert systems[label]["reason"] == reason
+        assert systems[label]["difference"] is None
 
 
-def test_baseline_without_ds2_is_the_first_and_said_so():
-    leave("wide", 0, 1)
-    leave("narrow", 0, 1)
-    assert "no run of ds2: narrow is the baseline; --baseline names another" in notes()
-
-
-def test_corpora_are_not_mixed():
-    one = leave("ds2", 0, 1)
-    other = score(begin("ds2_selfattn", 0), wrong(1), corpus="0e" * 8)
-    assert refusal() == (
-        f"{one} and {other}: found scores on different corpora (fingerprints f1f1f1f1 and "
-        f"0e0e0e0e); compare them apart"
-    )
-
-
-def test_profiles_are_not_mixed():
-    one = leave("ds2", 0, 1)
-    other = leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
-    assert refusal() == (
-        f"{one} and {other}: found the score profiles 'verbatim' and 'nospace'; compare them "
-        f"apart, or under one with --profile"
-    )
-    rows = compare([RESULTS], profile="nospace").rows
-    assert [row.results[0].scores.profile for row in rows] == ["nospace/2", "nospace/2"]
-
-
-def test_versions_of_a_profile_are_not_mixed():
-    """`nospace` once counted punctuation; a score of then says no version."""
-    leave("ds2", 0, 1, more=["score.profile=nospace"])
-    run = begin("ds2_selfattn", 0, more=["score.profile=nospace"])
-    score(run, wrong(1), more={"profile": "nospace"})
-    assert refusal() == (
-        f"{run}: found scores under nospace/1, and 'nospace' is nospace/2 now; "
-        f"`asrbench eval {run}` scores it anew, --profile nospace its hypotheses"
-    )
-    assert len(compare([RESULTS], profile="nospace").rows) == 2
-
-
-def test_another_profile_is_computed_from_the_hypotheses():
-    """Of the 40 characters six are spaces and the edit is none of them: 1 / 34. What is stored
-    is under another profile, and is no contradiction."""
+def test_dev_curves_of_different_profiles_are_no_picture() -> None:
+    """They would stand on one axis."""
     leave("ds2", 0, 1)
-    comparison = compare([RESULTS], profile="nospace")
-    assert comparison.n == 34
-    assert comparison.rows[0].mean == 1 / 34
-    assert "N = 34 characters, profile nospace/2" in comparison.title
-    assert PROFILES["nospace"].words in comparison.legend[0]
-    assert comparison.notes == (
-        "weights were chosen by dev CER under verbatim/1, not under nospace/2",
-    )
-
-
-def test_another_profile_has_references_of_its_own_side():
-    """Heard as it is spelled: right under `nospace`, and under `verbatim`, whose `text` has no
-    mark. Under `kospeech`, which asks for how it is said, 3 is wrong, and `.` is missing: 2 / 6."""
-    sides = {
-        "spelling": ["3시.", "네", "네", "네"],
-        "text": ["3시", "네", "네", "네"],
-        "phonetic": ["세 시.", "네", "네", "네"],
-    }
-    run = begin("ds2", 0, more=["score.profile=nospace"])
-    score(run, ["3시", "네", "네", "네"], sides=sides)
-    means = {p: compare([RESULTS], profile=p).rows[0].mean for p in (None, *PROFILES)}
-    assert means == {
-        None: 0 / 5,
-        "nospace": 0 / 5,
-        "espnet": 0 / 5,
-        "verbatim": 0 / 5,
-        "kospeech": 2 / 6,
-    }
-
-
-def test_dev_curves_of_different_profiles_are_no_picture(monkeypatch):
-    """They would stand on one axis. Those of one profile are drawn, with what it is."""
-    drawn = []
-    monkeypatch.setattr("asrbench.plots.draw", lambda *args, **kwargs: drawn.append((args, kwargs)))
-    leave("ds2", 0, 1)
-    write(compare([RESULTS]), Path("out"))
+    assert len(study()["systems"][0]["curves"]) == 1
     leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
-    write(compare([RESULTS], profile="verbatim"), Path("out"))
-    (one, label), (two, _) = [(args[2], kwargs["curves_unit"]) for args, kwargs in drawn]
-    assert (len(one), len(two)) == (1, 0)
-    assert label == "dev CER (%), greedy, verbatim/1"
+    systems = study(profile="verbatim")["systems"]
+    assert [system["curves"] for system in systems] == [[], []]
 
 
-def test_references_are_not_mixed(monkeypatch):
-    one = leave("ds2", 0, 1)
-    monkeypatch.setattr(sys.modules[__name__], "REFERENCES", ["ONE TWO AC", *REFERENCES[1:]])
-    other = leave("ds2_selfattn", 0, 1)
-    assert refusal().startswith(f"{one} and {other}: found different references of test")
-
-
-def test_seeds_of_different_specs_are_not_averaged():
-    one = leave("ds2", 0, 1)
-    other = leave("ds2", 1, 1, epochs=3)
-    assert refusal() == (
-        f"{one} and {other}: found two runs of ds2 that differ in train.epochs; "
-        f"name one of them or delete the other"
-    )
-
-
-def test_same_seed_twice_is_refused():
-    one, other = sorted(
-        [leave("ds2", 0, 1), leave("ds2", 0, 1, more=["train.optimizer.lr=1e-3"])],
-        key=lambda run: run.folder,
-    )
-    assert refusal() == (
-        f"{one} and {other}: found two runs of ds2 that differ in train.optimizer.lr; "
-        f"name one of them or delete the other"
-    )
-    assert compare([one.folder]).rows[0].results[0].run == one
-
-
-def test_run_named_twice_counts_once(tmp_path):
-    run = leave("ds2", 0, 1)
-    comparison = compare([RESULTS, run.folder, tmp_path / run.folder])
-    assert len(comparison.rows[0].results) == 1
-
-
-def test_run_without_a_score_is_left_out_and_named():
+def test_without_replicates_there_are_rates_alone() -> None:
     leave("ds2", 0, 1)
-    run = begin("ds2_selfattn", 0)
-    comparison = compare([RESULTS])
-    assert [row.label for row in comparison.rows] == ["ds2"]
-    assert comparison.notes == (f"not evaluated on test: {run}; `asrbench eval {run}`",)
+    leave("ds2_selfattn", 0, 2, done=0)
+    found = study(replicates=0)
+    assert [system["cer"] for system in found["systems"]] == [1 / 40, 2 / 40]
+    assert [system["interval"] for system in found["systems"]] == [None, None]
+    assert found["systems"][1]["cost"]["step_ratio"] is None
+    names = {path.name for path in write(found, Path("out"))}
+    assert names == {"table.md", "table.csv", "table.tex", "study.json"}
 
 
-def test_run_without_hypotheses_is_left_out_and_named():
+def invoke(*arguments: str) -> Any:
+    result = CliRunner().invoke(app, ["compare", str(RESULTS), *arguments])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_the_command_prints_verdicts_tables_or_the_document() -> None:
+    leave_all()
+    shown = invoke("--replicates", "500").output
+    assert "Against ds2" in shown
+    assert "- ds2_selfattn: no evidence of a difference." in shown
+    assert "wrote results/report.html" in shown
+    quiet = invoke("--replicates", "500", "--quiet").output.splitlines()
+    assert all(line.startswith("- ") for line in quiet)
+    assert len(quiet) == 5
+    Path("results/report.html").unlink()
+    found = json.loads(invoke("--replicates", "500", "--json").output)
+    assert found["baseline"] == "ds2"
+    assert not Path("results/report.html").exists()
+
+
+def test_words_are_another_unit() -> None:
     leave("ds2", 0, 1)
-    run = leave("ds2_selfattn", 0, 1)
-    path = run.hypotheses_path("test", "greedy")
-    path.unlink()
-    assert notes() == (f"left out: {path} is missing; `asrbench eval {run}`",)
+    leave("ds2_selfattn", 0, 4)
+    found = json.loads(invoke("--replicates", "500", "--json", "--unit", "word").output)
+    assert (found["unit"], found["n"]) == ("word", 10)
 
 
-def test_no_score_at_all_says_what_to_run():
-    begin("ds2", 0)
-    assert refusal() == "results: found no scores; `asrbench eval results` makes them"
-
-
-def test_split_is_test_unless_told_otherwise():
-    run = score(begin("ds2", 0), wrong(4), split="dev")
-    comparison = compare([RESULTS])
-    assert comparison.split == "dev"
-    assert comparison.notes == ("dev also chose the checkpoint: figures on it flatter",)
-    score(run, wrong(1))
-    assert compare([RESULTS]).split == "test"
-    assert compare([RESULTS], split="dev").rows[0].mean == pytest.approx(4 / 40)
-    assert refusal(split="train") == (
-        "--split: found 'train', scored: dev, test; `asrbench eval results` scores more"
-    )
-
-
-def test_stored_score_that_its_hypotheses_do_not_give_is_told():
-    run = score(begin("ds2", 0), wrong(4), more={"cer": 0.05})
-    comparison = compare([RESULTS])
-    assert comparison.rows[0].mean == pytest.approx(4 / 40)
-    assert comparison.notes == (
-        f"{run}: scores.json says CER 5.0000 % (greedy), its hypotheses give 10.0000 %, "
-        f"which is shown",
-    )
-
-
-def test_unfinished_run_is_told():
-    run = leave("ds2", 0, 1, epochs=5)
-    assert notes() == (f"unfinished, 2 of 5 epochs: {run}",)
-
-
-def test_run_without_history_has_no_step_time():
-    leave("ds2", 0, 1)
-    leave("ds2_selfattn", 0, 1, done=0)
-    comparison = compare([RESULTS])
-    assert cells(comparison)[1][1][-1] == "-"
-    write(comparison, Path("out"))
-
-
-def test_what_else_differs_is_told():
-    leave("ds2", 0, 1)
-    leave("ds2_selfattn", 0, 1, more=["train.optimizer.lr=1e-3", "model.recurrence.layers=2"])
-    assert "beyond the model, variants differ in train.optimizer.lr" in notes()
-
-
-def test_machines_and_commits_that_differ_are_told():
-    leave("ds2", 0, 1, env={"commit": "aaaaaaaaaa"})
-    leave("ds2_selfattn", 0, 1, env={"commit": "bbbbbbbbbb", "threads": 16})
-    assert notes()[1:] == (
-        "runs differ in threads (16, 2): step compares these too",
-        "runs come from different commits: aaaaaaaa, bbbbbbbb",
-    )
-
-
-def test_few_seeds_are_told():
-    leave("ds2", 0, 1)
-    leave("ds2_selfattn", 0, 2)
-    assert notes() == ("one seed a variant: differences of this size can be chance",)
-    for variant, seed in (("ds2", 1), ("ds2", 2), ("ds2_selfattn", 1), ("ds2_selfattn", 2)):
-        leave(variant, seed, 1)
-    assert notes() == ()
-
-
-def test_no_torch_is_imported():
+def test_neither_torch_nor_a_drawing_library_comes_with_the_rates() -> None:
     code = "import asrbench.compare, sys; assert not {'torch', 'matplotlib'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

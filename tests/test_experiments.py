@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asrbench.features import Features
+from asrbench.flops import forward_flops
 from asrbench.models.deepspeech2 import DeepSpeech2
 from asrbench.registry import MODELS
 from asrbench.results import differing_keys
@@ -13,7 +14,17 @@ from asrbench.specfile import dump_cell, load_cell, load_study
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 FILES = sorted(EXPERIMENTS.rglob("*.yaml"))
-FULL_SIZE = ["ds2_baseline", "ds2_selfattn", "ds2_posattn", "ds2_twattn", "ds2_crossattn"]
+FULL_SIZE = [
+    "ds2_baseline",
+    "ds2_selfattn",
+    "ds2_posattn",
+    "ds2_twattn",
+    "ds2_crossattn",
+    "ds2_wide",
+    "ds2_timed",
+]
+CONTROLS = [name for name, entry in MODELS.items() if entry.control_of]
+VARIANTS = [name for name in MODELS if name not in CONTROLS]
 FINGERPRINT = "f1" * 32
 SYLLABLES = 2001
 
@@ -87,7 +98,7 @@ def test_study_at_full_size_is_every_model_thrice():
         (variant, seed) for variant in MODELS for seed in (0, 1, 2)
     ]
     identities = {cell.identity(FINGERPRINT) for cell in study.cells}
-    assert len(identities) == 18
+    assert len(identities) == 3 * len(MODELS)
 
 
 def test_full_size_is_the_registrys():
@@ -111,8 +122,8 @@ def assert_one_recipe(cells):
 
 
 def test_an4_is_one_recipe_for_all_six():
-    cells = [only_cell(f"an4/{name}") for name in MODELS]
-    assert [cell.variant for cell in cells] == [*MODELS]
+    cells = [only_cell(f"an4/{name}") for name in VARIANTS]
+    assert [cell.variant for cell in cells] == VARIANTS
     assert {cell.experiment for cell in cells} == {"an4"}
     assert_one_recipe(cells)
 
@@ -125,11 +136,58 @@ def test_an4_study_is_its_single_files():
 @pytest.mark.parametrize("name", ["smoke", "ablation"])
 def test_study_is_one_recipe_for_all_six(name):
     study = load_study(EXPERIMENTS / f"{name}.yaml")
-    assert study.variants == [*MODELS]
-    assert_one_recipe([cell for cell in study.cells if cell.seed == 0])
+    assert study.variants[: len(VARIANTS)] == VARIANTS
+    assert_one_recipe([c for c in study.cells if c.seed == 0 and c.variant in VARIANTS])
 
 
 def test_attention_is_as_wide_and_as_regular_in_every_an4_variant():
     """Variants with an attention block differ by its kind, not by its heads or its dropout."""
     blocks = [only_cell(f"an4/{name}").model.attention for name in MODELS]
     assert len({(b.heads, b.dropout) for b in blocks if b.kind != "none"}) == 1
+
+
+# Controls
+
+
+def cells_of(study):
+    """By variant, of its first seed."""
+    return {c.variant: c for c in load_study(EXPERIMENTS / study).cells if c.seed == 0}
+
+
+SIZES = pytest.mark.parametrize(
+    ("study", "symbols"),
+    [("ablation.yaml", SYLLABLES), ("an4/ablation.yaml", 29)],
+    ids=["full size", "AN4"],
+)
+"""Symbols are those of KsponSpeech and AN4, the blank included."""
+
+
+def parameters(cell, symbols):
+    bins = Features(cell.features).bins
+    with torch.device("meta"):
+        return DeepSpeech2(cell.model, bins=bins, symbols=symbols, seed=None).parameter_count
+
+
+@SIZES
+def test_a_control_is_the_baseline_but_for_its_width(study, symbols):
+    cells = cells_of(study)
+    assert CONTROLS == ["ds2_wide", "ds2_timed"]
+    for name in CONTROLS:
+        assert differing_keys(cells["ds2"], cells[name]) == ["model.name", "model.recurrence.width"]
+
+
+@SIZES
+def test_the_wide_control_has_the_parameters_of_what_it_controls(study, symbols):
+    cells = cells_of(study)
+    wide, other = (cells[n] for n in ("ds2_wide", MODELS["ds2_wide"].control_of))
+    assert parameters(wide, symbols) == pytest.approx(parameters(other, symbols), rel=0.01)
+
+
+@SIZES
+def test_the_timed_control_has_the_operations_of_what_it_controls(study, symbols):
+    cells = cells_of(study)
+    timed, other = (
+        forward_flops(cells[n].model, cells[n].features, symbols)
+        for n in ("ds2_timed", MODELS["ds2_timed"].control_of)
+    )
+    assert timed == pytest.approx(other, rel=0.02)

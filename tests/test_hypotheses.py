@@ -90,9 +90,10 @@ def test_bytes_that_are_no_utf8_are_named(tmp_path):
 
 
 def test_file_that_cannot_be_read(tmp_path):
-    path = write(tmp_path / "h.csv", "a,x\n")
+    path = write(tmp_path / "h.xml", "a,x\n")
     assert message(read_transcripts, path) == (
-        f"{path}: found the suffix '.csv', allowed: .trn, .tsv, .txt, .jsonl"
+        f"{path}: found the suffix '.xml', allowed: .trn, .tsv, .txt, .csv, .jsonl, .json, none, "
+        f"or a folder"
     )
     empty = write(tmp_path / "h.trn", "\n")
     assert message(read_transcripts, empty) == f"{empty}: found no utterances"

@@ -11,6 +11,8 @@ from asrbench.errors import UserError
 from asrbench.profiles import PROFILES, ProfileName, versioned
 from asrbench.score import (
     ErrorCounts,
+    Forms,
+    Measures,
     character_errors,
     counted,
     counts_symbol,
@@ -348,3 +350,33 @@ def test_agrees_with_jiwer(pairs):
     assert cer == pytest.approx(jiwer.cer(references, hypotheses))
     wer = word_errors(references, hypotheses, "verbatim").rate
     assert wer == pytest.approx(jiwer.wer(references, hypotheses))
+
+
+@given(pairs)
+def test_each_kind_of_edit_as_jiwer_has_it(pairs):
+    """Of several ways with as few edits, the same one."""
+    references = ["a b", *(" ".join(r.split()) for r, _ in pairs)]
+    hypotheses = ["a b", *(" ".join(h.split()) for _, h in pairs)]
+    for count, process in (
+        (character_errors, jiwer.process_characters),
+        (word_errors, jiwer.process_words),
+    ):
+        out = process(references, hypotheses)
+        assert count(references, hypotheses, "verbatim") == ErrorCounts(
+            out.substitutions,
+            out.deletions,
+            out.insertions,
+            out.hits + out.substitutions + out.deletions,
+        )
+
+
+@given(pairs)
+def test_edits_by_utterance_are_those_of_each_alone(pairs):
+    references, hypotheses = [r for r, _ in pairs], [h for _, h in pairs]
+    for profile in PROFILES:
+        forms = [Forms.of(texts, profile) for texts in (references, hypotheses)]
+        edits = Measures.of(*forms).spaced_words
+        assert edits.errors_U.tolist() == [
+            spaced_word_errors([r], [h], profile).errors for r, h in pairs
+        ]
+        assert edits.total == spaced_word_errors(references, hypotheses, profile)

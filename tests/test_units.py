@@ -11,7 +11,7 @@ from tones import TEXTS, Heard, StopsAfter, cell_of, same_weights, spoken, train
 
 from asrbench import groundwork
 from asrbench.checkpoint import State, resume
-from asrbench.compare import compare
+from asrbench.comparison import comparison_of
 from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
 from asrbench.errors import UserError
 from asrbench.estimate import measure
@@ -271,7 +271,9 @@ def test_a_corpus_without_sides_is_held_against_its_text(tmp_path: Path, corpus:
     run, heard = trained(cell, tmp_path / "results"), Heard()
     figures = evaluate(run, "dev", "greedy", "cpu", heard)
     assert (figures["side"], figures["sides"]) == ("text", ["text"])
-    assert [set(row) for row in rows_of(run, "dev")] == 2 * [{"id", "reference", "hypothesis"}]
+    assert [set(row) for row in rows_of(run, "dev")] == 2 * [
+        {"id", "reference", "hypothesis", "seconds"}
+    ]
     assert heard.lines == []
 
 
@@ -317,6 +319,6 @@ def test_an_evaluated_run_is_compared_under_any_profile(tmp_path: Path, dual: Pa
     """As training under that profile would have been scored, from one file of hypotheses."""
     run = trained(cell_of(tmp_path, dual, "train.epochs=1"), tmp_path / "results")
     evaluate(run, "test", "greedy", "cpu", Silent())
-    n = {p: compare([run.folder], profile=p).n for p in ("verbatim", "nospace", "kospeech")}
+    n = {p: comparison_of([run.folder], profile=p).n for p in ("verbatim", "nospace", "kospeech")}
     # `abb` and `cba`; said, `abb?` and `abba?`.
     assert n == {"verbatim": 6, "nospace": 6, "kospeech": 9}

@@ -218,13 +218,17 @@ class HeadMixingBlock(nn.Module):
         self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        q_BTHK, k_BTHK, v_BTHK = (
-            project(x_BTD).unflatten(-1, (self.heads, -1))
-            for project in (self.query, self.key, self.value)
-        )
-        weights_BTHH = (q_BTHK @ k_BTHK.mT / math.sqrt(q_BTHK.shape[-1])).softmax(-1)
-        mixed_BTD = (weights_BTHH.to(v_BTHK.dtype) @ v_BTHK).flatten(2)
+        v_BTHK = self._by_head(self.value, x_BTD)
+        mixed_BTD = (self.weights(x_BTD, mask_BT).to(v_BTHK.dtype) @ v_BTHK).flatten(2)
         return self.dropout(self.out(mixed_BTD))  # type: ignore[no-any-return]
+
+    def weights(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """weights_BTHH: how much of each head every head of the same frame takes."""
+        q_BTHK, k_BTHK = self._by_head(self.query, x_BTD), self._by_head(self.key, x_BTD)
+        return (q_BTHK @ k_BTHK.mT / math.sqrt(q_BTHK.shape[-1])).softmax(-1)
+
+    def _by_head(self, project: nn.Module, x_BTD: Tensor) -> Tensor:
+        return project(x_BTD).unflatten(-1, (self.heads, -1))  # type: ignore[no-any-return]
 
 
 def attention_block(spec: AttentionSpec, width: int) -> nn.Module:

@@ -1,10 +1,12 @@
 """A Transformer decoder that attends to the encoder.
 
-Legend: B batch, T encoder frames, U symbols, D encoder width, E decoder width, V symbols in all.
+Legend: B batch, T encoder frames, U symbols, D encoder width, E decoder width, V symbols in all,
+H heads.
 Symbol 0, CTC's blank, is start and end here.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,3 +50,20 @@ class CrossAttention(nn.Module):
             memory_key_padding_mask=~mask_BT,
         )
         return self.head(y_BUE).float().log_softmax(-1)  # type: ignore[no-any-return]
+
+    def weights(self, memory_BTD: Tensor, mask_BT: Tensor, prefix_BU: Tensor) -> list[Tensor]:
+        """Of each layer the weights_BHUT on the encoder that `forward` uses in eval mode."""
+        asked: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = []
+        hooks = [
+            layer.multihead_attn.register_forward_pre_hook(
+                lambda *call: asked.append(call), with_kwargs=True
+            )
+            for layer in self.layers.layers
+        ]
+        try:
+            self(memory_BTD, mask_BT, prefix_BU)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        wanted = {"need_weights": True, "average_attn_weights": False}
+        return [attend(*args, **kwargs | wanted)[1] for attend, args, kwargs in asked]

@@ -3,6 +3,7 @@
 Legend: B batch, T frames, F feature bins, C channels, D = C * F of the output.
 """
 
+import math
 from typing import TypeVar, cast
 
 import torch.nn.functional as F
@@ -95,10 +96,29 @@ class FrontEnd(nn.Module):
         x_BTD = x_BCFT.flatten(1, 2).transpose(1, 2)
         return x_BTD.contiguous(), lengths_B
 
+    @property
+    def stride(self) -> int:
+        """Feature frames from the middle of one output frame to that of the next."""
+        return math.prod(layer.conv.stride[1] * layer.shrink for layer in self._layers)
+
+    @property
+    def first(self) -> float:
+        """Where among the feature frames, counted from 0, the first output frame has its middle."""
+        middle, step = 0.0, 1
+        for layer in self._layers:
+            step *= layer.conv.stride[1]
+            middle += step * (layer.shrink - 1) / 2
+            step *= layer.shrink
+        return middle
+
+    @property
+    def _layers(self) -> list[_ConvLayer]:
+        return [cast(_ConvLayer, layer) for layer in self.layers]
+
     def lengths(self, lengths_B: Tensor) -> Tensor:
         """Output frames of utterances of `lengths_B` feature frames; no features needed."""
-        for layer in self.layers:
-            lengths_B = cast(_ConvLayer, layer).lengths(lengths_B)
+        for layer in self._layers:
+            lengths_B = layer.lengths(lengths_B)
         return lengths_B
 
 

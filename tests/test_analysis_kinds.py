@@ -1,0 +1,351 @@
+"""Errors by kind, by place and by speaker; odd hypotheses."""
+
+import random
+import unicodedata
+from collections import Counter
+from unicodedata import normalize
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrbench.analysis.confusions import Confusion
+from asrbench.analysis.hangul import FIRST, LAST, NO_CODA, PARTS, decomposed
+from asrbench.analysis.jamo import jamo
+from asrbench.analysis.kinds import Kinds, Spaces, kinds
+from asrbench.analysis.oddities import (
+    LOOP_LENGTH,
+    Oddities,
+    OddPairs,
+    is_empty,
+    is_looped,
+    is_truncated,
+)
+from asrbench.analysis.pairs import Pairs
+from asrbench.analysis.segments import segments
+from asrbench.analysis.speakers import by_speaker
+from asrbench.analysis.words import Edges, Places
+from asrbench.profiles import PROFILES
+from asrbench.score import ErrorCounts, character_errors, counted, worded
+
+texts = st.text(alphabet="가각나 ab", max_size=10)
+rows = st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6)
+
+
+def kinds_of(references, runs, words=None, top=20) -> Kinds:
+    pairs = Pairs.of(references, {"a": runs}, words)
+    return kinds(pairs, OddPairs.of(pairs), Places.of(pairs), "a", top)
+
+
+# Counts and confusions
+
+
+def test_a_small_study_by_hand():
+    """Of `어제 왔다` and `가자`, 7 characters, in two runs: 왔 is heard as 왓 in both; in the first
+    the space is missing, in the second 자 is missing and 요 is put in after 다."""
+    found = kinds_of(["어제 왔다", "가자"], [["어제왓다", "가자"], ["어제 왓다요", "가"]])
+    assert found.counts == ErrorCounts(2, 2, 1, 14)
+    assert found.substituted == (Confusion("왔", "왓", 2),)
+    assert found.deleted == (Confusion(" ", "", 1), Confusion("자", "", 1))
+    assert found.inserted == (Confusion("", "요", 1),)
+    assert found.spaces == Spaces(0, 1, 0, 2)
+    # 가자 and 어제 and 왔다 are all edges.
+    assert found.edges == Edges(3, 12, 0, 0)
+
+
+@given(rows)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_counts_are_those_of_the_ruler(profile, rows):
+    references, *runs = ([row[i] for row in rows] for i in range(3))
+    found = kinds_of(
+        [counted(text, profile) for text in references],
+        [[counted(text, profile) for text in texts] for texts in runs],
+        [worded(text, profile) for text in references],
+    )
+    each = [character_errors(references, texts, profile).plain() for texts in runs]
+    assert found.counts.plain() == {key: sum(one[key] for one in each) for key in each[0]}
+
+
+@given(rows)
+def test_confusions_are_the_edits_one_by_one(rows):
+    pairs = Pairs.of([row[0] for row in rows], {"a": [[row[1] for row in rows]]})
+    expected = Counter()
+    for p, times in enumerate(pairs.weights("a").tolist()):
+        for part in segments(*pairs.texts(p)):
+            if part.kind == "substitute":
+                for one, other in zip(part.reference, part.hypothesis, strict=True):
+                    expected[one, other] += times
+            elif part.kind != "equal":
+                for symbol in part.reference:
+                    expected[symbol, ""] += times
+                for symbol in part.hypothesis:
+                    expected["", symbol] += times
+    found = kinds(pairs, OddPairs.of(pairs), None, "a", top=1000)
+    named = (*found.substituted, *found.deleted, *found.inserted)
+    assert {(each.reference, each.hypothesis): each.count for each in named} == expected
+
+
+def test_the_most_frequent_come_first_and_ties_by_code_point():
+    found = kinds_of(["abcc", "c"], [["xyzz", "y"]], top=3)
+    assert [(each.reference, each.hypothesis, each.count) for each in found.substituted] == [
+        ("c", "z", 2),
+        ("a", "x", 1),
+        ("b", "y", 1),
+    ]
+
+
+@given(rows, st.randoms(use_true_random=False))
+def test_neither_order_nor_form_of_utterances_matters(rows, order):
+    other = [tuple(normalize("NFD", text) for text in row) for row in rows]
+    order.shuffle(other)
+    one, two = (
+        kinds_of([row[0] for row in rows], [[row[i] for row in rows] for i in (1, 2)])
+        for rows in (rows, other)
+    )
+    assert one == two
+
+
+@given(rows)
+def test_runs_add_up(rows):
+    """Two runs at once are each alone, one after the other."""
+    references, *runs = ([row[i] for row in rows] for i in range(3))
+    both = kinds_of(references, runs, top=1000)
+    twice = kinds_of(references * 2, [runs[0] + runs[1]], top=1000)
+    assert {**both.plain(), "runs": 0} == {**twice.plain(), "runs": 0}
+
+
+# Jamo
+
+
+@pytest.mark.parametrize(
+    ("letters", "names"),
+    [("onset", "CHOSEONG"), ("vowel", "JUNGSEONG"), ("coda", "JONGSEONG")],
+)
+def test_every_syllable_falls_into_the_jamo_that_unicode_names(letters, names):
+    place = list(PARTS).index(letters)
+    numbers = decomposed(np.arange(FIRST, LAST + 1))[:, place].tolist()
+    for code, number in zip(range(FIRST, LAST + 1), numbers, strict=True):
+        apart = normalize("NFD", chr(code))
+        letter = PARTS[letters][number]
+        if place == len(apart):
+            assert letter == NO_CODA
+        else:
+            conjoining, compatible = unicodedata.name(apart[place]), unicodedata.name(letter)
+            assert conjoining.removeprefix(f"HANGUL {names} ") == compatible.removeprefix(
+                "HANGUL LETTER "
+            )
+
+
+def test_jamo_by_hand():
+    """왔 to 왓: the coda alone, twice. 가 to 각: a coda alone. 나 to 도: onset and vowel. ㅋ is no
+    syllable and b is none."""
+    found = kinds_of(["왔왔 가나ㅋa"], [["왓왓 각도가b"]])
+    assert found.jamo.syllables == 4
+    onset, vowel, coda = found.jamo.parts.values()
+    assert (onset.errors, onset.alone) == (1, 0)
+    assert (vowel.errors, vowel.alone) == (1, 0)
+    assert (coda.errors, coda.alone) == (3, 3)
+    assert onset.confusions == (Confusion("ㄴ", "ㄷ", 1),)
+    assert vowel.confusions == (Confusion("ㅏ", "ㅗ", 1),)
+    assert coda.confusions == (Confusion("ㅆ", "ㅅ", 2), Confusion("-", "ㄱ", 1))
+
+
+def test_other_languages_have_no_jamo():
+    assert kinds_of(["abc"], [["가bc"]]).jamo is None
+
+
+syllables = st.characters(min_codepoint=FIRST, max_codepoint=LAST)
+
+
+@given(st.lists(st.tuples(syllables, syllables), min_size=1))
+def test_a_substituted_syllable_differs_in_a_part(pairs):
+    pairs = [(one, other) for one, other in pairs if one != other]
+    codes = np.array([[ord(one), ord(other)] for one, other in pairs], dtype=np.int64)
+    one, other = codes.reshape(-1, 2).T
+    found = jamo(one, other, np.ones(len(pairs), dtype=np.int64), top=1000)
+    assert found.syllables == len(pairs)
+    assert sum(part.errors for part in found.parts.values()) >= len(pairs)
+    assert sum(part.alone for part in found.parts.values()) <= len(pairs)
+    for part in found.parts.values():
+        assert sum(each.count for each in part.confusions) == part.errors
+
+
+# Places
+
+
+def test_edges_by_hand():
+    """`abcd efg h`: a, d, e, g and h are edges, b, c and f are inside. d and f are wrong, h is
+    missing; what is put in and the spaces stand at neither."""
+    found = kinds_of(["abcd efg h"], [["abcxy eyg"]]).edges
+    assert found == Edges(2, 5, 1, 3)
+    assert found.plain() == {
+        "edge_errors": 2,
+        "edge_symbols": 5,
+        "inside_errors": 1,
+        "inside_symbols": 3,
+        "share": 2 / 3,
+        "expected": 5 / 8,
+        "edge_rate": 2 / 5,
+        "inside_rate": 1 / 3,
+    }
+
+
+def test_words_tell_edges_where_spaces_do_not_count():
+    assert kinds_of(["abcdefgh"], [["abcxeyg"]], ["abcd efg h"]).edges == Edges(2, 5, 1, 3)
+    assert kinds_of(["abcdefgh"], [["abcxeyg"]]).edges is None
+
+
+def test_the_same_letters_may_be_other_words():
+    """`이월` inside has no character of `이 월` or of itself; of `이월가` it has 월."""
+    pairs = ["이월가", "이월가"], [["이가", "이가"]]
+    assert kinds_of(*pairs, ["이 월가", "이월가"]).edges == Edges(1, 5, 1, 1)
+
+
+def test_what_composes_across_a_space_is_one_character():
+    """`e` and an accent after the space: the word begins and ends in one place."""
+    assert kinds_of(["xéz"], [["xz"]], ["xe \u0301z"]).edges == Edges(1, 3, 0, 0)
+
+
+@given(rows)
+def test_every_error_but_insertions_is_at_an_edge_inside_or_a_space(rows):
+    references, runs = ["가 나", *(row[0] for row in rows)], [["가 나", *(row[1] for row in rows)]]
+    found = kinds_of(references, runs, top=1000)
+    at_spaces = sum(
+        each.count for each in (*found.substituted, *found.deleted) if each.reference == " "
+    )
+    at_edges = found.edges.edge_errors + found.edges.inside_errors
+    assert at_edges + at_spaces == found.counts.substitutions + found.counts.deletions
+    assert found.edges.edge_symbols + found.edges.inside_symbols + found.spaces.n == found.counts.n
+
+
+def test_each_error_of_spacing():
+    """A space missing, one put in, one heard as a letter, a letter heard as one; 3 of 4."""
+    references = ["가 나", "다라", "마 바", "사아자"]
+    found = kinds_of(references, [["가나", "다 라", "마요바", "사 자"]])
+    assert found.spaces == Spaces(2, 1, 1, 2)
+    assert found.spaces.errors == 4
+
+
+def test_spaces_that_do_not_count_have_no_errors():
+    assert kinds_of(["가나"], [["가"]], ["가 나"]).spaces is None
+
+
+# Odd hypotheses
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "looped"),
+    [
+        ("그래서", "그래그래그래그래", True),
+        ("그래서", "그래그래그래", False),
+        # What was said is no loop, nor is a little more of it.
+        ("ㅋㅋㅋㅋ", "ㅋㅋㅋㅋ", False),
+        ("ㅋㅋㅋ", "ㅋㅋㅋㅋ", False),
+        ("ㅋㅋ", "ㅋㅋㅋㅋ", True),
+        # Wherever the reference has it.
+        ("네 그 네 음 네", "네 네 네 네 네 ", False),
+        ("", "네 네 네 네 ", True),
+        ("abc", "x" + 4 * ("y" * 19 + "z"), True),
+        ("abc", 4 * "defghijklmnopqrstuvwx", False),
+        ("abcdefgh", "", False),
+    ],
+)
+def test_looped(reference, hypothesis, looped):
+    assert is_looped(reference, hypothesis) is looped
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "truncated"),
+    [
+        ("오늘은 날씨가 좋네요", "오늘은 날", True),
+        # A slip before does not matter, nor that the last character is another alike.
+        ("어제 갔어요 그래서 왔어요", "어재 갔어요", True),
+        ("오늘은 날씨가 좋네요", "오늘은 날씨가 좋", False),
+        ("오늘은 날씨가 좋네요", "", False),
+        ("오늘은 날씨가 좋네요", "날씨가 좋네요", False),
+        # Five are missing, but a quarter would be six.
+        ("abcdefghijklmnopqrstuvwx", "abcdefghijklmnopqrs", False),
+        ("abcdefghijklmnopqrst", "abcdefghijklmno", True),
+        ("abcd", "a", False),
+    ],
+)
+def test_truncated(reference, hypothesis, truncated):
+    assert is_truncated(reference, hypothesis) is truncated
+
+
+def test_empty():
+    assert is_empty("가", "")
+    assert not is_empty("", "")
+    assert not is_empty("가", "나")
+
+
+def test_odd_hypotheses_are_counted_in_every_run():
+    """Of one reference no more is missing than the least that counts."""
+    references = ["오늘은 날씨가 좋네요", "가", "abcdefghijklmnopqrst"]
+    one = ["오늘은 날", "", "abcdefghijklmno"]
+    found = kinds_of(references, [one, ["네네네네", "", references[2]]])
+    assert found.oddities == Oddities(6, empty=2, looped=1, truncated=2)
+
+
+few = st.text(alphabet="ab ", max_size=8)
+loops = st.tuples(few, few, st.integers(0, 6), few).map(lambda t: t[0] + t[1] * t[2] + t[3])
+
+
+@given(st.lists(st.tuples(few, st.one_of(few, loops)), min_size=1, max_size=8))
+def test_all_at_once_is_one_by_one(rows):
+    pairs = Pairs.of([row[0] for row in rows], {"a": [[row[1] for row in rows]]})
+    odd = OddPairs.of(pairs)
+    for p in range(len(pairs)):
+        assert odd.names(p) == [
+            name
+            for name, is_odd in (
+                ("empty", is_empty),
+                ("looped", is_looped),
+                ("truncated", is_truncated),
+            )
+            if is_odd(*pairs.texts(p))
+        ]
+
+
+def test_loops_of_every_length_are_seen_among_others():
+    texts = random.Random(0)
+    units = ["".join(texts.sample("abcdefghijklmnopqrstuvwxyz", n)) for n in range(1, 27)]
+    pairs = Pairs.of(["가"] * len(units), {"a": [[f"나{unit * 4}다" for unit in units]]})
+    assert OddPairs.of(pairs).looped_P.tolist() == [len(unit) <= LOOP_LENGTH for unit in units]
+
+
+# Speakers
+
+
+def test_speakers_by_hand():
+    """ann: 1 of 5 and 2 of 5 characters wrong in two runs, so 3 / 10. bob: 1 / 2 in both."""
+    pairs = Pairs.of(["abc", "de", "fg"], {"a": [["abx", "de", "f"], ["xbx", "de", "f"]]})
+    bob, ann = by_speaker(pairs, ["ann", "ann", "bob"], "a")
+    assert ann.plain() == {"speaker": "ann", "utterances": 2, "n": 5, "cer": {"a": 3 / 10}}
+    assert bob.plain() == {"speaker": "bob", "utterances": 1, "n": 2, "cer": {"a": 1 / 2}}
+
+
+def test_speakers_without_a_character_or_a_name():
+    pairs = Pairs.of(["", "ab"], {"a": [["x", "ab"]]})
+    assert [(s.speaker, s.cer["a"]) for s in by_speaker(pairs, ["ann", None], "a")] == [
+        (None, 0 / 2),
+        ("ann", None),
+    ]
+    with pytest.raises(ValueError, match="2 utterances, 1 speakers"):
+        by_speaker(pairs, ["ann"], "a")
+
+
+@given(rows, st.lists(st.sampled_from("xyz"), min_size=6, max_size=6))
+def test_speakers_add_up(rows, names):
+    references, texts_U = [row[0] for row in rows], [row[1] for row in rows]
+    pairs = Pairs.of(references, {"a": [texts_U]})
+    speakers = by_speaker(pairs, names[: len(rows)], "a")
+    assert sum(speaker.n for speaker in speakers) == pairs.symbols_U.sum()
+    assert sum(speaker.utterances for speaker in speakers) == len(rows)
+    for speaker in speakers:
+        own = [u for u, name in enumerate(names[: len(rows)]) if name == speaker.speaker]
+        counts = character_errors(
+            [references[u] for u in own], [texts_U[u] for u in own], "verbatim"
+        )
+        assert speaker.cer["a"] == (counts.rate if counts.n else None)

@@ -1,0 +1,231 @@
+import subprocess
+import sys
+from statistics import fmean
+
+import pytest
+import scored_runs
+from scored_runs import REFERENCES, RESULTS, begin, leave, score, wrong
+
+from asrbench.comparison import comparison_of as compare
+from asrbench.errors import UserError
+from asrbench.profiles import PROFILES
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal(*args, **options):
+    with pytest.raises(UserError) as caught:
+        compare([RESULTS], *args, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def notes():
+    return compare([RESULTS]).notes
+
+
+def mean(row):
+    return fmean(result.cer for result in row.results)
+
+
+def test_baseline_leads_and_the_registry_orders_the_rest():
+    for variant in ("wide", "ds2_twattn", "narrow", "ds2_selfattn", "ds2"):
+        leave(variant, 0, 1)
+    labels = ["ds2", "ds2_selfattn", "ds2_twattn", "narrow", "wide"]
+    assert [row.label for row in compare([RESULTS]).rows] == labels
+    chosen = compare([RESULTS], "ds2_twattn").rows
+    assert [row.label for row in chosen] == ["ds2_twattn", "ds2", "ds2_selfattn", "narrow", "wide"]
+    assert refusal("ds2_twatn") == (
+        "--baseline: found 'ds2_twatn', allowed: ds2, ds2_selfattn, ds2_twattn, narrow, wide; "
+        "did you mean 'ds2_twattn'?"
+    )
+
+
+def test_baseline_without_ds2_is_the_first_and_said_so():
+    leave("wide", 0, 1)
+    leave("narrow", 0, 1)
+    assert "no run of ds2: narrow is the baseline; --baseline names another" in notes()
+
+
+def test_corpora_are_not_mixed():
+    one = leave("ds2", 0, 1)
+    other = score(begin("ds2_selfattn", 0), wrong(1), corpus="0e" * 8)
+    assert refusal() == (
+        f"{one} and {other}: found scores on different corpora (fingerprints f1f1f1f1 and "
+        f"0e0e0e0e); compare them apart"
+    )
+
+
+def test_profiles_are_not_mixed():
+    one = leave("ds2", 0, 1)
+    other = leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
+    assert refusal() == (
+        f"{one} and {other}: found the score profiles 'verbatim' and 'nospace'; compare them "
+        f"apart, or under one with --profile"
+    )
+    rows = compare([RESULTS], profile="nospace").rows
+    assert [row.results[0].scores.profile for row in rows] == ["nospace/2", "nospace/2"]
+
+
+def test_versions_of_a_profile_are_not_mixed():
+    """`nospace` once counted punctuation; a score of then says no version."""
+    leave("ds2", 0, 1, more=["score.profile=nospace"])
+    run = begin("ds2_selfattn", 0, more=["score.profile=nospace"])
+    score(run, wrong(1), more={"profile": "nospace"})
+    assert refusal() == (
+        f"{run}: found scores under nospace/1, and 'nospace' is nospace/2 now; "
+        f"`asrbench eval {run}` scores it anew, --profile nospace its hypotheses"
+    )
+    assert len(compare([RESULTS], profile="nospace").rows) == 2
+
+
+def test_another_profile_is_computed_from_the_hypotheses():
+    """Of the 40 characters six are spaces and the edit is none of them: 1 / 34. What is stored
+    is under another profile, and is no contradiction."""
+    leave("ds2", 0, 1)
+    comparison = compare([RESULTS], profile="nospace")
+    assert comparison.n == 34
+    assert mean(comparison.rows[0]) == 1 / 34
+    assert "N = 34 characters, profile nospace/2" in comparison.title
+    assert comparison.notes == (
+        "weights were chosen by dev CER under verbatim/1, not under nospace/2",
+    )
+
+
+def test_another_profile_has_references_of_its_own_side():
+    """Heard as it is spelled: right under `nospace`, and under `verbatim`, whose `text` has no
+    mark. Under `kospeech`, which asks for how it is said, 3 is wrong, and `.` is missing: 2 / 6."""
+    sides = {
+        "spelling": ["3시.", "네", "네", "네"],
+        "text": ["3시", "네", "네", "네"],
+        "phonetic": ["세 시.", "네", "네", "네"],
+    }
+    run = begin("ds2", 0, more=["score.profile=nospace"])
+    score(run, ["3시", "네", "네", "네"], sides=sides)
+    means = {p: mean(compare([RESULTS], profile=p).rows[0]) for p in (None, *PROFILES)}
+    assert means == {
+        None: 0 / 5,
+        "nospace": 0 / 5,
+        "espnet": 0 / 5,
+        "verbatim": 0 / 5,
+        "kospeech": 2 / 6,
+    }
+
+
+def test_references_are_not_mixed(monkeypatch):
+    one = leave("ds2", 0, 1)
+    monkeypatch.setattr(scored_runs, "REFERENCES", ["ONE TWO AC", *REFERENCES[1:]])
+    other = leave("ds2_selfattn", 0, 1)
+    assert refusal().startswith(f"{one} and {other}: found different references of test")
+
+
+def test_seeds_of_different_specs_are_not_averaged():
+    one = leave("ds2", 0, 1)
+    other = leave("ds2", 1, 1, epochs=3)
+    assert refusal() == (
+        f"{one} and {other}: found two runs of ds2 that differ in train.epochs; "
+        f"name one of them or delete the other"
+    )
+
+
+def test_same_seed_twice_is_refused():
+    one, other = sorted(
+        [leave("ds2", 0, 1), leave("ds2", 0, 1, more=["train.optimizer.lr=1e-3"])],
+        key=lambda run: run.folder,
+    )
+    assert refusal() == (
+        f"{one} and {other}: found two runs of ds2 that differ in train.optimizer.lr; "
+        f"name one of them or delete the other"
+    )
+    assert compare([one.folder]).rows[0].results[0].run == one
+
+
+def test_run_named_twice_counts_once(tmp_path):
+    run = leave("ds2", 0, 1)
+    comparison = compare([RESULTS, run.folder, tmp_path / run.folder])
+    assert len(comparison.rows[0].results) == 1
+
+
+def test_run_without_a_score_is_left_out_and_named():
+    leave("ds2", 0, 1)
+    run = begin("ds2_selfattn", 0)
+    comparison = compare([RESULTS])
+    assert [row.label for row in comparison.rows] == ["ds2"]
+    assert comparison.notes == (f"not evaluated on test: {run}; `asrbench eval {run}`",)
+
+
+def test_run_without_hypotheses_is_left_out_and_named():
+    leave("ds2", 0, 1)
+    run = leave("ds2_selfattn", 0, 1)
+    path = run.hypotheses_path("test", "greedy")
+    path.unlink()
+    assert notes() == (f"left out: {path} is missing; `asrbench eval {run}`",)
+
+
+def test_no_score_at_all_says_what_to_run():
+    begin("ds2", 0)
+    assert refusal() == "results: found no scores; `asrbench eval results` makes them"
+
+
+def test_split_is_test_unless_told_otherwise():
+    run = score(begin("ds2", 0), wrong(4), split="dev")
+    comparison = compare([RESULTS])
+    assert comparison.split == "dev"
+    assert comparison.notes == ("dev also chose the checkpoint: figures on it flatter",)
+    score(run, wrong(1))
+    assert compare([RESULTS]).split == "test"
+    assert mean(compare([RESULTS], split="dev").rows[0]) == pytest.approx(4 / 40)
+    assert refusal(split="train") == (
+        "--split: found 'train', scored: dev, test; `asrbench eval results` scores more"
+    )
+
+
+def test_stored_score_that_its_hypotheses_do_not_give_is_told():
+    run = score(begin("ds2", 0), wrong(4), more={"cer": 0.05})
+    comparison = compare([RESULTS])
+    assert mean(comparison.rows[0]) == pytest.approx(4 / 40)
+    assert comparison.notes == (
+        f"{run}: scores.json says CER 5.0000 % (greedy), its hypotheses give 10.0000 %, "
+        f"which is shown",
+    )
+
+
+def test_unfinished_run_is_told():
+    run = leave("ds2", 0, 1, epochs=5)
+    assert notes() == (f"unfinished, 2 of 5 epochs: {run}",)
+
+
+def test_what_else_differs_is_told():
+    leave("ds2", 0, 1)
+    leave("ds2_selfattn", 0, 1, more=["train.optimizer.lr=1e-3", "model.recurrence.layers=2"])
+    assert "beyond the model, variants differ in train.optimizer.lr" in notes()
+
+
+def test_machines_and_commits_that_differ_are_told():
+    leave("ds2", 0, 1, env={"commit": "aaaaaaaaaa"})
+    leave("ds2_selfattn", 0, 1, env={"commit": "bbbbbbbbbb", "threads": 16})
+    assert notes()[1:] == (
+        "runs differ in threads (16, 2): step compares these too",
+        "runs come from different commits: aaaaaaaa, bbbbbbbb",
+    )
+
+
+def test_few_seeds_are_told():
+    leave("ds2", 0, 1)
+    leave("ds2_selfattn", 0, 2)
+    assert notes() == (
+        "one seed a variant: what luck of training does is known badly, or not at all",
+    )
+    for variant, seed in (("ds2", 1), ("ds2", 2), ("ds2_selfattn", 1), ("ds2_selfattn", 2)):
+        leave(variant, seed, 1)
+    assert notes() == ()
+
+
+def test_no_torch_is_imported():
+    code = (
+        "import asrbench.comparison, sys; assert not {'torch', 'matplotlib'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,192 @@
+"""The figures of a study: which there are, what they stand on, and what they never hide."""
+
+from fractions import Fraction
+from itertools import product
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.image import imread
+from studies import study
+
+from asrbench.plots_panels import pareto, spread
+from asrbench.plots_study import (
+    COLUMN_INCHES,
+    CROWD,
+    DOTS_PER_INCH,
+    Picture,
+    draw,
+    pictures,
+    rendered,
+)
+
+ALL = [
+    *("cer_seeds", "differences", "cost_time", "cost_flops", "cost_parameters"),
+    *("learning", "length_seconds", "length_characters"),
+]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return study()
+
+
+def named(document, name) -> Picture:
+    (picture,) = (picture for picture in pictures(document) if picture.name == name)
+    return picture
+
+
+def axes_of(picture):
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    picture.draw(axes)
+    return axes
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+# Files
+
+
+def test_each_figure_is_a_png_of_a_column_and_an_svg(whole, tmp_path):
+    paths = draw(whole, tmp_path)
+    assert [path.name for path in paths] == [f"{n}{s}" for n in ALL for s in (".png", ".svg")]
+    for png, svg in zip(paths[::2], paths[1::2], strict=True):
+        assert imread(png).shape[1] == round(COLUMN_INCHES * DOTS_PER_INCH)
+        assert ElementTree.parse(svg).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_the_same_study_is_the_same_file(whole):
+    for suffix in (".png", ".svg"):
+        one, other = (rendered(named(whole, "differences"), suffix) for _ in range(2))
+        assert one == other
+
+
+def test_every_caption_says_what_it_stands_on(whole):
+    for picture in pictures(whole):
+        assert "seeds 0, 1, 2" in picture.says
+        if picture.name != "learning":
+            assert f"N = {whole['n']:,} characters" in picture.says
+            assert "profile verbatim/1" in picture.says
+            assert "40 utterances of 5 speakers" in picture.says
+
+
+# What a study lacks
+
+
+def test_a_figure_without_its_data_is_not_drawn(whole):
+    systems = [
+        {**system, "curves": [], "cost": dict.fromkeys(system["cost"])}
+        for system in whole["systems"]
+    ]
+    bare = {**whole, "systems": systems, "lengths": None}
+    assert [picture.name for picture in pictures(bare)] == ALL[:2]
+    alone = {**bare, "systems": systems[:1]}
+    assert [picture.name for picture in pictures(alone)] == ALL[:1]
+    assert "speakers" not in named({**whole, "speakers": None}, "cer_seeds").says
+
+
+def test_bins_without_a_rate_or_an_interval_are_gaps(whole):
+    bins = [dict(one, systems=dict(one["systems"])) for one in whole["lengths"]["duration"]["bins"]]
+    bins[0]["systems"]["ds2"] = {"cer": None, "interval": None}
+    duration = {**whole["lengths"]["duration"], "bins": bins}
+    axes = axes_of(named({**whole, "lengths": {"duration": duration}}, "length_seconds"))
+    line = {line.get_label(): list(line.get_ydata()) for line in axes.lines}["ds2"]
+    assert line[0] != line[0]
+    assert line[1] == 100 * bins[1]["systems"]["ds2"]["cer"]
+
+
+# What they show
+
+
+def test_every_seed_is_a_dot_and_what_never_learned_is_told(whole):
+    axes = axes_of(named(whole, "cer_seeds"))
+    seeds = [sorted(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "None"]
+    for drawn, system in zip(seeds, whole["systems"], strict=True):
+        learned = [100 * run["cer"] for run in system["runs"] if run["failure"] is None]
+        assert drawn == pytest.approx(sorted(learned))
+    failed = [100 * run["cer"] for run in whole["systems"][-1]["runs"]]
+    assert texts(axes) == [f"never learned: {', '.join(f'{cer:.0f}' for cer in failed)} %"]
+    # To scale it would squash the others.
+    assert axes.get_xlim()[1] < 20
+
+
+def test_the_forest_says_every_verdict_in_words(whole):
+    axes = axes_of(named(whole, "differences"))
+    assert texts(axes) == ["better", "no evidence", "worse", "not comparable", "not trained"]
+    (zero, *points) = (list(line.get_xdata()) for line in axes.lines)
+    compared = [system["difference"] for system in whole["systems"] if system["difference"]]
+    assert zero == [0, 0]
+    assert [x for (x,) in points] == pytest.approx([100 * each["delta"] for each in compared])
+
+
+def test_words_are_scored_in_words(whole):
+    axes = axes_of(named({**whole, "unit": "word"}, "cer_seeds"))
+    assert axes.get_xlabel() == "WER (%)"
+
+
+def test_a_crowd_is_thinned_and_that_is_said():
+    document = study(variants=12)
+    said = named(document, "learning").says
+    assert "7 of 12: ds2, and those whose CER is furthest from its." in said
+    assert len(axes_of(named(document, "length_seconds")).lines) == CROWD
+    rows = axes_of(named(document, "cer_seeds")).get_yticklabels()
+    assert len(rows) == 12
+
+
+def test_the_family_is_of_those_that_were_compared(whole):
+    assert "the number of variants compared, 3 (Holm)" in named(whole, "differences").says
+
+
+def test_an_interval_that_is_not_known_is_not_drawn(whole):
+    systems = [{**system, "interval": None} for system in whole["systems"]]
+    document = {**whole, "systems": systems}
+    for name in ("cer_seeds", "cost_time"):
+        assert len(axes_of(named(document, name)).collections) < len(
+            axes_of(named(whole, name)).collections
+        )
+
+
+def test_labels_of_any_alphabet_are_drawn(whole):
+    systems = [{**whole["systems"][0], "label": "기준 <b>$x^2$"}, *whole["systems"][1:]]
+    assert rendered(named({**whole, "systems": systems}, "cer_seeds"), ".png")
+
+
+# Pareto front
+
+
+def test_pareto_by_hand():
+    points = [(3, 2), (1, 5), (2, 6), (2, 4), (4, 2), (5, 1)]
+    assert pareto(points) == [(1, 5), (2, 4), (3, 2), (5, 1)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
+def test_nothing_beats_the_front_and_it_beats_all_else(points):
+    front = pareto(points)
+
+    def beats(one, other):
+        return one != other and one[0] <= other[0] and one[1] <= other[1]
+
+    assert not any(beats(one, other) for one, other in product(points, front))
+    beaten = set(points) - set(front)
+    assert all(any(beats(one, other) for one in front) for other in beaten)
+
+
+# Learning
+
+
+def test_spread_stands_on_the_epochs_that_all_seeds_have():
+    curves = [
+        {"epoch": [1, 2, 3], "dev_cer": [0.5, 0.25, 0.125]},
+        {"epoch": [1, 2], "dev_cer": [0.75, 0.125]},
+    ]
+    epochs, means, least, greatest = spread(curves)
+    assert epochs == [1, 2]
+    assert means == [100 * Fraction(5, 8), 100 * Fraction(3, 16)]
+    assert (least, greatest) == ([50, 12.5], [75, 25])
+    assert spread([]) == ([], [], [], [])

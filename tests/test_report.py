@@ -1,0 +1,535 @@
+"""The page of a study: what it holds, that nothing in it is believed, and that it works."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+from studies import SENTENCES, study
+
+from asrbench.data.corpus import CorpusWriter, Utterance
+from asrbench.files import write_json
+from asrbench.report import NAME, cells, clips, insides, page, utterances, views, write
+from asrbench.runs import Run
+from asrbench.waveform import SAMPLE_RATE_HZ
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return study()
+
+
+def noise(place):
+    return np.random.default_rng(place).integers(-3000, 3000, 4000 + place, dtype=np.int16)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, whole):
+    """A corpus with the audio of the study, and the study as one that was made with it."""
+    folder = tmp_path_factory.mktemp("corpus") / "invented"
+    with CorpusWriter.create(
+        folder, name="invented", recipe="test", source="none", text_profile="verbatim"
+    ) as writer:
+        for place in range(whole["utterances"]):
+            text = SENTENCES[place % len(SENTENCES)]
+            writer.add("test", Utterance(f"utterance-{place:04d}", noise(place), text))
+    fingerprint = json.loads((folder / "corpus.json").read_text())["fingerprint"]
+    return folder, {**whole, "corpus": {"name": "invented", "fingerprint": fingerprint}}
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and all text outside script and style."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.words, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture(scope="module")
+def elements(whole):
+    return Elements(page(whole))
+
+
+# What it holds
+
+
+def test_write_leaves_one_file(whole, tmp_path):
+    path = write(whole, tmp_path / "study")
+    assert path == tmp_path / "study" / NAME
+    assert [each.name for each in path.parent.iterdir()] == [NAME]
+    assert path.read_text(encoding="utf-8") == page(whole)
+
+
+def test_verdicts_are_sentences_with_sign_and_reason(whole, elements):
+    said = [(v.sign, f"{v.system}{v.verb} {v.word} {v.other}") for v in views.verdicts(whole)]
+    assert said == [
+        ("✓", "ds2_selfattn is better than ds2"),
+        ("≈", "ds2_posattn: no evidence of a difference to ds2"),
+        ("✗", "ds2_twattn is worse than ds2"),
+        ("≠", "ds2_crossattn joint is not comparable with ds2"),
+        ("∅", "ds2_selfattn_deck is not trained "),
+    ]
+    verdicts = elements.text.index("Verdicts", elements.text.index("Records"))
+    assert verdicts < elements.text.index("Click a heading")
+    for system in whole["systems"]:
+        assert system["reason"] in elements.text
+
+
+def test_results_show_every_seed(whole):
+    table = views.results(whole)
+    row = table.rows[1]
+    system = whole["systems"][1]
+    assert len(row) == len(table.columns)
+    assert [cell.value for cell in row[5:8]] == [run["cer"] for run in system["runs"]]
+    assert [cell.text for cell in row[5:8]] == [f"{100 * r['cer']:.2f}" for r in system["runs"]]
+    assert row[1] == cells.Cell("✓ better", "better", "better")
+    assert {cell.kind for cell in table.rows[-1][5:8]} == {"failed"}
+
+
+def test_a_seed_that_a_variant_lacks_is_a_gap(whole):
+    systems = [dict(system) for system in whole["systems"]]
+    systems[1]["runs"] = systems[1]["runs"][:1]
+    row = views.results({**whole, "systems": systems}).rows[1]
+    assert [cell.text for cell in row[6:8]] == [cells.NONE] * 2
+    assert [cell.value for cell in row[6:8]] == [None] * 2
+
+
+def test_tables_are_as_wide_as_their_heads(whole):
+    tables = [views.results(whole), *views.further(whole), *views.breakdown(whole)]
+    assert [table.name for table in tables] == [
+        *("results", "tests", "costs", "runs", "by-duration", "by-reference-length"),
+        *("kinds", "speakers"),
+    ]
+    for table in tables:
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_rates_by_kind_are_over_the_characters_of_all_runs(whole):
+    (kinds,) = (table for table in views.breakdown(whole) if table.name == "kinds")
+    counts = whole["kinds"]["ds2"]
+    assert counts["n"] == 3 * whole["n"]
+    rates = [cell.value for cell in kinds.rows[0][1:4]]
+    edits = counts["substitutions"] + counts["deletions"] + counts["insertions"]
+    assert sum(rates) == pytest.approx(edits / counts["n"])
+
+
+def test_specs_that_are_equal_stand_together(whole):
+    specs = [
+        {"run": "b", "yaml": "x: 1"},
+        {"run": "a", "yaml": "x: 2"},
+        {"run": "c", "yaml": "x: 1"},
+    ]
+    found = views.folded({**whole, "specs": specs})["specs"]
+    assert found == [(["a"], "x: 2"), (["b", "c"], "x: 1")]
+
+
+def test_records_are_whole(whole, elements):
+    for spec in whole["specs"]:
+        assert spec["run"] in elements.text
+    for command in whole["commands"]:
+        assert command in elements.text
+
+
+def test_a_study_of_one_variant_and_nothing_known_is_a_page(whole):
+    alone = {
+        **whole,
+        "systems": [{**whole["systems"][0], "curves": [], "gradient_norms": []}],
+        "lengths": {"duration": None, "reference_length": None},
+        **{"kinds": {}, "utterance_table": [], "speakers_table": None, "speakers": None},
+    }
+    assert "One variant: nothing to compare it with." in Elements(page(alone)).text
+
+
+@pytest.mark.parametrize(
+    ("cell", "text", "value"),
+    [
+        (cells.measured(None, ".2f"), "–", None),
+        (cells.measured(-4.2, "+.2f"), "−4.20", -4.2),
+        (cells.rated(1 / 8), "12.50", 1 / 8),
+        (cells.points(-1e-9, [-0.25, 0.5]), "+0.00 (−25.00 to +50.00)", -1e-9),
+        (cells.between([0.25, 0.5]), "25.00 to 50.00", 0.25),
+        (cells.probability(0.0004), "< 0.001", 0.0004),
+        (cells.amount(3_340_000), "3.34 M", 3_340_000),
+        (cells.amount(512_000), "512 k", 512_000),
+    ],
+)
+def test_cells(cell, text, value):
+    assert (cell.text, cell.value) == (text, value)
+
+
+# Nothing is believed, nothing is fetched
+
+
+def test_texts_of_a_corpus_are_no_markup(elements):
+    assert len(elements.of("script")) == 1
+    assert not elements.of("b") or all("window" not in str(b) for b in elements.of("b"))
+    assert '<script>window.broken = true</script> & "quoted" <b>bold</b>' in elements.text
+
+
+def test_every_string_of_the_document_is_escaped(whole):
+    """Whatever field it stands in, also within an attribute."""
+    bad = "'\"><img src=x onerror=alert(1)><!--"
+
+    def spoil(value, key=""):
+        if isinstance(value, dict):
+            return {k: spoil(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [spoil(each, key) for each in value]
+        kept = ("verdict", "unit", "kind", "label", "variant", "run", "hypothesis", "baseline")
+        return value + bad if isinstance(value, str) and key not in kept else value
+
+    document = spoil(whole)
+    systems = document["systems"]
+    systems[0]["label"] += bad
+    for entry in document["utterance_table"]:
+        entry["systems"] = {
+            name + (bad if name == "ds2" else ""): runs for name, runs in entry["systems"].items()
+        }
+        entry["errors"][f"ds2{bad}"] = entry["errors"].pop("ds2")
+    found = Elements(page(document))
+    assert not found.of("img")
+    assert not any("onerror" in attributes for _, attributes in found.found)
+    assert found.text.count(bad) > 100
+
+
+def test_nothing_is_fetched(elements, whole):
+    for tag, attributes in elements.found:
+        for key in ("src", "href", "xlink:href", "action", "data"):
+            address = attributes.get(key)
+            assert address is None or address.startswith(("#", "data:")), (tag, address)
+    assert "url(http" not in page(whole)
+    assert "@import" not in page(whole)
+
+
+def test_ids_are_unique_and_links_lead_to_them(elements):
+    ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {attributes["href"][1:] for attributes in elements.of("a")}
+    assert links <= set(ids)
+    used = {a["xlink:href"][1:] for a in elements.of("use")}
+    assert used
+    assert used <= set(ids)
+
+
+def test_figures_follow_the_colours_of_the_page(whole):
+    text = page(whole)
+    drawings = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
+    assert "var(--c1)" in drawings
+    assert set(re.findall(r"var\(--(\w+)\)", drawings)) <= set(re.findall(r"--(\w+):", text))
+    assert "<!--" not in drawings
+    # What is no colour of ours is none of theirs either: it would stay as it is in the dark.
+    assert re.findall("#[0-9a-fA-F]{6}", drawings) == []
+
+
+# Utterances
+
+
+def test_those_that_differ_most_come_first(whole):
+    found = utterances.browser(whole)
+    learned = {system["label"] for system in whole["systems"] if system["trained"]}
+    largest = {
+        entry["id"]: max(abs(d) for name, d in entry["differences"].items() if name in learned)
+        for entry in whole["utterance_table"]
+    }
+    order = [largest[row.id] for row in found.rows]
+    assert order == sorted(largest.values(), reverse=True)
+    assert found.systems == tuple(system["label"] for system in whole["systems"])
+
+
+def test_equal_hypotheses_of_several_seeds_stand_once(whole):
+    entry = json.loads(json.dumps(whole["utterance_table"][0]))
+    runs = entry["systems"]["ds2"]
+    runs[2] = runs[0]
+    (row,) = utterances.browser({**whole, "utterance_table": [entry]}).rows
+    assert [one.seeds for one in row.heard[0].hypotheses] == ["seeds 0, 2", "seed 1"]
+
+
+def test_an_alignment_spells_both_texts(whole):
+    entries = {entry["id"]: entry for entry in whole["utterance_table"]}
+    for row in utterances.browser(whole).rows:
+        entry = entries[row.id]
+        for heard in row.heard:
+            for one in heard.hypotheses:
+                said = "".join(part.said for part in one.parts).replace("␣", " ")
+                made = "".join(part.heard for part in one.parts).replace("␣", " ")
+                assert said == entry["reference"]
+                assert made in {run["hypothesis"] for run in entry["systems"][heard.system]}
+
+
+def test_a_page_has_its_bounds_and_says_what_it_leaves_out(whole, monkeypatch):
+    assert utterances.browser(whole).says.startswith(f"{len(whole['utterance_table'])} of 40 ")
+    monkeypatch.setattr(utterances, "ROWS", 5)
+    found = utterances.browser(whole)
+    assert len(found.rows) == 5
+    assert found.says.startswith("5 of 40 utterances: those with the largest differences to ds2")
+    monkeypatch.setattr(utterances, "PARTS", 1)
+    assert len(utterances.browser(whole).rows) == 1
+    all_of_them = {**whole, "utterances": len(whole["utterance_table"])}
+    monkeypatch.undo()
+    assert utterances.browser(all_of_them).says.startswith("All ")
+
+
+@pytest.mark.slow
+def test_a_hundred_runs_are_a_page_of_some_megabytes():
+    """With more utterances than a page bears, so that still more would make it no larger."""
+    document = study(variants=33)
+    few = document["utterance_table"]
+    document["utterance_table"] = [
+        {**few[place % len(few)], "id": str(place)} for place in range(2 * utterances.ROWS)
+    ]
+    assert len(page(document).encode()) < 12_000_000
+
+
+# Audio
+
+
+def test_clips_are_the_samples_of_the_corpus(prepared):
+    folder, document = prepared
+    ids = ["utterance-0003", "unknown", "utterance-0001"]
+    found = clips.clips(folder, document["corpus"]["fingerprint"], "test", ids)
+    assert list(found.sources) == ["utterance-0003", "utterance-0001"]
+    for id, source in found.sources.items():
+        head, _, data = source.partition(",")
+        assert head == "data:audio/flac;base64"
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)), dtype="int16")
+        assert rate == SAMPLE_RATE_HZ
+        assert np.array_equal(samples, noise(int(id[-4:])))
+
+
+def test_clips_have_their_bounds(prepared, monkeypatch):
+    folder, document = prepared
+    ids = [f"utterance-{place:04d}" for place in range(40)]
+    arguments = folder, document["corpus"]["fingerprint"], "test", ids
+    found = clips.clips(*arguments)
+    assert list(found.sources) == ids[: clips.CLIPS]
+    assert found.says == "20 of them have audio, the other 20 not, to bound the size of the page."
+    monkeypatch.setattr(clips, "BYTES", 25_000)
+    few = clips.clips(*arguments).sources
+    assert 0 < len(few) < clips.CLIPS
+    assert sum(map(len, few.values())) <= 25_000
+
+
+def test_no_audio_without_its_corpus(prepared, tmp_path):
+    folder, document = prepared
+    fingerprint = document["corpus"]["fingerprint"]
+    for found, reason in (
+        (clips.clips(None, fingerprint, "test", ["a"]), "not at hand"),
+        (clips.clips(tmp_path, fingerprint, "test", ["a"]), "no prepared corpus"),
+        (clips.clips(folder, "0" * 16, "test", ["a"]), "another one"),
+        (clips.clips(folder, fingerprint, "dev", ["a"]), "allowed: test"),
+    ):
+        assert found.sources == {}
+        assert found.says.startswith("No audio: ")
+        assert reason in found.says
+
+
+# Inside
+
+
+def test_pictures_of_inspected_runs_are_shown(whole, tmp_path, monkeypatch):
+    systems = json.loads(json.dumps(whole["systems"]))
+    run = Run(tmp_path / "run")
+    systems[1]["runs"][0]["run"] = systems[2]["runs"][0]["run"] = str(run)
+    id = whole["utterance_table"][0]["id"]
+    write_json(
+        run.inside_path("test"),
+        {
+            "pictures": ["inside.test.layers.png", "inside.test.layers.svg"],
+            "utterances": [
+                {"id": id, "pictures": ["inside.test.0.attention.png"]},
+                {"id": "b", "pictures": ["gone.png"]},
+            ],
+        },
+    )
+    for name in ("layers.png", "0.attention.png"):
+        run.inside_path("test", name).write_bytes(name.encode())
+    document = {**whole, "systems": systems}
+    looks = insides.insides(document).looks
+    # Once, though two systems share the run.
+    assert [(look.system, look.seed, look.id) for look in looks] == [
+        ("ds2_selfattn", 0, ""),
+        ("ds2_selfattn", 0, id),
+    ]
+    pictures = [base64.b64decode(look.pictures[0].partition(",")[2]) for look in looks]
+    assert pictures == [b"layers.png", b"0.attention.png"]
+    found = Elements(page(document))
+    assert len(found.of("img")) == 2
+    assert "Attention: see Inside , ds2_selfattn seed 0" in found.text
+    monkeypatch.setattr(insides, "BYTES", 40)
+    assert "1 more are in the run folders" in insides.insides(document).says
+
+
+def test_gradients_are_told_with_the_figure(whole, elements):
+    found = insides.gradients(whole)
+    assert found is not None
+    assert len([line for line in found.words if "times the highest's" in line]) == 6
+    assert found.words[0] in elements.text
+    systems = [{**system, "gradient_norms": []} for system in whole["systems"]]
+    assert insides.gradients({**whole, "systems": systems}) is None
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser(prepared, tmp_path_factory):
+    """The page, opened from disk in a headless Chromium that records what it does."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no chromium and chromedriver here")
+    from selenium import webdriver
+
+    folder, document = prepared
+    path = write(document, tmp_path_factory.mktemp("study"), folder)
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    try:
+        driver.get(path.as_uri())
+        yield driver
+    finally:
+        driver.quit()
+
+
+def column(browser, number):
+    rows = "#results"
+    return browser.execute_script(
+        f"""return [...document.querySelector("{rows}").closest("figure").querySelectorAll(
+        "tbody tr")].map(row => row.cells[{number}].textContent)"""
+    )
+
+
+def shown(browser):
+    return [
+        article
+        for article in browser.find_elements("css selector", "#browser article")
+        if article.get_attribute("hidden") is None
+    ]
+
+
+def test_headings_sort(browser, whole):
+    heads = browser.find_elements("css selector", "[aria-labelledby=results] thead th")
+    cers = sorted(system["cer"] for system in whole["systems"])
+    for way, order in (("ascending", cers), ("descending", cers[::-1])):
+        heads[2].find_element("tag name", "button").click()
+        assert heads[2].get_attribute("aria-sort") == way
+        assert column(browser, 2) == [f"{100 * cer:.2f}" for cer in order]
+    # By keyboard; what has no difference comes last both ways.
+    deltas = sorted(s["difference"]["delta"] for s in whole["systems"] if s["difference"])
+    for order in (deltas, deltas[::-1]):
+        heads[8].find_element("tag name", "button").send_keys("\ue007")
+        assert heads[2].get_attribute("aria-sort") == "none"
+        found = [text.partition(" ")[0] for text in column(browser, 8)]
+        assert found == [cells.signed_percent(delta) for delta in order] + [cells.NONE] * 3
+    heads[0].find_element("tag name", "button").click()
+    assert column(browser, 0) == sorted(system["label"] for system in whole["systems"])
+
+
+def test_utterances_filter(browser, whole):
+    table = {entry["id"]: entry for entry in whole["utterance_table"]}
+
+    def ids():
+        return {a.find_element("tag name", "h3").text.split()[0] for a in shown(browser)}
+
+    def choose(name, value):
+        box = browser.find_element("css selector", f"select[name={name}]")
+        box.find_element("css selector", f"option[value='{value}']").click()
+
+    clear = browser.find_element("css selector", "#filter button")
+    text = browser.find_element("css selector", "input[name=text]")
+    assert ids() == set(table)
+    text.send_keys("rubout u B")
+    wanted = {id for id, entry in table.items() if "RUBOUT U B" in entry["reference"]}
+    assert 0 < len(wanted) < len(table)
+    assert wanted <= ids() < set(table)
+    assert browser.find_element("id", "count").text == f"{len(shown(browser))} shown"
+    clear.click()
+    for side, sign in (("better", -1), ("worse", 1)):
+        choose("system", "1")
+        choose("side", side)
+        assert ids() == {
+            id for id, entry in table.items() if sign * entry["differences"]["ds2_selfattn"] > 0
+        }
+        lines = shown(browser)[0].find_elements("css selector", ".line[data-system]:not([hidden])")
+        assert [line.get_attribute("data-system") for line in lines] == ["0", "1"]
+    clear.click()
+    speaker = browser.find_element("css selector", "select[name=speaker]")
+    speaker.find_element("xpath", "option[text()='F02']").click()
+    assert ids() == {id for id, entry in table.items() if entry["speaker"] == "F02"}
+    clear.click()
+    assert ids() == set(table)
+
+
+def test_audio_waits_for_its_reader(browser):
+    players = browser.find_elements("tag name", "audio")
+    assert len(players) == clips.CLIPS
+    for player in players:
+        assert player.get_attribute("preload") == "none"
+        assert browser.execute_script("return arguments[0].controls", player)
+        assert browser.execute_script("return arguments[0].paused", player)
+    # The browser can read it: asked for, its duration is that of the samples.
+    duration = browser.execute_async_script(
+        """const [player, done] = arguments;
+        player.addEventListener("loadedmetadata", () => done(player.duration));
+        player.addEventListener("error", () => done(player.error.message));
+        player.load(); player.preload = "metadata";""",
+        players[0],
+    )
+    id = players[0].get_attribute("aria-label")
+    assert duration == pytest.approx(len(noise(int(id[-4:]))) / SAMPLE_RATE_HZ, abs=0.01)
+
+
+@pytest.mark.parametrize(("width", "medium"), [(1280, "screen"), (390, "screen"), (720, "print")])
+def test_the_page_fits_its_window(browser, width, medium):
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium})
+    wide, window = browser.execute_script(
+        "const page = document.documentElement; return [page.scrollWidth, page.clientWidth]"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide <= window <= width
+
+
+def test_no_complaint_no_request_and_no_foreign_script(browser):
+    assert browser.execute_script("return window.broken") is None
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [
+        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
+    ]
+    assert asked, "the page itself is in the log"
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
+    assert len([url for url in asked if url.startswith("file:")]) == 1

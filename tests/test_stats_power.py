@@ -1,0 +1,115 @@
+from math import sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from asrbench.stats.bootstrap import Difference, Interval, Scope
+from asrbench.stats.power import MOST_SEEDS, POWER, outlook, power, smallest_difference
+from asrbench.stats.variance import Luck, Variance
+
+alphas = st.floats(0.001, 0.2)
+shifts = st.floats(0, 8)
+variances = st.builds(
+    lambda over_blocks, blocks, luck, seeds: Variance(
+        over_blocks, blocks, (Luck(seeds, 2 * luck, luck),) * 2 if seeds > 1 else ()
+    ),
+    st.floats(1e-6, 1e-3),
+    st.integers(5, 3000),
+    st.floats(0, 1e-3),
+    st.integers(1, 12),
+)
+
+
+def difference(delta: float, variance: Variance) -> Difference:
+    scope = Scope.TRAINING if variance.lucks else Scope.MODELS
+    return Difference(delta, Interval(delta, delta), None, 0.5, 0.5, scope, variance)
+
+
+@given(st.integers(2, 3000), shifts, st.sampled_from([0.05, 0.01]))
+def test_power_is_that_of_the_noncentral_t(freedom, shift, alpha):
+    bound = stats.t.ppf(1 - alpha / 2, freedom)
+    expected = stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift)
+    # scipy's has no value for some of these.
+    if np.isfinite(expected):
+        found = power(shift, Variance(1.0, freedom + 1, ()), alpha)
+        assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_power_is_how_often_a_t_test_shows_the_difference():
+    """20,000 samples of 8 values with mean 1 and deviation 1: a standard error of 0.0035."""
+    values = 1 + np.random.default_rng(0).standard_normal((20_000, 8))
+    shown = np.mean(stats.ttest_1samp(values, 0, axis=1).pvalue < 0.05)
+    assert power(1.0, Variance(1 / 8, 8, ())) == pytest.approx(shown, abs=0.011)
+
+
+@given(variances, alphas)
+def test_no_difference_is_shown_as_often_as_alpha_says(variance, alpha):
+    assert power(0.0, variance, alpha) == pytest.approx(alpha, rel=0.1)
+
+
+@given(variances, shifts, shifts)
+def test_power_grows_with_the_difference(variance, one, other):
+    less, more = (shift * variance.error for shift in sorted((one, other)))
+    assert power(less, variance) <= power(more, variance) + 1e-12
+    assert power(-less, variance) == pytest.approx(power(less, variance))
+
+
+@given(variances, alphas)
+def test_the_smallest_difference_has_just_the_power(variance, alpha):
+    smallest = smallest_difference(variance, alpha)
+    assert power(smallest, variance, alpha) == pytest.approx(POWER, abs=1e-6)
+
+
+def test_the_smallest_difference_of_a_large_test_set_by_hand():
+    """1.960 + 0.842 = 2.802 standard errors."""
+    found = smallest_difference(Variance(0.01**2, 100_000, ()))
+    assert found == pytest.approx(0.02802, rel=1e-3)
+
+
+def test_without_variance_everything_shows():
+    nothing = Variance(0.0, 10, ())
+    assert (power(0.1, nothing), power(0.0, nothing), smallest_difference(nothing)) == (1, 0, 0)
+
+
+# What would settle it
+
+
+def test_utterances_by_hand():
+    """One standard error is seen, 2.802 are wanted: 7.85 times the utterances."""
+    found = outlook(difference(0.01, Variance(0.01**2, 3000, ())), 3000)
+    assert found.utterances == pytest.approx(3000 * 2.802**2, rel=0.01)
+    assert found.seeds is None
+
+
+@given(variances, st.floats(0.3, 3))
+def test_an_outlook_is_the_least_that_settles(variance, shift):
+    seen = difference(shift * variance.error, variance)
+    found = outlook(seen, 500)
+    if found.utterances is not None and found.utterances > 500:
+        times = found.utterances / 500
+        assert power(seen.delta, variance.on_test_sets(times)) >= POWER - 1e-9
+        assert power(seen.delta, variance.on_test_sets(times - 0.02)) < POWER
+    if found.seeds is not None and found.seeds > variance.lucks[0].seeds:
+        assert power(seen.delta, variance.with_seeds(found.seeds)) >= POWER
+        assert power(seen.delta, variance.with_seeds(found.seeds - 1)) < POWER
+
+
+def test_seeds_do_not_help_a_small_test_set_nor_utterances_few_seeds():
+    luck = Luck(3, 1e-8, 0.0)
+    small = outlook(difference(0.01, Variance(0.01**2, 130, (luck, luck))), 130)
+    assert small.seeds is None
+    assert small.utterances is not None
+    lucky = Luck(3, 0.01**2, 0.0)
+    few = outlook(difference(0.01, Variance(1e-8, 130, (lucky, lucky))), 130)
+    assert few.utterances is None
+    # 2.802 standard errors of sqrt(2) times 0.01 sqrt(3 / S): S near 48, a little more for t.
+    assert few.seeds == pytest.approx(2 * 3 * 2.802**2, abs=2)
+
+
+def test_nothing_within_reach():
+    variance = Variance(1.0, 100, (Luck(2, 1.0, 0.0),) * 2)
+    found = outlook(difference(sqrt(1 / MOST_SEEDS) / 100, variance), 100)
+    assert (found.seeds, found.utterances) == (None, None)
