@@ -13,7 +13,7 @@ from asrbench.analysis.findings import find
 from asrbench.comparison import Comparison
 from asrbench.files import write_json, write_text
 from asrbench.profiles import Unit
-from asrbench.results import Row
+from asrbench.results import Row, contradiction
 from asrbench.runs import DECODES
 from asrbench.score import counted, worded
 from asrbench.specfile import dump_cell
@@ -68,7 +68,7 @@ def document(
         "corpus": {"name": comparison.corpus, "fingerprint": comparison.fingerprint},
         "seeds": list(comparison.seeds),
         "legend": _legend(comparison, found),
-        "notes": list(comparison.notes),
+        "notes": [*comparison.notes, *_contradictions(rows, systems, str(profile))],
         "systems": systems,
         **(_differing(comparison, systems, speakers, replicates) if replicates else {}),
         "environments": [{"run": str(each.run), **each.run.env} for each in results],
@@ -179,6 +179,15 @@ def _gradient_norms(row: Row) -> Iterator[dict[str, Any]]:
         if norms and all(norms):
             layers = {layer: [epoch[layer] for epoch in norms] for layer in norms[0]}
             yield {"seed": result.seed, "layers": layers}
+
+
+def _contradictions(
+    rows: Sequence[Row], systems: Sequence[Document], profile: str
+) -> Iterator[str]:
+    for row, system in zip(rows, systems, strict=True):
+        for result, run in zip(row.results, system["runs"], strict=True):
+            if note := contradiction(result, profile, run["cer"]):
+                yield note
 
 
 def _legend(comparison: Comparison, found: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from asrbench.profiles import PROFILES, Profile
 from asrbench.registry import MODELS
 from asrbench.results import Result, Row, TestSet, differing_keys, read_results
 from asrbench.runs import DECODES, Run
+from asrbench.score import Forms, refuse_empty
 
 FEW_SEEDS = 3
 
@@ -78,11 +79,17 @@ def comparison_of(
         corpus=Path(first.run.cell.corpus).name,
         fingerprint=first.corpus,
         test_set=test_set,
-        n=first.scores.characters.n,
+        n=_characters(test_set.references, ruler.name, first.run),
         seeds=tuple(sorted({result.seed for result in results})),
         rows=tuple(rows),
         notes=tuple(notes),
     )
+
+
+def _characters(references: Sequence[str], profile: str, where: Run) -> int:
+    forms = Forms.of(references, profile)
+    refuse_empty(forms, profile, where)
+    return sum(map(len, forms.characters))
 
 
 def _choose_split(runs: Sequence[Run], split: str | None, named: str, notes: list[str]) -> str:

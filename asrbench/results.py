@@ -10,10 +10,8 @@ from typing import Any
 
 from asrbench.errors import UserError
 from asrbench.files import read_jsonl
-from asrbench.hypotheses import Key, read_transcripts
 from asrbench.profiles import PROFILES, Profile, versioned
 from asrbench.runs import DECODES, Run
-from asrbench.score import Scores, score, why_untrained
 from asrbench.spec import OPERATIONAL, Cell
 
 
@@ -31,18 +29,15 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Result:
-    """One run under one decode, scored anew from its hypotheses."""
+    """One run under one decode, with what it heard."""
 
     run: Run
     decode: str
     hypotheses: tuple[str, ...]
-    scores: Scores
     stored: dict[str, Any]
     """What `asrbench eval` left beside them."""
     step_seconds: float | None
     """Time of an optimizer step in training, in the fastest epoch."""
-    failure: str | None
-    """Why the run counts as one that never learned, if it does."""
 
     @property
     def parameters(self) -> int | None:
@@ -60,10 +55,6 @@ class Result:
     @property
     def seed(self) -> int:
         return self.run.cell.seed
-
-    @property
-    def cer(self) -> float:
-        return self.scores.characters.rate
 
     @property
     def dev_profile(self) -> str:
@@ -96,10 +87,6 @@ class Row:
     @cached_property
     def by_seed(self) -> dict[int, Result]:
         return {result.seed: result for result in self.results}
-
-    @property
-    def trained(self) -> bool:
-        return all(result.failure is None for result in self.results)
 
     @property
     def step_seconds(self) -> float | None:
@@ -146,19 +133,33 @@ def read_results(
     common: dict[str, str] | None = None
     for run, decode, stored in scored:
         path = run.hypotheses_path(split, decode)
-        references = read_transcripts(path, _reference_key(stored, ruler))
+        rows = _rows(path, _reference_key(stored, ruler))
+        references = {id: reference for id, reference, _ in rows}
         if common is not None and references != common:
             raise UserError(
                 f"{results[0].run} and {run}: found different references of {split}; "
                 f"run `asrbench eval` on both again"
             )
         common = references
-        hypotheses = read_transcripts(path, "hypothesis")
-        texts = [*references.values()], [*hypotheses.values()]
-        result = _result(run, decode, stored, ruler, *texts)
-        _check(result, stored, notes)
+        hypotheses = tuple(hypothesis for _, _, hypothesis in rows)
+        result = Result(run, decode, hypotheses, stored, _step_seconds(run.history()))
+        notes.extend(_remarks(result))
         results.append(result)
     return results, _test_set(scored[0][0].hypotheses_path(split, scored[0][1]), common or {})
+
+
+def _rows(path: Path, key: str) -> list[tuple[str, str, str]]:
+    """Id, reference and hypothesis of each utterance. Raises `UserError` for what is none."""
+    rows = read_jsonl(path)
+    try:
+        texts = [(row["id"], row[key], row["hypothesis"]) for row in rows]
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{path}: found a row without 'id', '{key}' and 'hypothesis'; run `asrbench eval` again"
+        ) from None
+    if len({id for id, _, _ in texts}) < len(texts):
+        raise UserError(f"{path}: found an id a second time; run `asrbench eval` again")
+    return texts
 
 
 def _test_set(path: Path, references: dict[str, str]) -> TestSet:
@@ -173,7 +174,7 @@ def _test_set(path: Path, references: dict[str, str]) -> TestSet:
     )
 
 
-def _reference_key(stored: dict[str, Any], ruler: Profile) -> Key:
+def _reference_key(stored: dict[str, Any], ruler: Profile) -> str:
     """Where the hypotheses' rows have the references that `ruler` asks for."""
     side = ruler.side_among(stored.get("sides", ()))
     return "reference" if side == stored.get("side", "text") else side
@@ -219,26 +220,6 @@ def _refuse_settings(joint: Sequence[tuple[Run, dict[str, Any]]]) -> None:
             )
 
 
-def _result(
-    run: Run,
-    decode: str,
-    stored: dict[str, Any],
-    ruler: Profile,
-    references: list[str],
-    hypotheses: list[str],
-) -> Result:
-    scores = score(references, hypotheses, ruler.name, run)
-    return Result(
-        run=run,
-        decode=decode,
-        hypotheses=tuple(hypotheses),
-        scores=scores,
-        stored=stored,
-        step_seconds=_step_seconds(run.history()),
-        failure=why_untrained(scores.characters.rate, references, hypotheses),
-    )
-
-
 def _step_seconds(history: list[dict[str, Any]]) -> float | None:
     """Of the fastest epoch: every epoch is the same work, and other load only ever adds."""
     before = [0, *(row["steps"] for row in history)]
@@ -247,27 +228,32 @@ def _step_seconds(history: list[dict[str, Any]]) -> float | None:
     return min((row["train_seconds"] / count for row, count in epochs if count), default=None)
 
 
-def _check(result: Result, stored: dict[str, Any], notes: list[str]) -> None:
-    """Hypotheses are the truth; a stored score that differs is told, not trusted."""
-    same = versioned(stored["profile"]) == result.scores.profile
-    if same and abs(float(stored["cer"]) - result.cer) > 1e-6:
-        notes.append(
-            f"{result.run}: scores.json says CER {100 * stored['cer']:.4f} % ({result.decode}), "
-            f"its hypotheses give {100 * result.cer:.4f} %, which is shown"
-        )
+def contradiction(result: Result, profile: str, cer: float) -> str | None:
+    """Hypotheses are the truth; a stored score of the same `profile` that differs is told."""
+    stored = float(result.stored["cer"])
+    if versioned(result.stored["profile"]) != profile or abs(stored - cer) <= 1e-6:
+        return None
+    return (
+        f"{result.run}: scores.json says CER {100 * stored:.4f} % ({result.decode}), its "
+        f"hypotheses give {100 * cer:.4f} %, which is shown"
+    )
+
+
+def _remarks(result: Result) -> Iterator[str]:
+    stored = result.stored
     checkpoint = stored.get("checkpoint", "best")
     if checkpoint != "best":
-        notes.append(f"{result.run}: scored from its {checkpoint} checkpoint, not its best")
+        yield f"{result.run}: scored from its {checkpoint} checkpoint, not its best"
     history = result.run.history()
     best = min(history, key=lambda row: float(row["dev_cer"]))["epoch"] if history else None
     if stored.get("epoch") not in (None, best):
-        notes.append(
+        yield (
             f"{result.run}: scored after epoch {stored['epoch']}, its best is now {best}; "
             f"`asrbench eval {result.run}`"
         )
     epochs, planned = len(history), result.run.cell.train.epochs
     if epochs < planned and result.decode == DECODES[0]:
-        notes.append(f"unfinished, {epochs} of {planned} epochs: {result.run}")
+        yield f"unfinished, {epochs} of {planned} epochs: {result.run}"
 
 
 def differing_keys(one: Cell, other: Cell) -> list[str]:

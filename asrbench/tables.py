@@ -69,7 +69,7 @@ def short(verdict: str | None) -> str:
 def markdown(document: Document) -> str:
     """`table.md`: both tables, the verdicts in words, and what a reader must know of them."""
     parts = [document["title"], "", *_markdown_table(*rates(document)), ""]
-    if document["systems"][1:]:
+    if document["systems"][1:] and document["replicates"]:
         parts += [f"Against {document['baseline']}:", ""]
         parts += [*_markdown_table(*differences(document)), ""]
         parts += [f"- {line}" for line in verdicts(document)] + [""]
@@ -89,6 +89,7 @@ def verdicts(document: Document) -> list[str]:
     said = [
         f"{system['label']}: {system['verdict']}. {system['reason']}."
         for system in document["systems"][1:]
+        if system["verdict"] is not None
     ]
     return [*said, document["statement"]] if document["statement"] else said
 

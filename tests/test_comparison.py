@@ -1,11 +1,11 @@
 import subprocess
 import sys
-from statistics import fmean
 
 import pytest
 import scored_runs
 from scored_runs import REFERENCES, RESULTS, begin, leave, score, wrong
 
+from asrbench.compare import document
 from asrbench.comparison import comparison_of as compare
 from asrbench.errors import UserError
 from asrbench.profiles import PROFILES
@@ -27,8 +27,9 @@ def notes():
     return compare([RESULTS]).notes
 
 
-def mean(row):
-    return fmean(result.cer for result in row.results)
+def rates(comparison):
+    """CER of each row."""
+    return [system["cer"] for system in document(comparison, replicates=0)["systems"]]
 
 
 def test_baseline_leads_and_the_registry_orders_the_rest():
@@ -66,8 +67,7 @@ def test_profiles_are_not_mixed():
         f"{one} and {other}: found the score profiles 'verbatim' and 'nospace'; compare them "
         f"apart, or under one with --profile"
     )
-    rows = compare([RESULTS], profile="nospace").rows
-    assert [row.results[0].scores.profile for row in rows] == ["nospace/2", "nospace/2"]
+    assert str(compare([RESULTS], profile="nospace").profile) == "nospace/2"
 
 
 def test_versions_of_a_profile_are_not_mixed():
@@ -88,7 +88,7 @@ def test_another_profile_is_computed_from_the_hypotheses():
     leave("ds2", 0, 1)
     comparison = compare([RESULTS], profile="nospace")
     assert comparison.n == 34
-    assert mean(comparison.rows[0]) == 1 / 34
+    assert rates(comparison)[0] == 1 / 34
     assert "N = 34 characters, profile nospace/2" in comparison.title
     assert comparison.notes == (
         "weights were chosen by dev CER under verbatim/1, not under nospace/2",
@@ -105,7 +105,7 @@ def test_another_profile_has_references_of_its_own_side():
     }
     run = begin("ds2", 0, more=["score.profile=nospace"])
     score(run, ["3시", "네", "네", "네"], sides=sides)
-    means = {p: mean(compare([RESULTS], profile=p).rows[0]) for p in (None, *PROFILES)}
+    means = {p: rates(compare([RESULTS], profile=p))[0] for p in (None, *PROFILES)}
     assert means == {
         None: 0 / 5,
         "nospace": 0 / 5,
@@ -177,7 +177,7 @@ def test_split_is_test_unless_told_otherwise():
     assert comparison.notes == ("dev also chose the checkpoint: figures on it flatter",)
     score(run, wrong(1))
     assert compare([RESULTS]).split == "test"
-    assert mean(compare([RESULTS], split="dev").rows[0]) == pytest.approx(4 / 40)
+    assert rates(compare([RESULTS], split="dev"))[0] == pytest.approx(4 / 40)
     assert refusal(split="train") == (
         "--split: found 'train', scored: dev, test; `asrbench eval results` scores more"
     )
@@ -186,11 +186,11 @@ def test_split_is_test_unless_told_otherwise():
 def test_stored_score_that_its_hypotheses_do_not_give_is_told():
     run = score(begin("ds2", 0), wrong(4), more={"cer": 0.05})
     comparison = compare([RESULTS])
-    assert mean(comparison.rows[0]) == pytest.approx(4 / 40)
-    assert comparison.notes == (
+    assert rates(comparison)[0] == pytest.approx(4 / 40)
+    assert document(comparison, replicates=0)["notes"] == [
         f"{run}: scores.json says CER 5.0000 % (greedy), its hypotheses give 10.0000 %, "
         f"which is shown",
-    )
+    ]
 
 
 def test_unfinished_run_is_told():
