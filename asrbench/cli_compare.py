@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from asrbench.profiles import ProfileName, Unit
 from asrbench.tables import Document
@@ -36,6 +38,10 @@ def compare(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the document, and write nothing.")
     ] = False,
+    utterances: Annotated[
+        int,
+        typer.Option(min=0, help="Show so many of the largest wins and losses of each variant."),
+    ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdicts alone.")] = False,
 ) -> None:
     """Say which variants are better or worse than the baseline, and how sure that is.
@@ -54,6 +60,7 @@ def compare(
     if not quiet:
         _print_tables(found)
     _print_words(found, quiet)
+    _print_utterances(found, utterances)
     for path in write(found, out or paths[0], corpus):
         if not quiet:
             typer.echo(f"wrote {path}")
@@ -65,6 +72,36 @@ def _print_tables(study: Document) -> None:
     print_table(*tables.rates(study), title=study["title"])
     if study["systems"][1:] and study["replicates"]:
         print_table(*tables.differences(study), title=f"Against {study['baseline']}")
+
+
+def _print_utterances(study: Document, count: int) -> None:
+    """Reference, the baseline's hypothesis and the variant's, of the first seed of each."""
+    console = Console(highlight=False)
+    for system in study["systems"][1:]:
+        label = system["label"]
+        if not count or system["difference"] is None:
+            continue
+        rows = sorted(study["utterance_table"], key=lambda row: row["differences"][label])
+        wins = [row for row in rows if row["differences"][label] < 0][:count]
+        losses = [row for row in reversed(rows) if row["differences"][label] > 0][:count]
+        for what, chosen in (("wins", wins), ("losses", losses)):
+            console.print(f"Largest {what} of {label}", style="bold")
+            for row in chosen:
+                _print_utterance(row, (study["baseline"], label), console)
+
+
+def _print_utterance(row: Document, labels: tuple[str, str], console: Console) -> None:
+    from asrbench.analysis.segments import Segment
+    from asrbench.terminal_aligned import aligned, printable
+
+    width = max(map(len, (*labels, "reference")))
+    change = f"{row['differences'][labels[1]]:+.1f} errors"
+    console.print(Text(f"{row['id']}  {change}"), soft_wrap=True)
+    console.print(Text(f"  {'reference':{width}}  {printable(row['reference'])}"), soft_wrap=True)
+    for label in labels:
+        parts = [Segment(**part) for part in row["systems"][label][0]["segments"]]
+        line = Text(f"  {label:{width}}  ") + aligned(parts, console)
+        console.print(line, soft_wrap=True)
 
 
 def _print_words(study: Document, quiet: bool) -> None:

@@ -194,6 +194,20 @@ def test_the_command_prints_verdicts_tables_or_the_document() -> None:
     assert not Path("results/report.html").exists()
 
 
+def test_the_largest_wins_and_losses_are_shown_aligned() -> None:
+    leave("ds2", 0, 2)
+    leave("ds2_selfattn", 0, 1)
+    shown = invoke("--replicates", "500", "--utterances", "1").output.splitlines()
+    start = shown.index("Largest wins of ds2_selfattn")
+    assert shown[start + 1 : start + 5] == [
+        "u0  -1.0 errors",
+        "  reference     ONE TWO AB",
+        "  ds2           [-ON-]{+xx+}E TWO AB",
+        "  ds2_selfattn  [-O-]{+x+}NE TWO AB",
+    ]
+    assert shown[start + 5] == "Largest losses of ds2_selfattn"
+
+
 def test_words_are_another_unit() -> None:
     leave("ds2", 0, 1)
     leave("ds2_selfattn", 0, 4)
