@@ -3,6 +3,7 @@
 Heavy imports stand inside the commands: `asrbench --help` loads no torch.
 """
 
+import errno
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -37,6 +38,16 @@ if TYPE_CHECKING:
     from asrbench.groundwork import Prepared
 
 
+_DISK = {
+    errno.EACCES: "choose a place that is yours, or change its rights",
+    errno.EPERM: "choose a place that is yours, or change its rights",
+    errno.EROFS: "choose another place",
+    errno.ENOSPC: "make room, or choose another place",
+    errno.EDQUOT: "make room, or choose another place",
+}
+"""What a disk refuses, and what to do about it."""
+
+
 class _OneLineErrors(TyperGroup):
     """A user's error is one line and exit status 2; a bug keeps its traceback."""
 
@@ -45,6 +56,12 @@ class _OneLineErrors(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             print_error(error)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            where = "" if error.filename is None else f"{error.filename}: "
+            print_error(UserError(f"{where}{error.strerror}; {_DISK[error.errno]}"))
             raise typer.Exit(2) from None
 
 

@@ -12,7 +12,7 @@ from asrbench import plots_study, report, tables
 from asrbench.analysis.findings import find
 from asrbench.comparison import Comparison
 from asrbench.files import write_json, write_text
-from asrbench.profiles import Unit
+from asrbench.profiles import RATES, Unit
 from asrbench.results import Row, contradiction
 from asrbench.runs import DECODES
 from asrbench.score import counted, worded
@@ -50,22 +50,24 @@ def document(
         replicates=replicates,
         seed=seed,
         incomparable=dict(_incomparable(rows)),
-        where=comparison.split,
+        where=rows[0].results[0].run,
     ).plain()
     systems = [
         _system(row, rows[0], plain) for row, plain in zip(rows, found.pop("systems"), strict=True)
     ]
     results = [result for row in rows for result in row.results]
-    if len({(result.dev_profile, result.dev_n) for result in results}) > 1:
+    dev, *other = {(result.dev_profile, result.dev_n) for result in results}
+    if other:
         # Curves that do not count the same do not belong on one axis.
         systems = [system | {"curves": []} for system in systems]
     return {
         **found,
-        "title": comparison.title,
+        "title": _title(comparison, found),
         "experiment": rows[0].results[0].run.cell.experiment,
         "split": comparison.split,
         "profile_words": profile.words,
         "corpus": {"name": comparison.corpus, "fingerprint": comparison.fingerprint},
+        "dev": None if other else {"profile": dev[0], "n": dev[1]},
         "seeds": list(comparison.seeds),
         "legend": _legend(comparison, found),
         "notes": [*comparison.notes, *_contradictions(rows, systems, str(profile))],
@@ -75,6 +77,16 @@ def document(
         "specs": [{"run": str(each.run), "yaml": dump_cell(each.run.cell)} for each in results],
         "commands": list(_commands(comparison)),
     }
+
+
+def _title(comparison: Comparison, found: dict[str, Any]) -> str:
+    """What every figure of the table stands on, in one line."""
+    seeds = f"seed{'' if len(comparison.seeds) == 1 else 's'}"
+    return (
+        f"{comparison.split} of {comparison.corpus} ({comparison.fingerprint[:8]}), "
+        f"{found['utterances']:,} utterances, N = {found['n']:,} {found['unit']}s, profile "
+        f"{comparison.profile}, {seeds} {', '.join(map(str, comparison.seeds))}"
+    )
 
 
 def _differing(
@@ -192,11 +204,13 @@ def _contradictions(
 
 def _legend(comparison: Comparison, found: dict[str, Any]) -> list[str]:
     drawn = "speakers" if found["speakers"] else "utterances"
+    rate = RATES[found["unit"]]
     return [
-        f"CER: edits over reference characters of the whole split, {comparison.profile.words}; "
+        f"{rate}: edits over reference {found['unit']}s of the whole split, "
+        f"{comparison.profile.words}; "
         f"mean over seeds. 95 %: interval over {drawn}, and over luck of training where there are "
         f"two seeds; {found['replicates']:,} bootstrap replicates.",
-        f"diff: points of CER, variant minus {found['baseline']}; below zero is fewer errors. "
+        f"diff: points of {rate}, variant minus {found['baseline']}; below zero is fewer errors. "
         f"p Holm: corrected for all variants compared.",
         f"step: time of an optimizer step in the fastest epoch of training, relative to "
         f"{found['baseline']}. docs/statistics.md says what each figure means.",

@@ -13,7 +13,6 @@ from asrbench.profiles import PROFILES, Profile
 from asrbench.registry import MODELS
 from asrbench.results import Result, Row, TestSet, differing_keys, read_results
 from asrbench.runs import DECODES, Run
-from asrbench.score import Forms, refuse_empty
 
 FEW_SEEDS = 3
 
@@ -31,8 +30,6 @@ class Comparison:
     """Name of the corpus folder."""
     fingerprint: str
     test_set: TestSet
-    n: int
-    """Reference characters of the split under the profile."""
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -40,15 +37,6 @@ class Comparison:
     @property
     def baseline(self) -> Row:
         return self.rows[0]
-
-    @property
-    def title(self) -> str:
-        """What every figure of the table stands on, in one line."""
-        return (
-            f"{self.split} of {self.corpus} ({self.fingerprint[:8]}), "
-            f"{len(self.test_set.ids):,} utterances, N = {self.n:,} characters, profile "
-            f"{self.profile}, {_seeds(self.seeds)}"
-        )
 
 
 def comparison_of(
@@ -79,17 +67,10 @@ def comparison_of(
         corpus=Path(first.run.cell.corpus).name,
         fingerprint=first.corpus,
         test_set=test_set,
-        n=_characters(test_set.references, ruler.name, first.run),
         seeds=tuple(sorted({result.seed for result in results})),
         rows=tuple(rows),
         notes=tuple(notes),
     )
-
-
-def _characters(references: Sequence[str], profile: str, where: Run) -> int:
-    forms = Forms.of(references, profile)
-    refuse_empty(forms, profile, where)
-    return sum(map(len, forms.characters))
 
 
 def _choose_split(runs: Sequence[Run], split: str | None, named: str, notes: list[str]) -> str:
@@ -177,7 +158,3 @@ def _environments(runs: Sequence[Run]) -> Iterator[str]:
         yield f"runs differ in {', '.join(differ)}: step compares these too"
     if len(found["commit"]) > 1:
         yield f"runs come from different commits: {', '.join(c[:8] for c in found['commit'])}"
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"

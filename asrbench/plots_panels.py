@@ -5,6 +5,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from asrbench.plots import logarithmic, look, plain
+from asrbench.profiles import RATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,20 +20,22 @@ UNDECIDED = "#767676"
 SIGNS = {"better": "v", "worse": "^"}
 
 
-def cer(axes: "Axes", study: Study) -> None:
+def rates(axes: "Axes", study: Study) -> None:
     systems = study["systems"]
     if systems[0]["trained"]:
-        axes.axvline(100 * systems[0]["cer"], color="#767676", linestyle=(0, (4, 3)), linewidth=0.8)
+        axes.axvline(
+            100 * systems[0]["rate"], color="#767676", linestyle=(0, (4, 3)), linewidth=0.8
+        )
     for y, system in enumerate(systems):
         colour, marker, _ = look(y)
-        learned = [run["cer"] for run in system["runs"] if run["failure"] is None]
+        learned = [run["rate"] for run in system["runs"] if run["failure"] is None]
         if system["trained"]:
             if system["interval"] is not None:
                 low, high = (100 * end for end in system["interval"])
                 axes.hlines(y, low, high, color=colour, linewidth=4, alpha=0.28)
-            axes.vlines(100 * system["cer"], y - 0.3, y + 0.3, color=colour, linewidth=1.6)
+            axes.vlines(100 * system["rate"], y - 0.3, y + 0.3, color=colour, linewidth=1.6)
         axes.plot(
-            [100 * cer for cer in learned],
+            [100 * rate for rate in learned],
             [y + 0.12 * (i - (len(learned) - 1) / 2) for i in range(len(learned))],
             linestyle="none",
             marker=marker,
@@ -42,13 +45,13 @@ def cer(axes: "Axes", study: Study) -> None:
             markeredgewidth=0.9,
         )
         # To scale, runs that never learned would squash all others.
-        if failed := [f"{100 * r['cer']:.0f}" for r in system["runs"] if r["failure"] is not None]:
+        if failed := [f"{100 * r['rate']:.0f}" for r in system["runs"] if r["failure"] is not None]:
             _beside(axes, y + (0.36 if learned else 0), f"never learned: {', '.join(failed)} %")
     _rows(axes, [system["label"] for system in systems])
-    axes.set_xlabel(f"{rate(study)} (%)")
+    axes.set_xlabel(f"{RATES[study['unit']]} (%)")
 
 
-def forest(axes: "Axes", systems: Sequence[System], baseline: str) -> None:
+def forest(axes: "Axes", study: Study, systems: Sequence[System]) -> None:
     axes.axvline(0, color=INK, linewidth=0.8)
     for y, system in enumerate(systems):
         tint = TINTS.get(system["verdict"], UNDECIDED)
@@ -73,7 +76,7 @@ def forest(axes: "Axes", systems: Sequence[System], baseline: str) -> None:
             color=tint,
         )
     _rows(axes, [system["label"] for system in systems])
-    axes.set_xlabel(plain(f"CER points, variant minus {baseline}"))
+    axes.set_xlabel(plain(f"{RATES[study['unit']]} points, variant minus {study['baseline']}"))
 
 
 def _rows(axes: "Axes", labels: Sequence[str]) -> None:
@@ -102,13 +105,13 @@ def cost(axes: "Axes", study: Study, points: Mapping[int, tuple[float, float]], 
     front = pareto(list(points.values()))
     axes.plot(
         [cost for cost, _ in front],
-        [cer for _, cer in front],
+        [rate for _, rate in front],
         drawstyle="steps-post",
         color="#767676",
         linewidth=0.9,
         zorder=1,
     )
-    for place, (cost, cer) in points.items():
+    for place, (cost, rate) in points.items():
         system = study["systems"][place]
         colour, marker, _ = look(place)
         if system["interval"] is not None:
@@ -116,15 +119,15 @@ def cost(axes: "Axes", study: Study, points: Mapping[int, tuple[float, float]], 
             axes.vlines(cost, low, high, color=colour, linewidth=0.9, alpha=0.6)
         axes.plot(
             cost,
-            cer,
+            rate,
             marker,
             color=colour,
             markersize=4.6,
-            markerfacecolor=colour if (cost, cer) in front else "white",
+            markerfacecolor=colour if (cost, rate) in front else "white",
             label=plain(system["label"]),
         )
     axes.set_xlabel(axis)
-    axes.set_ylabel(f"{rate(study)} (%)")
+    axes.set_ylabel(f"{RATES[study['unit']]} (%)")
     axes.grid(color=FAINT, linewidth=0.5)
     axes.margins(0.1)
 
@@ -209,7 +212,3 @@ def bins(axes: "Axes", study: Study, part: Mapping[str, Any], places: Sequence[i
     axes.set_xlabel(plain(f"{part['unit']}s (utterances)"))
     axes.set_ylabel("CER (%)")
     axes.grid(axis="y", color=FAINT, linewidth=0.5)
-
-
-def rate(study: Study) -> str:
-    return "WER" if study["unit"] == "word" else "CER"

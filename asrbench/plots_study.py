@@ -15,6 +15,7 @@ from asrbench import plots_panels as panels
 from asrbench.files import atomic
 from asrbench.plots import opened, plain
 from asrbench.plots_panels import INK, Study, System
+from asrbench.profiles import RATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,12 +120,12 @@ def rendered(picture: Picture, suffix: str) -> bytes:
 def pictures(study: Study) -> Iterator[Picture]:
     """Every figure that `study` has the data for, the plainest first."""
     systems = study["systems"]
-    basis = _basis(study)
+    basis = _basis(study, f"N = {study['n']:,} {study['unit']}s")
     yield Picture(
-        "cer_seeds",
-        f"CER by variant, {study['split']}",
+        "rates",
+        f"{RATES[study['unit']]} by variant, {study['split']}",
         f"Dots: seeds. Bar: mean and 95 % interval. Dashed: the baseline. {basis}",
-        partial(panels.cer, study=study),
+        partial(panels.rates, study=study),
         rows=len(systems),
     )
     if compared := [system for system in systems if system["verdict"] is not None]:
@@ -134,21 +135,20 @@ def pictures(study: Study) -> Iterator[Picture]:
             f"Difference to {study['baseline']}, {study['split']}",
             "Left of zero: fewer errors than the baseline. Bar: 95 % interval; the verdict is "
             f"corrected for the number of variants compared, {family} (Holm). {basis}",
-            partial(panels.forest, systems=compared, baseline=study["baseline"]),
+            partial(panels.forest, study=study, systems=compared),
             rows=len(compared),
         )
     yield from _costs(study, basis)
     yield from _learning(study)
-    yield from _lengths(study, basis)
+    yield from _lengths(study)
 
 
-def _basis(study: Study) -> str:
-    """What every figure stands on."""
+def _basis(study: Study, size: str) -> str:
+    """What every figure of the split stands on."""
     speakers = f" of {study['speakers']:,} speakers" if study.get("speakers") else ""
     return (
         f"{study['corpus']['name']} {study['split']}: {study['utterances']:,} utterances{speakers},"
-        f" N = {study['n']:,} {study['unit']}s, profile {study['profile']}, "
-        f"{_seeds(study)}."
+        f" {size}, profile {study['profile']}, {_seeds(study)}."
     )
 
 
@@ -161,7 +161,7 @@ def _costs(study: Study, basis: str) -> Iterator[Picture]:
     """A figure for each measure of cost that at least two trained systems have."""
     for key, name, axis, factor in COSTS:
         points = {
-            place: (factor * system["cost"][key], 100 * system["cer"])
+            place: (factor * system["cost"][key], 100 * system["rate"])
             for place, system in enumerate(study["systems"])
             if system["trained"] and system["cost"][key] is not None
         }
@@ -171,7 +171,7 @@ def _costs(study: Study, basis: str) -> Iterator[Picture]:
         without = f" Not shown: {left_out} untrained or of unknown cost." if left_out else ""
         yield Picture(
             name,
-            f"CER against {axis.partition(' (')[0]}",
+            f"{RATES[study['unit']]} against {axis.partition(' (')[0]}",
             f"Lower left is better. Bar: 95 % interval. Line: the Pareto front, which nothing "
             f"beats on both.{without} {basis}",
             partial(panels.cost, study=study, points=points, axis=axis),
@@ -188,34 +188,37 @@ def _crowd(study: Study, able: Callable[[System], bool]) -> tuple[list[int], str
     first = study["systems"][places[0]]
 
     def apart(place: int) -> float:
-        return abs(float(study["systems"][place]["cer"] - first["cer"]))
+        return abs(float(study["systems"][place]["rate"] - first["rate"]))
 
     others = sorted(places[1:], key=apart, reverse=True)[: CROWD - 1]
-    said = f" {CROWD} of {len(places)}: {first['label']}, and those whose CER is furthest from its."
+    said = f" {CROWD} of {len(places)}: {first['label']}, and those furthest from it."
     return [places[0], *sorted(others)], said
 
 
 def _learning(study: Study) -> Iterator[Picture]:
     places, rest = _crowd(study, lambda system: bool(system["curves"]))
     if places:
+        dev = study["dev"]
+        size = f"N = {dev['n']:,} characters, " if dev["n"] else ""
         yield Picture(
             "learning",
             "CER on dev while training",
             f"Line: mean over the seeds that learned; band: from the least to the greatest of "
-            f"them. Thin: a seed that never learned.{rest} {study['corpus']['name']} dev, greedy "
-            f"decoding, {_seeds(study)}.",
+            f"them. Thin: a seed that never learned.{rest} {study['corpus']['name']} dev, {size}"
+            f"profile {dev['profile']}, greedy decoding, {_seeds(study)}.",
             partial(panels.curves, study=study, places=places),
             keys=len(places),
         )
 
 
-def _lengths(study: Study, basis: str) -> Iterator[Picture]:
+def _lengths(study: Study) -> Iterator[Picture]:
     """A figure for each measure of length: seconds, and characters of the reference."""
     for measure, part in (study.get("lengths") or {}).items():
         bins = part["bins"] if part else []
         if len(bins) < 2:
             continue
         places, rest = _crowd(study, partial(_known, known=bins[0]["systems"]))
+        basis = _basis(study, f"N = {sum(one['n'] for one in bins):,} characters")
         if places:
             yield Picture(
                 f"length_{part['unit']}s",

@@ -1,6 +1,6 @@
 """Scoring profiles: what a CER counts, by a name and a version that stand beside every figure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,7 @@ Side = Literal["text", "spelling", "phonetic"]
 """Column of a corpus: its `text`, or one side of its dual transcriptions, (3시)/(세 시)."""
 Unit = Literal["character", "word"]
 """What errors are counted in: for a CER or a WER."""
+RATES: Mapping[Unit, str] = {"character": "CER", "word": "WER"}
 
 
 @dataclass(frozen=True)

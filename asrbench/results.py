@@ -26,6 +26,11 @@ class TestSet:
     speakers: tuple[str, ...] | None
     """None unless the speaker of each is known."""
 
+    @cached_property
+    def by_id(self) -> dict[str, str]:
+        """The reference of each utterance."""
+        return dict(zip(self.ids, self.references, strict=True))
+
 
 @dataclass(frozen=True)
 class Result:
@@ -130,45 +135,50 @@ def read_results(
     ruler = PROFILES[profile or scored[0][0].cell.score.profile]
     _refuse_settings([(run, stored) for run, decode, stored in scored if decode == "joint"])
     results: list[Result] = []
-    common: dict[str, str] | None = None
+    test_set: TestSet | None = None
     for run, decode, stored in scored:
-        path = run.hypotheses_path(split, decode)
-        rows = _rows(path, _reference_key(stored, ruler))
-        references = {id: reference for id, reference, _ in rows}
-        if common is not None and references != common:
+        key = _reference_key(stored, ruler)
+        rows = _rows(run.hypotheses_path(split, decode), key)
+        if test_set is None:
+            test_set = _test_set(rows, key)
+        elif test_set.by_id != {id: row[key] for id, row in rows.items()}:
             raise UserError(
                 f"{results[0].run} and {run}: found different references of {split}; "
                 f"run `asrbench eval` on both again"
             )
-        common = references
-        hypotheses = tuple(hypothesis for _, _, hypothesis in rows)
+        hypotheses = tuple(rows[id]["hypothesis"] for id in test_set.ids)
         result = Result(run, decode, hypotheses, stored, _step_seconds(run.history()))
         notes.extend(_remarks(result))
         results.append(result)
-    return results, _test_set(scored[0][0].hypotheses_path(split, scored[0][1]), common or {})
+    assert test_set is not None
+    return results, test_set
 
 
-def _rows(path: Path, key: str) -> list[tuple[str, str, str]]:
-    """Id, reference and hypothesis of each utterance. Raises `UserError` for what is none."""
+def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
+    """The row of each utterance. Raises `UserError` for what is none."""
     rows = read_jsonl(path)
-    try:
-        texts = [(row["id"], row[key], row["hypothesis"]) for row in rows]
-    except (KeyError, TypeError):
+    wanted = ("id", key, "hypothesis")
+    if not all(isinstance(row, dict) and _has_texts(row, wanted) for row in rows):
         raise UserError(
             f"{path}: found a row without 'id', '{key}' and 'hypothesis'; run `asrbench eval` again"
-        ) from None
-    if len({id for id, _, _ in texts}) < len(texts):
+        )
+    by_id = {row["id"]: row for row in rows}
+    if len(by_id) < len(rows):
         raise UserError(f"{path}: found an id a second time; run `asrbench eval` again")
-    return texts
+    return by_id
 
 
-def _test_set(path: Path, references: dict[str, str]) -> TestSet:
-    rows = read_jsonl(path)
-    seconds = [row.get("seconds") for row in rows]
-    speakers = [row.get("speaker") for row in rows]
+def _has_texts(row: dict[str, Any], keys: Sequence[str]) -> bool:
+    return all(isinstance(row.get(key), str) for key in keys)
+
+
+def _test_set(by_id: dict[str, dict[str, Any]], key: str) -> TestSet:
+    rows = by_id.values()
+    seconds: list[Any] = [row.get("seconds") for row in rows]
+    speakers: list[Any] = [row.get("speaker") for row in rows]
     return TestSet(
-        tuple(references),
-        tuple(references.values()),
+        tuple(by_id),
+        tuple(row[key] for row in rows),
         None if None in seconds else tuple(seconds),
         None if None in speakers else tuple(speakers),
     )

@@ -9,25 +9,28 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from asrbench.profiles import RATES
+
 Document = dict[str, Any]
 
 NONE = "-"
 MARK = "!"
-"""Stands behind the CER of a run that never learned."""
+"""Stands behind the rate of a run that never learned."""
 
 CSV_COLUMNS = (
     *("variant", "decode", "seed", "profile", "cer", "jer", "wer", "swer"),
     *("substitutions", "deletions", "insertions", "n"),
     *("parameters", "step_seconds", "run"),
 )
-"""Of `table.csv`: a row a run and decode; rates as fractions, edits and `n` of characters, times in
-seconds."""
+"""Of `table.csv`: a row a run and decode; rates as fractions, edits and `n` in the unit compared,
+times in seconds."""
 
 
 def rates(document: Document) -> tuple[list[str], list[list[str]]]:
     """Header and rows: what each system is, gets wrong, and costs."""
     seeds = document["seeds"]
-    header = ["variant", "params", "CER %", "95 %", f"seeds {' '.join(map(str, seeds))}", "step"]
+    rate = f"{RATES[document['unit']]} %"
+    header = ["variant", "params", rate, "95 %", f"seeds {' '.join(map(str, seeds))}", "step"]
     rows = []
     for system in document["systems"]:
         cost, by_seed = system["cost"], {run["seed"]: run for run in system["runs"]}
@@ -35,9 +38,9 @@ def rates(document: Document) -> tuple[list[str], list[list[str]]]:
             [
                 system["label"],
                 amount(cost["parameters"]),
-                percent(system["cer"]) + ("" if system["trained"] else MARK),
+                percent(system["rate"]) + ("" if system["trained"] else MARK),
                 span(system["interval"]),
-                " ".join(_cer(by_seed.get(seed)) for seed in seeds),
+                " ".join(_rate(by_seed.get(seed)) for seed in seeds),
                 NONE if cost["step_ratio"] is None else f"{cost['step_ratio']:.2f}x",
             ]
         )
@@ -117,14 +120,15 @@ def comma_separated(document: Document) -> str:
 
 def latex(document: Document) -> str:
     """`table.tex`, for the package booktabs: a row a system, with intervals and verdicts."""
-    header = ["variant", "params", "CER (\\%)", "95\\,\\%", "$\\Delta$", "95\\,\\%", "$p$", ""]
+    rate = f"{RATES[document['unit']]} (\\%)"
+    header = ["variant", "params", rate, "95\\,\\%", "$\\Delta$", "95\\,\\%", "$p$", ""]
     lines = []
     for system in document["systems"]:
         difference = _difference(system["difference"])
         cells = [
             system["label"],
             amount(system["cost"]["parameters"]),
-            percent(system["cer"]) + ("" if system["trained"] else MARK),
+            percent(system["rate"]) + ("" if system["trained"] else MARK),
             span(system["interval"]),
             *difference,
             short(system["verdict"]) if system["verdict"] else "baseline",
@@ -145,7 +149,11 @@ def latex(document: Document) -> str:
     )
 
 
-_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": "\\textasciitilde{}"})
+_SPECIAL = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"}
+    | {"<": "$<$", ">": "$>$"}
+)
 
 
 def _escaped(text: str) -> str:
@@ -155,10 +163,10 @@ def _escaped(text: str) -> str:
 # Figures as text
 
 
-def _cer(run: dict[str, Any] | None) -> str:
+def _rate(run: dict[str, Any] | None) -> str:
     if run is None:
         return NONE
-    return percent(run["cer"]) + (MARK if run["failure"] else "")
+    return percent(run["rate"]) + (MARK if run["failure"] else "")
 
 
 def percent(rate: float) -> str:

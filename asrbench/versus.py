@@ -101,6 +101,7 @@ class System:
         return {
             "label": self.label,
             "trained": self.trained,
+            "rate": self.mean(MEASURE_OF[self.unit]),
             **_rates(self.mean),
             "interval": None if self.rate is None else _ends(self.rate),
             "spread": self.spread,
@@ -364,7 +365,8 @@ def _rates(rate: Any) -> dict[str, float]:
 
 def _plain_run(run: Run, unit: Unit) -> dict[str, Any]:
     rates = _rates(lambda measure: getattr(run.scores, measure).rate)
-    return {**rates, **_counts(run.scores, unit).plain(), "failure": run.failure}
+    counts = _counts(run.scores, unit)
+    return {"rate": counts.rate, **rates, **counts.plain(), "failure": run.failure}
 
 
 def _plain_tests(tests: Tests | None) -> dict[str, Any]:

@@ -163,6 +163,18 @@ def test_intervals_draw_speakers_only_where_all_are_known():
     assert interval(["x", "x", "y", "y"]) != interval(None)
 
 
+def test_what_never_learned_has_rates_and_no_interaction():
+    references = ["abcde", "abc", "ab", "abcdefg"]
+    systems = {"a": [["abxde", "abc", "b", "abc"]], "b": [references], "c": [[""] * 4]}
+    durations = [2.0, 1.0, 0.5, 3.0]
+    found = find(
+        "0123", references, systems, "a", durations_s=durations, replicates=300, untrained=["c"]
+    )
+    for part in (found.by_duration, found.by_reference_length):
+        assert list(part.interactions) == ["b"]
+        assert all(each.rates["c"].cer == 1 for each in part.bins)
+
+
 def test_an_unknown_baseline_is_one_line():
     with pytest.raises(UserError) as caught:
         find(["u"], ["a"], {"ds2": [["a"]]}, "ds")

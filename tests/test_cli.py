@@ -1,6 +1,8 @@
 """The commands as a user meets them: help, README, one-line errors, and the whole road."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -367,6 +369,29 @@ def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) 
     result = CliRunner().invoke(app, ["compare", str(road / "results")])
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (
+            errno.ENOSPC,
+            "out/table.md: No space left on device; make room, or choose another place",
+        ),
+        (
+            errno.EACCES,
+            "out/table.md: Permission denied; choose a place that is yours, or change its rights",
+        ),
+    ],
+)
+def test_what_the_disk_refuses_is_one_line(
+    road: Path, monkeypatch: pytest.MonkeyPatch, number: int, line: str
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "out/table.md")
+
+    monkeypatch.setattr("asrbench.comparison.comparison_of", refused)
+    assert error("compare", road / "results") == line
 
 
 def test_a_study_that_is_out_of_time_says_what_is_left_and_goes_on(

@@ -78,9 +78,9 @@ def test_everything_that_is_written_is_there() -> None:
     paths = write(study(), Path("out"))
     names = {path.name for path in paths}
     assert {"table.md", "table.csv", "table.tex", "study.json", "report.html"} <= names
-    assert {"cer_seeds.png", "cer_seeds.svg", "differences.png", "learning.svg"} <= names
+    assert {"rates.png", "rates.svg", "differences.png", "learning.svg"} <= names
     assert {path.name for path in Path("out").iterdir()} == names
-    assert Path("out/cer_seeds.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("out/rates.png").read_bytes().startswith(b"\x89PNG")
     latex = Path("out/table.tex").read_text(encoding="utf-8")
     assert "ds2\\_selfattn & 4.20M & 3.75 &" in latex
     assert latex.count("\\\\") == 1 + 5
@@ -209,10 +209,24 @@ def test_the_largest_wins_and_losses_are_shown_aligned() -> None:
 
 
 def test_words_are_another_unit() -> None:
+    """One edit, one of ten words; four edits in `ONE TWO AB` are two of them."""
     leave("ds2", 0, 1)
     leave("ds2_selfattn", 0, 4)
     found = json.loads(invoke("--replicates", "500", "--json", "--unit", "word").output)
     assert (found["unit"], found["n"]) == ("word", 10)
+    assert [system["rate"] for system in found["systems"]] == [1 / 10, 2 / 10]
+    assert [system["cer"] for system in found["systems"]] == [1 / 40, 4 / 40]
+    assert found["title"].endswith("N = 10 words, profile verbatim/1, seed 0")
+    shown = invoke("--replicates", "500", "--unit", "word").output
+    assert "WER %" in shown
+    assert "10.00" in shown
+    assert "diff: points of WER" in shown
+    table, latex = (Path("results", f"table.{form}").read_text() for form in ("md", "tex"))
+    assert "| WER % |" in table
+    assert "WER (\\%)" in latex
+    page = Path("results/report.html").read_text()
+    assert "WER by variant, test" in page
+    assert "CER by variant" not in page
 
 
 def test_neither_torch_nor_a_drawing_library_comes_with_the_rates() -> None:

@@ -8,6 +8,7 @@ from scored_runs import REFERENCES, RESULTS, begin, leave, score, wrong
 from asrbench.compare import document
 from asrbench.comparison import comparison_of as compare
 from asrbench.errors import UserError
+from asrbench.files import read_jsonl, write_jsonl
 from asrbench.profiles import PROFILES
 
 
@@ -51,6 +52,35 @@ def test_baseline_without_ds2_is_the_first_and_said_so():
     assert "no run of ds2: narrow is the baseline; --baseline names another" in notes()
 
 
+def test_rows_in_another_order_are_the_same_run():
+    """One edit each in the first two texts: told apart by their ids, not by their places."""
+    one, other = leave("ds2", 0, 1), leave("ds2_selfattn", 0, 0)
+    path = other.hypotheses_path("test", "greedy")
+    rows = read_jsonl(path)
+    rows[1]["hypothesis"] = "x" + rows[1]["hypothesis"][1:]
+    write_jsonl(path, reversed(rows))
+    found = document(compare([RESULTS]), replicates=100)
+    assert [system["cer"] for system in found["systems"]] == [1 / 40, 1 / 40]
+    first, second = sorted(found["utterance_table"], key=lambda row: row["id"])
+    assert (first["id"], first["differences"]) == ("u0", {"ds2_selfattn": -1.0})
+    assert (second["id"], second["differences"]) == ("u1", {"ds2_selfattn": 1.0})
+    assert str(one) in found["specs"][0]["run"]
+
+
+@pytest.mark.parametrize(
+    "row", [3, ["u1"], {"id": "u1"}, {"id": "u1", "reference": "THREE FOUR", "hypothesis": None}]
+)
+def test_a_row_that_is_no_utterance_is_one_line(row):
+    run = leave("ds2", 0, 1)
+    path = run.hypotheses_path("test", "greedy")
+    rows = read_jsonl(path)
+    rows[1] = row
+    write_jsonl(path, rows)
+    assert refusal() == (
+        f"{path}: found a row without 'id', 'reference' and 'hypothesis'; run `asrbench eval` again"
+    )
+
+
 def test_corpora_are_not_mixed():
     one = leave("ds2", 0, 1)
     other = score(begin("ds2_selfattn", 0), wrong(1), corpus="0e" * 8)
@@ -87,9 +117,10 @@ def test_another_profile_is_computed_from_the_hypotheses():
     is under another profile, and is no contradiction."""
     leave("ds2", 0, 1)
     comparison = compare([RESULTS], profile="nospace")
-    assert comparison.n == 34
     assert rates(comparison)[0] == 1 / 34
-    assert "N = 34 characters, profile nospace/2" in comparison.title
+    found = document(comparison, replicates=0)
+    assert (found["n"], found["systems"][0]["rate"]) == (34, 1 / 34)
+    assert "N = 34 characters, profile nospace/2" in found["title"]
     assert comparison.notes == (
         "weights were chosen by dev CER under verbatim/1, not under nospace/2",
     )

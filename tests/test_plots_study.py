@@ -22,7 +22,7 @@ from asrbench.plots_study import (
 )
 
 ALL = [
-    *("cer_seeds", "differences", "cost_time", "cost_flops", "cost_parameters"),
+    *("rates", "differences", "cost_time", "cost_flops", "cost_parameters"),
     *("learning", "length_seconds", "length_characters"),
 ]
 
@@ -70,9 +70,11 @@ def test_the_same_study_is_the_same_file(whole):
 def test_every_caption_says_what_it_stands_on(whole):
     for picture in pictures(whole):
         assert "seeds 0, 1, 2" in picture.says
-        if picture.name != "learning":
+        assert "profile verbatim/1" in picture.says
+        if picture.name == "learning":
+            assert "dev, N = 1,950 characters" in picture.says
+        else:
             assert f"N = {whole['n']:,} characters" in picture.says
-            assert "profile verbatim/1" in picture.says
             assert "40 utterances of 5 speakers" in picture.says
 
 
@@ -88,7 +90,7 @@ def test_a_figure_without_its_data_is_not_drawn(whole):
     assert [picture.name for picture in pictures(bare)] == ALL[:2]
     alone = {**bare, "systems": systems[:1]}
     assert [picture.name for picture in pictures(alone)] == ALL[:1]
-    assert "speakers" not in named({**whole, "speakers": None}, "cer_seeds").says
+    assert "speakers" not in named({**whole, "speakers": None}, "rates").says
 
 
 def test_bins_without_a_rate_or_an_interval_are_gaps(whole):
@@ -105,13 +107,13 @@ def test_bins_without_a_rate_or_an_interval_are_gaps(whole):
 
 
 def test_every_seed_is_a_dot_and_what_never_learned_is_told(whole):
-    axes = axes_of(named(whole, "cer_seeds"))
+    axes = axes_of(named(whole, "rates"))
     seeds = [sorted(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "None"]
     for drawn, system in zip(seeds, whole["systems"], strict=True):
-        learned = [100 * run["cer"] for run in system["runs"] if run["failure"] is None]
+        learned = [100 * run["rate"] for run in system["runs"] if run["failure"] is None]
         assert drawn == pytest.approx(sorted(learned))
-    failed = [100 * run["cer"] for run in whole["systems"][-1]["runs"]]
-    assert texts(axes) == [f"never learned: {', '.join(f'{cer:.0f}' for cer in failed)} %"]
+    failed = [100 * run["rate"] for run in whole["systems"][-1]["runs"]]
+    assert texts(axes) == [f"never learned: {', '.join(f'{rate:.0f}' for rate in failed)} %"]
     # To scale it would squash the others.
     assert axes.get_xlim()[1] < 20
 
@@ -126,16 +128,27 @@ def test_the_forest_says_every_verdict_in_words(whole):
 
 
 def test_words_are_scored_in_words(whole):
-    axes = axes_of(named({**whole, "unit": "word"}, "cer_seeds"))
-    assert axes.get_xlabel() == "WER (%)"
+    """All but what is counted in characters whatever the unit: the curves, and CER by length."""
+    systems = [{**system, "rate": system["wer"]} for system in whole["systems"]]
+    words = {**whole, "unit": "word", "n": 203, "systems": systems}
+    assert axes_of(named(words, "rates")).get_xlabel() == "WER (%)"
+    assert axes_of(named(words, "differences")).get_xlabel() == "WER points, variant minus ds2"
+    cost = named(words, "cost_time")
+    assert cost.title.startswith("WER against")
+    drawn = {line.get_label(): line.get_ydata()[0] for line in axes_of(cost).lines}
+    assert drawn["ds2"] == pytest.approx(100 * whole["systems"][0]["wer"])
+    for name in ("rates", "differences", "cost_time"):
+        assert "N = 203 words" in named(words, name).says
+    characters = sum(one["n"] for one in whole["lengths"]["duration"]["bins"])
+    assert f"N = {characters:,} characters" in named(words, "length_seconds").says
 
 
 def test_a_crowd_is_thinned_and_that_is_said():
     document = study(variants=12)
     said = named(document, "learning").says
-    assert "7 of 12: ds2, and those whose CER is furthest from its." in said
+    assert "7 of 12: ds2, and those furthest from it." in said
     assert len(axes_of(named(document, "length_seconds")).lines) == CROWD
-    rows = axes_of(named(document, "cer_seeds")).get_yticklabels()
+    rows = axes_of(named(document, "rates")).get_yticklabels()
     assert len(rows) == 12
 
 
@@ -146,7 +159,7 @@ def test_the_family_is_of_those_that_were_compared(whole):
 def test_an_interval_that_is_not_known_is_not_drawn(whole):
     systems = [{**system, "interval": None} for system in whole["systems"]]
     document = {**whole, "systems": systems}
-    for name in ("cer_seeds", "cost_time"):
+    for name in ("rates", "cost_time"):
         assert len(axes_of(named(document, name)).collections) < len(
             axes_of(named(whole, name)).collections
         )
@@ -154,7 +167,7 @@ def test_an_interval_that_is_not_known_is_not_drawn(whole):
 
 def test_labels_of_any_alphabet_are_drawn(whole):
     systems = [{**whole["systems"][0], "label": "기준 <b>$x^2$"}, *whole["systems"][1:]]
-    assert rendered(named({**whole, "systems": systems}, "cer_seeds"), ".png")
+    assert rendered(named({**whole, "systems": systems}, "rates"), ".png")
 
 
 # Pareto front

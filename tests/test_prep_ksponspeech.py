@@ -194,6 +194,36 @@ def test_a_zip_that_was_cut_short_is_one_line(tree: Path, tmp_path: Path) -> Non
         prepare(tmp_path / "half", tmp_path / "out")
 
 
+@pytest.mark.parametrize("suffix", [".trn", ".pcm"])
+def test_a_damaged_member_is_one_line_or_one_rejection(
+    tree: Path, tmp_path: Path, suffix: str
+) -> None:
+    """The first byte of its deflated stream names a kind of block there is not."""
+    path = moved(tree, "one zip")
+    with zipfile.ZipFile(path) as archive:
+        member = next(each for each in archive.infolist() if each.filename.endswith(suffix))
+    damaged = bytearray(path.read_bytes())
+    damaged[member.header_offset + 30 + len(member.filename)] = 0xFF
+    path.write_bytes(damaged)
+    if suffix == ".trn":
+        with pytest.raises(UserError, match=rf"{member.filename}: .*; download it again"):
+            prepare(path, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    else:
+        corpus = made(path, tmp_path / "out")
+        assert [reason for _, _, reason in listed(corpus)] == ["unreadable"]
+
+
+def test_an_evaluation_file_in_the_list_of_train_is_in_none_of_its_folders(
+    tree: Path, tmp_path: Path
+) -> None:
+    with (tree / "KsponSpeech_scripts" / "train.trn").open("a", encoding="utf-8") as file:
+        file.write("KsponSpeech_eval/eval_clean/KsponSpeech_E00001.pcm :: 들어서\n")
+    assert "E00001" in texts(made(tree, tmp_path / "all"))["train"]
+    some = texts(made(tree, tmp_path / "some", folders="0001..0002"))
+    assert "E00001" not in some["train"] | some["dev"]
+
+
 def test_two_lists_that_differ_are_refused(tree: Path, tmp_path: Path) -> None:
     moved(tree, "the same list twice")
     with (tree / "scripts" / "dev.trn").open("a", encoding="utf-8") as file:

@@ -11,6 +11,7 @@ from tones import TEXTS, Heard, StopsAfter, cell_of, same_weights, spoken, train
 
 from asrbench import groundwork
 from asrbench.checkpoint import State, resume
+from asrbench.compare import document
 from asrbench.comparison import comparison_of
 from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
 from asrbench.errors import UserError
@@ -319,6 +320,9 @@ def test_an_evaluated_run_is_compared_under_any_profile(tmp_path: Path, dual: Pa
     """As training under that profile would have been scored, from one file of hypotheses."""
     run = trained(cell_of(tmp_path, dual, "train.epochs=1"), tmp_path / "results")
     evaluate(run, "test", "greedy", "cpu", Silent())
-    n = {p: comparison_of([run.folder], profile=p).n for p in ("verbatim", "nospace", "kospeech")}
+    n = {
+        p: document(comparison_of([run.folder], profile=p), replicates=0)["n"]
+        for p in ("verbatim", "nospace", "kospeech")
+    }
     # `abb` and `cba`; said, `abb?` and `abba?`.
     assert n == {"verbatim": 6, "nospace": 6, "kospeech": 9}

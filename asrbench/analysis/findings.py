@@ -70,7 +70,8 @@ def find(
     known = speakers is not None and None not in speakers and len(set(speakers)) > 1
 
     def lengths(lengths_U: Sequence[float], unit: str) -> ByLength:
-        return by_length(pairs, lengths_U, unit, baseline, speakers if known else None, replicates)
+        blocks = speakers if known else None
+        return by_length(pairs, lengths_U, unit, baseline, blocks, replicates, untrained=untrained)
 
     return Findings(
         None if durations_s is None else lengths(durations_s, "second"),

@@ -201,7 +201,7 @@ class _Ledger:
     """A list of utterances and reasons that goes to disk as it grows, and its sums."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._file = path, path.open("w", encoding="utf-8")
+        self._file = path.open("w", encoding="utf-8")
         self.reasons: Counter[str] = Counter()
 
     def enter(self, id: str, split: str, reason: str, detail: str) -> None:

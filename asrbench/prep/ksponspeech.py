@@ -248,9 +248,12 @@ def _list_of(tree: Tree, split: str) -> list[str]:
     names = [name for name in tree.names if PurePosixPath(name).name == file]
     if not names:
         return []
-    data = tree.read(names[0])
-    for name in names[1:]:
-        if tree.read(name) != data:
+    try:
+        data, *others = map(tree.read, names)
+    except Fault as fault:
+        raise UserError(f"{fault.detail}; download it again") from None
+    for name, other in zip(names[1:], others, strict=True):
+        if other != data:
             raise UserError(
                 f"{tree.root}: found two different {file}, {names[0]} and {name}; delete one"
             )
@@ -326,9 +329,10 @@ def _folder_numbers(folders: str) -> set[int]:
     return set(range(first, last + 1))
 
 
-def _folder_number(id: str) -> int:
-    """KsponSpeech_0001 has the numbers 1 to 1,000, and so on."""
-    return (int(id.removeprefix("KsponSpeech_")) - 1) // 1000 + 1
+def _folder_number(id: str) -> int | None:
+    """KsponSpeech_0001 has the numbers 1 to 1,000, and so on; evaluation files are in none."""
+    number = id.removeprefix("KsponSpeech_")
+    return None if number.startswith("E") else (int(number) - 1) // 1000 + 1
 
 
 def _draw(seed: int, id: str) -> bytes:

@@ -2,10 +2,14 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from asrbench.errors import Fault, UserError
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+"""What `zipfile` raises for a member that is cut, corrupt, encrypted or packed in a new way."""
 
 
 class Tree:
@@ -49,7 +53,7 @@ class Tree:
                 if name in archive.NameToInfo:
                     return archive.read(name)
             raise Fault("missing", f"{self.root / name}")
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except (OSError, *_DAMAGE) as error:
             raise Fault("unreadable", f"{self.root / name}: {error}") from None
 
 

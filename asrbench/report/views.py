@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from asrbench.profiles import RATES
 from asrbench.report.cells import (
     NONE,
     Cell,
@@ -95,7 +96,7 @@ def _verdict(system: System, baseline: str) -> Verdict:
 def results(study: Study) -> Table:
     """The table of the study: one row a system, every seed shown."""
     seeds, baseline = study["seeds"], study["baseline"]
-    rate = "WER" if study["unit"] == "word" else "CER"
+    rate = RATES[study["unit"]]
     columns = (
         ("variant", "and decoding where it is not greedy"),
         ("verdict", f"against {baseline}, corrected for the number of variants"),
@@ -121,12 +122,12 @@ def _result(system: System, seeds: Sequence[int]) -> Iterator[Cell]:
     runs = {run["seed"]: run for run in system["runs"]}
     yield label(system["label"])
     yield Cell(f"{sign} {system['verdict'] or 'baseline'}", system["verdict"] or "", kind)
-    yield rated(system["cer"], "" if system["trained"] else "failed")
+    yield rated(system["rate"], "" if system["trained"] else "failed")
     yield between(system["interval"])
     yield rated(system["spread"])
     for seed in seeds:
         run = runs.get(seed)
-        yield rated(run["cer"], "failed" if run["failure"] else "") if run else Cell(NONE)
+        yield rated(run["rate"], "failed" if run["failure"] else "") if run else Cell(NONE)
     difference = system["difference"]
     yield points(difference["delta"], difference["interval"]) if difference else Cell(NONE)
     yield probability(difference["holm_p"]) if difference else Cell(NONE)
