@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from asrbench.memory import uncollected
 from asrbench.profiles import ProfileName, Unit
 from asrbench.tables import Document
 from asrbench.terminal import print_table
@@ -52,8 +53,9 @@ def compare(
     from asrbench.compare import document, write
     from asrbench.comparison import comparison_of
 
-    comparison = comparison_of(paths, baseline, split, profile)
-    found = document(comparison, unit=unit, replicates=replicates, seed=seed)
+    with uncollected():
+        comparison = comparison_of(paths, baseline, split, profile)
+        found = document(comparison, unit=unit, replicates=replicates, seed=seed)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return

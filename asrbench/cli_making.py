@@ -1,6 +1,5 @@
 """What the commands of `asrbench prep` share: common options, the bar, the table at the end."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from asrbench.cores import available
 from asrbench.errors import UserError
 from asrbench.prep import How
 from asrbench.terminal import Terminal, print_table
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = available()
 
 Out = Annotated[Path, typer.Option("--out", help="Corpus folder to make.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Make any rejected utterance an error.")]

@@ -172,7 +172,7 @@ def _print(comparison: "Comparison", source: str) -> None:
 
 def _rate_rows(system: "System", unit: Unit) -> Iterator[list[str]]:
     """A row a measure; of several runs the mean, and edits of all of them."""
-    from asrbench.versus import MEASURE_OF
+    from asrbench.rates import MEASURE_OF
 
     label = system.label if len(system.runs) == 1 else f"{system.label} x{len(system.runs)}"
     jamo, characters = (system.counts_of(name).n for name in ("jamo", "characters"))
@@ -190,7 +190,7 @@ def _rate_rows(system: "System", unit: Unit) -> Iterator[list[str]]:
 
 
 def _print_pairs(comparison: "Comparison", pairs: Sequence["System"]) -> None:
-    from asrbench.versus import MEASURE_OF
+    from asrbench.rates import MEASURE_OF
 
     baseline, rate = comparison.baseline.label, MEASURES[MEASURE_OF[comparison.unit]]
     print_table(

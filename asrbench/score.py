@@ -1,8 +1,10 @@
 """The ruler: error rates from strings, in one place, by a named profile."""
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -39,69 +41,124 @@ class ErrorCounts:
 
         With no reference symbol at all: 0 without errors, infinite with any.
         """
-        if self.n == 0:
-            return float("inf") if self.errors else 0.0
-        return self.errors / self.n
+        return _rate(self.errors, self.n)
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
 
 
+def _rate(errors: int, n: int) -> float:
+    if n == 0:
+        return float("inf") if errors else 0.0
+    return errors / n
+
+
 @dataclass(frozen=True, eq=False)
 class Edits:
-    """Edits of each utterance, as `ErrorCounts` has them of all."""
+    """The fewest edits of each pair of texts, or of lists of words.
 
-    substitutions_U: npt.NDArray[np.int64]
-    deletions_U: npt.NDArray[np.int64]
-    insertions_U: npt.NDArray[np.int64]
-    n_U: npt.NDArray[np.int64]
+    How many is known much sooner than of which kind, and both only when asked for. Of several ways
+    to have them it is RapidFuzz's, and so jiwer's. Raises `ValueError` for lists of different
+    length.
+    """
 
-    @property
+    references: Sequence[Sequence[str]]
+    hypotheses: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        if len(self.references) != len(self.hypotheses):
+            raise ValueError(
+                f"{len(self.references)} references, {len(self.hypotheses)} hypotheses: lengths "
+                f"must match"
+            )
+
+    @cached_property
+    def n_U(self) -> npt.NDArray[np.int64]:
+        return np.array([*map(len, self.references)], dtype=np.int64)
+
+    @cached_property
     def errors_U(self) -> npt.NDArray[np.int64]:
-        return self.substitutions_U + self.deletions_U + self.insertions_U
+        return np.array([*map(Levenshtein.distance, self.references, self.hypotheses)], np.int64)
 
     @property
+    def rate(self) -> float:
+        """As that of `ErrorCounts`, of all utterances together."""
+        return _rate(int(self.errors_U.sum()), int(self.n_U.sum()))
+
+    @cached_property
     def total(self) -> ErrorCounts:
-        each = (self.substitutions_U, self.deletions_U, self.insertions_U, self.n_U)
-        return ErrorCounts(*(int(counts_U.sum()) for counts_U in each))
+        pairs = zip(self.references, self.hypotheses, strict=True)
+        tags = [
+            tag
+            for reference, hypothesis in pairs
+            if reference != hypothesis
+            for tag, _, _ in Levenshtein.editops(reference, hypothesis).as_list()
+        ]
+        substitutions, deletions = tags.count("replace"), tags.count("delete")
+        insertions = len(tags) - substitutions - deletions
+        return ErrorCounts(substitutions, deletions, insertions, int(self.n_U.sum()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Forms:
     """Texts as a profile counts them, made once for however many they are held against."""
 
     worded: Texts
     """With the spaces that separate words."""
     characters: Texts
-    jamo: Texts
-    words: Sequence[Sequence[str]]
 
     @classmethod
     def of(cls, texts: Texts, profile: str) -> "Forms":
         with_spaces = [worded(text, profile) for text in texts]
-        characters = [_spelled(text, profile) for text in with_spaces]
-        jamo = [text.translate(_JAMO) for text in characters]
-        return cls(with_spaces, characters, jamo, [text.split() for text in with_spaces])
+        return cls(with_spaces, [_spelled(text, profile) for text in with_spaces])
+
+    @cached_property
+    def jamo(self) -> Texts:
+        return [text.translate(_JAMO) for text in self.characters]
+
+    @cached_property
+    def words(self) -> Sequence[Sequence[str]]:
+        return [text.split() for text in self.worded]
+
+    @cached_property
+    def letters(self) -> Texts:
+        """What the words are made of, run together."""
+        return [text.replace(" ", "") for text in self.worded]
+
+    @cached_property
+    def beginnings(self) -> list[bytes]:
+        """For each of the `letters` 1 if a word begins with it, otherwise 0."""
+        return [b"".join([_BEGINNING[len(word)] for word in words]) for words in self.words]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measures:
     """Edits of one run, utterance by utterance, of each kind that `Scores` has."""
 
-    characters: Edits
-    jamo: Edits
-    words: Edits
-    spaced_words: Edits
+    references: Forms
+    hypotheses: Forms
 
-    @classmethod
-    def of(cls, references: Forms, hypotheses: Forms) -> "Measures":
-        spaced = spaced_like(references.worded, hypotheses.worded)
-        return cls(
-            edits(references.characters, hypotheses.characters),
-            edits(references.jamo, hypotheses.jamo),
-            edits(references.words, hypotheses.words),
-            edits(references.words, [text.split() for text in spaced]),
-        )
+    @property
+    def characters(self) -> Edits:
+        return Edits(self.references.characters, self.hypotheses.characters)
+
+    @property
+    def jamo(self) -> Edits:
+        return Edits(self.references.jamo, self._passing.jamo)
+
+    @property
+    def words(self) -> Edits:
+        return Edits(self.references.words, self._passing.words)
+
+    @property
+    def spaced_words(self) -> Edits:
+        return Edits(self.references.words, spaced_like(self.references, self._passing))
+
+    @property
+    def _passing(self) -> Forms:
+        """References are held against every run, hypotheses once: what is made of them here is not
+        kept, of a hundred runs it would be a gigabyte."""
+        return replace(self.hypotheses)
 
     def scores(self, profile: str) -> "Scores":
         """Of all utterances together."""
@@ -144,7 +201,7 @@ def score(references: Texts, hypotheses: Texts, profile: str, where: object) -> 
     references; `where` is what that line begins with."""
     expected = Forms.of(references, profile)
     refuse_empty(expected, profile, where)
-    return Measures.of(expected, Forms.of(hypotheses, profile)).scores(profile)
+    return Measures(expected, Forms.of(hypotheses, profile)).scores(profile)
 
 
 def refuse_empty(references: Forms, profile: str, where: object) -> None:
@@ -158,53 +215,28 @@ def refuse_empty(references: Forms, profile: str, where: object) -> None:
 
 def character_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """Corpus-level character edits under `profile`; `.rate` is the CER."""
-    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
-    return edits(expected.characters, found.characters).total
+    return _measures(references, hypotheses, profile).characters.total
 
 
 def jamo_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """As `character_errors`, each Hangul syllable as the two or three jamo it is composed of."""
-    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
-    return edits(expected.jamo, found.jamo).total
+    return _measures(references, hypotheses, profile).jamo.total
 
 
 def word_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """Corpus-level word edits; words are what white space separates, under any profile. `.rate` is
     the WER."""
-    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
-    return edits(expected.words, found.words).total
+    return _measures(references, hypotheses, profile).words.total
 
 
 def spaced_word_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """As `word_errors`, each hypothesis `spaced_like` its reference: an error of spacing alone is
     none. `.rate` is the sWER, as ESPnet's recipe for KsponSpeech defines it."""
-    expected, found = Forms.of(references, profile), Forms.of(hypotheses, profile)
-    spaced = spaced_like(expected.worded, found.worded)
-    return edits(expected.words, [text.split() for text in spaced]).total
+    return _measures(references, hypotheses, profile).spaced_words.total
 
 
-def edits(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]) -> Edits:
-    """The fewest edits of each pair of texts, or lists of words. Of several ways to have them it is
-    RapidFuzz's, and so jiwer's. Raises `ValueError` for lists of different length."""
-    if len(references) != len(hypotheses):
-        raise ValueError(
-            f"{len(references)} references, {len(hypotheses)} hypotheses: lengths must match"
-        )
-    none = (0, 0, 0)
-    counts_U3 = [
-        none if reference == hypothesis else _edits(reference, hypothesis)
-        for reference, hypothesis in zip(references, hypotheses, strict=True)
-    ]
-    counts_3U = np.array(counts_U3, dtype=np.int64).reshape(-1, 3).T
-    n_U = np.array([*map(len, references)], dtype=np.int64)
-    return Edits(counts_3U[0], counts_3U[1], counts_3U[2], n_U)
-
-
-def _edits(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int, int]:
-    """Substitutions, deletions and insertions."""
-    tags = [tag for tag, _, _ in Levenshtein.editops(reference, hypothesis).as_list()]
-    substitutions, deletions = tags.count("replace"), tags.count("delete")
-    return substitutions, deletions, len(tags) - substitutions - deletions
+def _measures(references: Texts, hypotheses: Texts, profile: str) -> Measures:
+    return Measures(Forms.of(references, profile), Forms.of(hypotheses, profile))
 
 
 class _Jamo(dict[int, str]):
@@ -244,41 +276,46 @@ def counts_symbol(symbol: str, profile: str) -> bool:
     return counted(f"x{symbol}x", profile) != "xx"
 
 
-def spaced_like(references: Texts, hypotheses: Texts) -> Iterator[str]:
-    """Each hypothesis with its words begun where the reference begins them.
+def spaced_like(references: Forms, hypotheses: Forms) -> list[list[str]]:
+    """The words of each hypothesis, begun where the reference begins them.
 
-    Both sides are aligned by their characters, spaces left out, with as few edits as possible. A
-    character that is aligned with its like begins a word if that does; one that is substituted or
-    inserted begins a word if it did. So a word whose first character is missing is joined to the
-    one before it, as in ESPnet's recipe. Of several shortest alignments it is RapidFuzz's,
-    and so jiwer's.
+    Both sides are aligned by their letters with as few edits as possible. One that is aligned with
+    its like begins a word if that does; one that is substituted or inserted begins a word if it
+    did. So a word whose first letter is missing is joined to the one before it, as in ESPnet's
+    recipe. Of several shortest alignments it is RapidFuzz's, and so jiwer's.
     """
-    for reference, hypothesis in zip(references, hypotheses, strict=True):
-        if reference == hypothesis:
-            yield hypothesis
-            continue
-        letters = hypothesis.replace(" ", "")
-        wanted, begins = _beginnings(reference), _beginnings(hypothesis)
-        alignment: list[Any] = Levenshtein.opcodes(reference.replace(" ", ""), letters).as_list()
-        marks = "".join(
+    sides = zip(
+        *(references.letters, references.beginnings, hypotheses.letters, hypotheses.beginnings),
+        strict=True,
+    )
+    return [_spaced_like(*side) for side in sides]
+
+
+def _spaced_like(expected: str, wanted: bytes, letters: str, begins: bytes) -> list[str]:
+    marks = wanted
+    if letters != expected:
+        alignment: list[Any] = Levenshtein.opcodes(expected, letters).as_list()
+        marks = b"".join(
             [
                 wanted[start:end] if tag == "equal" else begins[place:stop]
                 for tag, start, end, place, stop in alignment
             ]
         )
-        words, end = [], 0
-        for mark in _WORD.findall(marks):
-            words.append(letters[end : end + len(mark)])
-            end += len(mark)
-        yield normalise(" ".join(words))
+    starts = [0, *compress(range(len(marks)), marks)]
+    words = map(letters.__getitem__, map(slice, starts, [*starts[1:], None]))
+    # Without the space between them, a letter and an accent may compose.
+    return unicodedata.normalize("NFC", " ".join(words)).split()
 
 
-_WORD = re.compile(".0*")
+class _Beginning(dict[int, bytes]):
+    """Of a word of so many letters, as in `Forms.beginnings`."""
+
+    def __missing__(self, length: int) -> bytes:
+        self[length] = b"\1" + bytes(length - 1)
+        return self[length]
 
 
-def _beginnings(text: str) -> str:
-    """For each character that is no space 1 if a word begins with it, otherwise 0."""
-    return "".join("1" + "0" * (len(word) - 1) for word in text.split())
+_BEGINNING = _Beginning()
 
 
 # Diagnosis
@@ -286,11 +323,11 @@ def _beginnings(text: str) -> str:
 
 def why_untrained(cer: float, references: Texts, hypotheses: Texts) -> str | None:
     """The diagnosis of a model that never learned, or None."""
-    texts = [normalise(text) for text in hypotheses]
-    empty = texts.count("") / len(texts)
+    empty = sum(not text.strip() for text in hypotheses) / len(hypotheses)
     if empty > UNTRAINED_EMPTY:
         return f"{100 * empty:.0f} % of the hypotheses are empty"
-    if len(set(texts)) == 1 and len(set(references)) > 1:
-        text = texts[0] if len(texts[0]) <= 20 else texts[0][:20] + "..."
+    first = normalise(hypotheses[0])
+    if all(normalise(text) == first for text in hypotheses) and len(set(references)) > 1:
+        text = first if len(first) <= 20 else first[:20] + "..."
         return f"every hypothesis is {text!r}"
     return f"CER is {100 * UNTRAINED_CER:.0f} % or more" if cer >= UNTRAINED_CER else None

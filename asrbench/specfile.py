@@ -15,7 +15,7 @@ from asrbench.errors import UserError, nearest, pick
 from asrbench.registry import MODELS
 from asrbench.spec import Cell
 from asrbench.spec_base import Impossible, Seed, Spec
-from asrbench.strict_yaml import fault, parse, read_mapping
+from asrbench.strict_yaml import fault, parse, read_dumped, read_mapping
 
 Mapping = dict[str, Any]
 T = TypeVar("T", bound=BaseModel)
@@ -107,7 +107,7 @@ def load_study(path: Path, sets: list[str] | None = None) -> Study:
 
 def load_cell(path: Path) -> Cell:
     """The resolved spec that a run folder holds."""
-    keys = read_mapping(path)
+    keys = read_dumped(path)
     return _validated(Cell, keys, [_Layer(f"{path}: ", keys, LABELS)])
 
 

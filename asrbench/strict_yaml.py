@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,16 @@ _Loader.add_implicit_resolver(
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in a file. Raises `UserError`, with the line, for anything else."""
+    return _mapping(path, parse)
+
+
+def read_dumped(path: Path) -> dict[str, Any]:
+    """The same of a file that `yaml.safe_dump` wrote, ten times as fast: by libyaml, which says
+    less of what is wrong and is no match for brackets without end."""
+    return _mapping(path, lambda text: yaml.load(text, Loader=yaml.CSafeLoader))
+
+
+def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
         keys = parse(read_utf8(path))
     except (yaml.YAMLError, ValueError) as error:

@@ -15,16 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asrbench.profiles import PROFILES, Unit
-from asrbench.score import (
-    Edits,
-    ErrorCounts,
-    Forms,
-    Measures,
-    Scores,
-    Texts,
-    refuse_empty,
-    why_untrained,
-)
+from asrbench.rates import MEASURE_OF, MEASURES, Run, runs_of
+from asrbench.score import ErrorCounts, Forms, Texts, refuse_empty
 from asrbench.stats.alignment import Alignment, Tokens, align
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import REPLICATES, Bootstrap, Critical, Difference, Rate, bootstrap
@@ -32,20 +24,8 @@ from asrbench.stats.exact import McNemar, Permutation, exchange_blocks, mcnemar
 from asrbench.stats.mapsswe import CHARACTER_BUFFER, WORD_BUFFER, Mapsswe, mapsswe
 from asrbench.verdicts import Judgement, Verdict, judge
 
-MEASURE_OF: Mapping[Unit, str] = {"character": "characters", "word": "words"}
-"""What of `Scores` and of `Measures` a unit counts."""
-
 FEWEST_BLOCKS = 2
 """Of fewer there is no interval."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run of a system, or the one there is."""
-
-    scores: Scores
-    failure: str | None
-    """Why it counts as one that never learned, if it does."""
 
 
 @dataclass(frozen=True)
@@ -84,29 +64,29 @@ class System:
     def counts_of(self, measure: str) -> ErrorCounts:
         """Edits summed over runs, and N as often, so that their rate is the mean. `measure` is one
         of `characters`, `jamo`, `words` and `spaced_words`."""
-        each = [astuple(getattr(run.scores, measure)) for run in self.runs]
+        each = [astuple(run.counts_of(measure)) for run in self.runs]
         return ErrorCounts(*map(sum, zip(*each, strict=True)))
 
     @property
     def spread(self) -> float | None:
         """Sample standard deviation of the rate in `unit` over runs; None for one."""
-        rates = [_counts(run.scores, self.unit).rate for run in self.runs]
+        rates = [run.counts.rate for run in self.runs]
         return stdev(rates) if len(rates) > 1 else None
 
     def mean(self, measure: str) -> float:
         """Of an error rate, named as in `counts_of`."""
-        return fmean(getattr(run.scores, measure).rate for run in self.runs)
+        return fmean(run.rates[measure] for run in self.runs)
 
     def plain(self) -> dict[str, Any]:
         return {
             "label": self.label,
             "trained": self.trained,
             "rate": self.mean(MEASURE_OF[self.unit]),
-            **_rates(self.mean),
+            **{name: self.mean(measure) for name, measure in MEASURES.items()},
             "interval": None if self.rate is None else _ends(self.rate),
             "spread": self.spread,
             **self.counts_of(MEASURE_OF[self.unit]).plain(),
-            "runs": [_plain_run(run, self.unit) for run in self.runs],
+            "runs": [run.plain() for run in self.runs],
             "difference": self._plain_difference(),
             "verdict": None if self.judgement is None else self.judgement.verdict.value,
             "reason": "" if self.judgement is None else self.judgement.reason,
@@ -209,23 +189,14 @@ def compared(
     first = next(iter(systems)) if baseline is None else baseline
     labels = [first, *(label for label in systems if label != first)]
     forms = {label: [Forms.of(texts, profile) for texts in systems[label]] for label in labels}
-    measures = {label: [Measures.of(expected, each) for each in forms[label]] for label in labels}
-    runs = {
-        label: tuple(
-            _run(each, references, texts, profile)
-            for each, texts in zip(measures[label], systems[label], strict=True)
-        )
-        for label in labels
-    }
-    n_U = _edits(measures[first][0], unit).n_U
+    runs = runs_of(references, expected, systems, forms, unit)
+    n_U = runs[first][0].edits.n_U
     blocks = None
     if replicates and (speakers is not None or len(references) >= FEWEST_BLOCKS):
         blocks = Blocks.of(n_U, speakers)
     rows, critical = [System(label, unit, runs[label], None) for label in labels], None
     if blocks is not None:
-        errors = [
-            np.stack([_edits(each, unit).errors_U for each in measures[label]]) for label in labels
-        ]
+        errors = [np.stack([run.edits.errors_U for run in runs[label]]) for label in labels]
         boot = bootstrap(blocks, errors, replicates, seed)
         rows, critical = _judged(rows, blocks, boot, incomparable or {})
         if tests:
@@ -240,11 +211,6 @@ def compared(
         tuple(rows),
         critical,
     )
-
-
-def _run(measures: Measures, references: Texts, texts: Texts, profile: str) -> Run:
-    scores = measures.scores(profile)
-    return Run(scores, why_untrained(scores.characters.rate, references, texts))
 
 
 # Verdicts
@@ -345,28 +311,7 @@ def _aligned(
     return Alignment(errors_RL, first.utterance_L, first.begin_L, first.end_L)
 
 
-# By unit, and as plain data
-
-
-def _edits(measures: Measures, unit: Unit) -> Edits:
-    edits: Edits = getattr(measures, MEASURE_OF[unit])
-    return edits
-
-
-def _counts(scores: Scores, unit: Unit) -> ErrorCounts:
-    counts: ErrorCounts = getattr(scores, MEASURE_OF[unit])
-    return counts
-
-
-def _rates(rate: Any) -> dict[str, float]:
-    names = {"cer": "characters", "wer": "words", "swer": "spaced_words", "jer": "jamo"}
-    return {name: rate(measure) for name, measure in names.items()}
-
-
-def _plain_run(run: Run, unit: Unit) -> dict[str, Any]:
-    rates = _rates(lambda measure: getattr(run.scores, measure).rate)
-    counts = _counts(run.scores, unit)
-    return {"rate": counts.rate, **rates, **counts.plain(), "failure": run.failure}
+# As plain data
 
 
 def _plain_tests(tests: Tests | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ HOUSE = ROOT / "asrbench"
 FLOORS = {
     "asrbench": 0,
     "asrbench.apart": 0,
+    "asrbench.cores": 0,
     "asrbench.errors": 0,
     "asrbench.files": 0,
     "asrbench.memory": 0,
@@ -55,6 +56,7 @@ FLOORS = {
     "asrbench.plots_panels": 1,
     "asrbench.plots_study": 1,
     "asrbench.runs": 1,
+    "asrbench.rates": 1,
     "asrbench.score": 1,
     "asrbench.sounds": 1,
     "asrbench.stats": 1,

@@ -80,7 +80,7 @@ def test_why_a_command_failed(status: int, printed: str, reason: str) -> None:
 
 
 def test_places_deal_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asrbench.parallel._cores", lambda: 7)
+    monkeypatch.setattr("asrbench.parallel.available", lambda: 7)
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert places(2, []) == [{"OMP_NUM_THREADS": "3"}] * 2
     assert places(9, [])[0] == {"OMP_NUM_THREADS": "1"}

@@ -1,5 +1,5 @@
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import product
 from math import comb, lcm
 
 import numpy as np
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asrbench.stats.blocks import Blocks
-from asrbench.stats.exact import exchange_blocks, exchange_runs, holm, mcnemar
+from asrbench.stats.exact import exchange_blocks, holm, mcnemar
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
@@ -82,47 +82,6 @@ def test_equals_have_nothing_to_exchange():
 
 
 # Runs exchanged
-
-
-@given(st.lists(st.integers(0, 5), min_size=5, max_size=7), st.integers(2, 3))
-def test_exchanging_runs_is_going_through_all_ways(errors, first):
-    """Twice the share of ways to deal the runs out that are on the side seen, at most 1."""
-    one, other = errors[:first], errors[first:]
-    ways = [
-        Fraction(sum(errors[i] for i in chosen), len(one))
-        - Fraction(sum(errors) - sum(errors[i] for i in chosen), len(other))
-        for chosen in combinations(range(len(errors)), first)
-    ]
-    seen = ways[0]
-    tails = [sum(way <= seen for way in ways), sum(way >= seen for way in ways)]
-    found = runs_exchanged(one, other)
-    assert found.p == pytest.approx(min(1, 2 * min(tails) / len(ways)))
-
-
-def runs_exchanged(one, other, seed=0):
-    """Of runs with so many errors each, in one utterance of two."""
-    runs = [[[errors, 0] for errors in system] for system in (one, other)]
-    return exchange_runs(utterances(2), *runs, seed)
-
-
-def test_three_runs_against_three_cannot_show_anything():
-    """All of one below all of the other: 2 of 20 ways, and no way there is has fewer."""
-    found = runs_exchanged([1, 2, 3], [31, 32, 33])
-    assert (found.p, found.least, found.exchanged) == (2 / 20, 2 / 20, "runs")
-
-
-def test_of_many_ways_some_are_drawn():
-    """Ten runs a side have 184,756. Of 20,000 none but that seen is so far: 2 / 20,001."""
-    found = runs_exchanged(range(10), range(100, 110))
-    assert found.p == found.least == pytest.approx(2 / 20_001)
-    one, other = np.arange(10), np.arange(10) + 2
-    expected = float(stats.ttest_ind(one, other).pvalue)
-    assert runs_exchanged(one, other, seed=1).p == pytest.approx(expected, abs=0.03)
-
-
-def test_one_run_cannot_be_exchanged():
-    with pytest.raises(ValueError, match="1 and 2 runs to exchange"):
-        runs_exchanged([1], [2, 3])
 
 
 # McNemar

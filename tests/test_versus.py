@@ -68,7 +68,9 @@ def test_rates_are_those_of_score():
     texts = noisy(references, 0.1, 1)
     for profile in ("verbatim", "kospeech"):
         found = compared(references, {"a": [texts]}, profile=profile, **few)
-        assert found.systems[0].runs[0].scores == score(references, texts, profile, "")
+        assert found.systems[0].runs[0].measures.scores(profile) == score(
+            references, texts, profile, ""
+        )
 
 
 def test_seeds_are_averaged_and_their_edits_summed():

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
-from scipy.special import ndtr
+from scipy.special import gammaincinv, ndtr, stdtrit
 
 from asrbench.stats.blocks import Floats
 from asrbench.stats.bootstrap import Difference
@@ -47,10 +46,12 @@ def smallest_difference(variance: Variance, alpha: float = ALPHA, wanted: float 
     """The true difference, above zero, that is shown with the chance `wanted`."""
     if not variance.total:
         return 0.0
+    from scipy.optimize import brentq  # a tenth of a second that rates alone need not spend
+
     bounds = _bounds(variance.freedom, alpha)
     # Even the highest bound is passed by far.
     high = float(bounds[-1]) + 10
-    shift = optimize.brentq(lambda shift: _shown(shift, bounds) - wanted, 0.0, high)
+    shift = brentq(lambda shift: _shown(shift, bounds) - wanted, 0.0, high)
     return float(shift) * variance.error
 
 
@@ -58,8 +59,9 @@ def _bounds(freedom: float, alpha: float) -> Floats:
     """What a normal deviate must pass, at equally likely values of the estimate of its variance,
     rising: the middles of a thousandth each."""
     chances = (np.arange(1000) + 0.5) / 1000
-    estimates = np.sqrt(stats.chi2.ppf(chances, freedom) / freedom)
-    return np.asarray(stats.t.ppf(1 - alpha / 2, freedom) * estimates)
+    # Quantiles of chi-squared and of Student's t, without all that `scipy.stats` has beside them.
+    estimates = np.sqrt(2 * gammaincinv(freedom / 2, chances) / freedom)
+    return np.asarray(stdtrit(freedom, 1 - alpha / 2) * estimates)
 
 
 def _shown(shift: float, bounds: Floats) -> float:
