@@ -46,6 +46,7 @@ bench: setup
 	$(if $(KSPON),$(BIN)/python benchmarks/prep.py --json --rounds $(PAIRS) \
 		$(if $(KOSPEECH),--kospeech $(KOSPEECH)) $(KSPON) > $(BENCH)/prep.new)
 	$(if $(KSPON),mv $(BENCH)/prep.new $(BENCH)/prep.json)
+	$(BIN)/python benchmarks/comparing.py --json --rounds $(PAIRS) > $(BENCH)/comparing.json
 	$(BIN)/python benchmarks/report.py $(BENCH) --out docs/performance.md
 
 clean:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import attention
+import comparing
 import feeding
 import prep
 import train_step
@@ -14,8 +15,10 @@ from page import machine_table, markdown, run
 from asrbench.errors import UserError
 from asrbench.files import read_json, write_text
 
-BENCHMARKS = {module.__name__: module for module in (train_step, attention, feeding, prep)}
-OPTIONAL = ("prep",)
+BENCHMARKS = {
+    module.__name__: module for module in (train_step, attention, feeding, prep, comparing)
+}
+OPTIONAL = ("prep", "comparing")
 """Those whose section is there when their figures are."""
 
 HEAD = """# Performance
