@@ -72,7 +72,7 @@ def _print_tables(study: Document) -> None:
     from asrbench import tables
 
     print_table(*tables.rates(study), title=study["title"])
-    if study["systems"][1:] and study["replicates"]:
+    if tables.shown(study)[1:] and study["replicates"]:
         print_table(*tables.differences(study), title=f"Against {study['baseline']}")
 
 

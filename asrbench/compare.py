@@ -12,11 +12,12 @@ from asrbench import plots_study, tables
 from asrbench.comparison import Comparison
 from asrbench.files import write_json, write_text
 from asrbench.profiles import RATES, Unit
-from asrbench.results import Row, contradiction
+from asrbench.results import Row, TestSet, contradiction
 from asrbench.runs import DECODES
 from asrbench.score import counted, worded
 from asrbench.stats.bootstrap import REPLICATES
 from asrbench.tables import Document
+from asrbench.verdicts import Verdict
 from asrbench.versus import compared
 
 COSTS = ("flops_per_audio_second", "real_time_factor")
@@ -35,44 +36,55 @@ def document(
     Speakers are what the test set is drawn from where the speaker of every utterance is known and
     there are two or more of them.
     """
-    rows, test_set, profile = comparison.rows, comparison.test_set, comparison.profile
-    speakers = test_set.speakers
-    if speakers is not None and len(set(speakers)) < 2:
-        speakers = None
-    found = compared(
-        test_set.references,
-        {row.label: [result.hypotheses for result in row.results] for row in rows},
-        profile=profile.name,
-        unit=unit,
-        speakers=speakers,
-        replicates=replicates,
-        seed=seed,
-        incomparable=dict(_incomparable(rows)),
-        where=rows[0].results[0].run,
-    ).plain()
+    rows = comparison.rows
+
+    def held(rows: Sequence[Row]) -> Document:
+        """Against the references of the first."""
+        first = rows[0].results[0]
+        return compared(
+            first.test_set.references,
+            {row.label: [result.hypotheses for result in row.results] for row in rows},
+            profile=first.profile.name,
+            unit=unit,
+            speakers=_speakers(first.test_set),
+            replicates=replicates,
+            seed=seed,
+            incomparable=dict(_incomparable(rows)),
+            where=first.run,
+        ).plain()
+
+    found = held(rows)
     systems = [
         _system(row, rows[0], plain) for row, plain in zip(rows, found.pop("systems"), strict=True)
     ]
+    apart = []
+    for row, reason in comparison.apart:
+        (plain,) = held([row])["systems"]
+        plain |= {"verdict": Verdict.NOT_COMPARABLE.value, "reason": reason}
+        apart.append(_system(row, rows[0], plain))
     results = [result for row in rows for result in row.results]
     dev, *other = {(result.dev_profile, result.dev_n) for result in results}
     if other:
         # Curves that do not count the same do not belong on one axis.
         systems = [system | {"curves": []} for system in systems]
+    everything = (*rows, *(row for row, _ in comparison.apart))
+    runs = [result.run for row in everything for result in row.results]
     return {
         **found,
         "title": _title(comparison, found),
         "experiment": rows[0].results[0].run.cell.experiment,
         "split": comparison.split,
-        "profile_words": profile.words,
+        "profile_words": comparison.profile.words,
         "corpus": {"name": comparison.corpus, "fingerprint": comparison.fingerprint},
         "dev": None if other else {"profile": dev[0], "n": dev[1]},
         "seeds": list(comparison.seeds),
         "legend": _legend(comparison, found),
-        "notes": [*comparison.notes, *_contradictions(rows, systems, str(profile))],
+        "notes": [*comparison.notes, *_contradictions(everything, [*systems, *apart])],
         "systems": systems,
-        **(_differing(comparison, systems, speakers, replicates) if replicates else {}),
-        "environments": [{"run": str(each.run), **each.run.env} for each in results],
-        "specs": [{"run": str(each.run), "yaml": each.run.spec_text} for each in results],
+        "apart": apart,
+        **(_differing(comparison, systems, replicates) if replicates else {}),
+        "environments": [{"run": str(run), **run.env} for run in runs],
+        "specs": [{"run": str(run), "yaml": run.spec_text} for run in runs],
         "commands": list(_commands(comparison)),
     }
 
@@ -87,11 +99,14 @@ def _title(comparison: Comparison, found: dict[str, Any]) -> str:
     )
 
 
+def _speakers(test_set: TestSet) -> tuple[str, ...] | None:
+    """Those to draw from: None for fewer than two."""
+    known = test_set.speakers
+    return None if known is None or len(set(known)) < 2 else known
+
+
 def _differing(
-    comparison: Comparison,
-    systems: Sequence[Document],
-    speakers: Sequence[str] | None,
-    replicates: int,
+    comparison: Comparison, systems: Sequence[Document], replicates: int
 ) -> dict[str, Any]:
     """Where systems differ: by length, kind, speaker and utterance."""
     from asrbench.analysis.findings import find  # rates alone need not wait for it
@@ -109,7 +124,7 @@ def _differing(
         comparison.baseline.label,
         words=[worded(text, profile) for text in test_set.references],
         durations_s=test_set.seconds,
-        speakers=speakers,
+        speakers=_speakers(test_set),
         replicates=replicates,
         untrained=[system["label"] for system in systems if not system["trained"]],
     ).plain()
@@ -145,6 +160,7 @@ def _system(row: Row, baseline: Row, plain: dict[str, Any]) -> dict[str, Any]:
         **plain,
         "variant": row.variant,
         "decode": row.decode,
+        "profile": str(row.results[0].profile),
         "runs": runs,
         "cost": _cost(row, baseline),
         "curves": list(_curves(row)),
@@ -193,12 +209,10 @@ def _gradient_norms(row: Row) -> Iterator[dict[str, Any]]:
             yield {"seed": result.seed, "layers": layers}
 
 
-def _contradictions(
-    rows: Sequence[Row], systems: Sequence[Document], profile: str
-) -> Iterator[str]:
+def _contradictions(rows: Sequence[Row], systems: Sequence[Document]) -> Iterator[str]:
     for row, system in zip(rows, systems, strict=True):
         for result, run in zip(row.results, system["runs"], strict=True):
-            if note := contradiction(result, profile, run["cer"]):
+            if note := contradiction(result, run["cer"]):
                 yield note
 
 

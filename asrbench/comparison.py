@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 from asrbench.errors import UserError, pick
-from asrbench.profiles import PROFILES, Profile
+from asrbench.profiles import Profile
 from asrbench.registry import MODELS
-from asrbench.results import Result, Row, TestSet, differing_keys, read_results
+from asrbench.results import Result, Row, TestSet, differing_keys, read_results, why_apart
 from asrbench.runs import DECODES, Run
 
 FEW_SEEDS = 3
@@ -32,6 +32,8 @@ class Comparison:
     test_set: TestSet
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
+    apart: tuple[tuple[Row, str], ...]
+    """What stands on something else than the baseline, and on what."""
     notes: tuple[str, ...]
 
     @property
@@ -48,29 +50,49 @@ def comparison_of(
     """The runs at or below `paths`, on `split`, against the variant `baseline`.
 
     Without `split`: `test` where a run is scored on it, else the first that is scored. Without
-    `baseline`: `ds2`, else the first variant. Without `profile`: that of the runs. Raises
-    `UserError` for what must not stand in one table (corpora, profiles, references or specs that
-    differ) and when no run is scored.
+    `baseline`: `ds2`, else the first variant. Without `profile`: that of each run. A variant whose
+    split, corpus, profile or references are not the baseline's stands apart. Raises `UserError`
+    for runs of one variant that differ in these or in their spec, and when no run is scored.
     """
     notes: list[str] = []
     paths = list(paths)
     runs = list({run.folder.resolve(): run for run in Run.find(paths)}.values())
     split = _choose_split(runs, split, " ".join(map(str, paths)), notes)
-    results, test_set = read_results(runs, split, notes, profile)
+    results = read_results(runs, split, notes, profile)
+    if not results:
+        raise UserError(f"found no hypotheses of {split}; `asrbench eval {runs[0]}` makes them")
     rows = _ordered(_grouped(results), baseline, notes)
+    rows += _elsewhere(runs, results, split, profile)
     first = rows[0].results[0]
-    ruler = PROFILES[profile or first.run.cell.score.profile]
-    notes.extend(_remarks(rows, split, ruler))
+    reasons = [why_apart(row.results[0], first) for row in rows]
+    alike = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+    notes.extend(_remarks(alike, split, first.profile))
     return Comparison(
         split=split,
-        profile=ruler,
+        profile=first.profile,
         corpus=Path(first.run.cell.corpus).name,
         fingerprint=first.corpus,
-        test_set=test_set,
-        seeds=tuple(sorted({result.seed for result in results})),
-        rows=tuple(rows),
+        test_set=first.test_set,
+        seeds=tuple(sorted({result.seed for row in rows for result in row.results})),
+        rows=tuple(alike),
+        apart=tuple((row, reason) for row, reason in zip(rows, reasons, strict=True) if reason),
         notes=tuple(notes),
     )
+
+
+def _elsewhere(
+    runs: Sequence[Run], results: Sequence[Result], split: str, profile: str | None
+) -> list[Row]:
+    """Variants that are not scored on `split` at all, on what they are scored on."""
+    variants = {result.variant for result in results}
+    others = [
+        run
+        for run in runs
+        if run.cell.variant not in variants and run.scores() and split not in run.scores()
+    ]
+    if not others:
+        return []
+    return _grouped(read_results(others, _choose_split(others, None, "", []), [], profile))
 
 
 def _choose_split(runs: Sequence[Run], split: str | None, named: str, notes: list[str]) -> str:
@@ -94,6 +116,11 @@ def _grouped(results: Sequence[Result]) -> list[Row]:
     for (variant, decode), group in groupby(ordered, key=lambda r: (r.variant, r.decode)):
         row = Row(variant, decode, tuple(group))
         for one, other in zip(row.results, row.results[1:], strict=False):
+            if reason := why_apart(other, one):
+                raise UserError(
+                    f"{one.run} and {other.run}: found two runs of {variant} with {reason}; "
+                    f"name one of them"
+                )
             keys = differing_keys(one.run.cell, other.run.cell)
             if one.seed == other.seed or keys:
                 why = f"differ in {', '.join(keys)}" if keys else "are the same cell"

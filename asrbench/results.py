@@ -18,7 +18,7 @@ from asrbench.spec import OPERATIONAL, Cell
 
 @dataclass(frozen=True)
 class TestSet:
-    """The utterances that all runs were scored on."""
+    """The utterances that runs were scored on."""
 
     ids: tuple[str, ...]
     references: tuple[str, ...]
@@ -39,6 +39,10 @@ class Result:
 
     run: Run
     decode: str
+    split: str
+    profile: Profile
+    """Under which it is counted."""
+    test_set: TestSet
     hypotheses: tuple[str, ...]
     stored: dict[str, Any]
     """What `asrbench eval` left beside them."""
@@ -121,12 +125,13 @@ class Row:
 
 def read_results(
     runs: Sequence[Run], split: str, notes: list[str], profile: str | None = None
-) -> tuple[list[Result], TestSet]:
-    """Every run under every decode it is scored with on `split`, and the utterances.
+) -> list[Result]:
+    """Every run under every decode it is scored with on `split`; those with the same references
+    have the same test set.
 
-    Under `profile`, or else under that of the runs. What is missing is left out and told in
-    `notes`. Raises `UserError` if two runs were scored on different corpora or references, or,
-    without `profile`, under different profiles or an older version of one; or if nothing is left.
+    Under `profile`, or else each under its own. What is missing is left out and told in `notes`.
+    Raises `UserError` for a run that was scored under an older version of its profile, and for
+    joint decoding that was not set alike.
     """
     scored = []
     for run in runs:
@@ -139,31 +144,35 @@ def read_results(
                 scored.append((run, decode, stored))
             else:
                 notes.append(f"left out: {path} is missing; `asrbench eval {run}`")
-    if not scored:
-        raise UserError(f"found no hypotheses of {split}; `asrbench eval {runs[0]}` makes them")
-    _refuse_corpora([(run, stored) for run, _, stored in scored])
     if profile is None:
-        _refuse_profiles([(run, stored) for run, _, stored in scored])
-    ruler = PROFILES[profile or scored[0][0].cell.score.profile]
+        _refuse_versions([(run, stored) for run, _, stored in scored])
     _refuse_settings([(run, stored) for run, decode, stored in scored if decode == "joint"])
     results: list[Result] = []
-    test_set: TestSet | None = None
+    test_sets: list[TestSet] = []
     for run, decode, stored in scored:
+        ruler = PROFILES[profile or run.cell.score.profile]
         key = _reference_key(stored, ruler)
         rows = _rows(run.hypotheses_path(split, decode), key)
-        if test_set is None:
-            test_set = _test_set(rows, key)
-        elif test_set.by_id != {id: row[key] for id, row in rows.items()}:
-            raise UserError(
-                f"{results[0].run} and {run}: found different references of {split}; "
-                f"run `asrbench eval` on both again"
-            )
+        test_set = _test_set(rows, key, test_sets)
         hypotheses = tuple(rows[id]["hypothesis"] for id in test_set.ids)
-        result = Result(run, decode, hypotheses, stored)
+        result = Result(run, decode, split, ruler, test_set, hypotheses, stored)
         notes.extend(_remarks(result))
         results.append(result)
-    assert test_set is not None
-    return results, test_set
+    return results
+
+
+def why_apart(one: Result, other: Result) -> str | None:
+    """What of `one` sets its rates apart from those of `other`, whatever was heard; or None."""
+    for what, mine, theirs in (
+        ("split", one.split, other.split),
+        ("corpus", one.corpus[:8], other.corpus[:8]),
+        ("profile", str(one.profile), str(other.profile)),
+    ):
+        if mine != theirs:
+            return f"another {what}: {mine}, not {theirs}"
+    if one.test_set.by_id != other.test_set.by_id:
+        return f"other references of {one.split}; `asrbench eval` makes them alike"
+    return None
 
 
 def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
@@ -183,16 +192,24 @@ def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
     return by_id
 
 
-def _test_set(by_id: dict[str, dict[str, Any]], key: str) -> TestSet:
+def _test_set(by_id: dict[str, dict[str, Any]], key: str, known: list[TestSet]) -> TestSet:
+    """One of the `known`, if that has the same references; else a new one, known from here on."""
+    references = {id: row[key] for id, row in by_id.items()}
+    for test_set in known:
+        if test_set.by_id == references:
+            return test_set
     rows = by_id.values()
     seconds: list[Any] = [row.get("seconds") for row in rows]
     speakers: list[Any] = [row.get("speaker") for row in rows]
-    return TestSet(
-        tuple(by_id),
-        tuple(row[key] for row in rows),
-        None if None in seconds else tuple(seconds),
-        None if None in speakers else tuple(speakers),
+    known.append(
+        TestSet(
+            tuple(references),
+            tuple(references.values()),
+            None if None in seconds else tuple(seconds),
+            None if None in speakers else tuple(speakers),
+        )
     )
+    return known[-1]
 
 
 def _reference_key(stored: dict[str, Any], ruler: Profile) -> str:
@@ -201,27 +218,9 @@ def _reference_key(stored: dict[str, Any], ruler: Profile) -> str:
     return "reference" if side == stored.get("side", "text") else side
 
 
-def _refuse_corpora(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
-    first, first_stored = scored[0]
-    for run, stored in scored[1:]:
-        corpora = [str(s.get("corpus")) for s in (first_stored, stored)]
-        if corpora[0] != corpora[1]:
-            raise UserError(
-                f"{first} and {run}: found scores on different corpora (fingerprints "
-                f"{corpora[0][:8]} and {corpora[1][:8]}); compare them apart"
-            )
-
-
-def _refuse_profiles(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
-    first, _ = scored[0]
+def _refuse_versions(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
     for run, stored in scored:
-        names = [r.cell.score.profile for r in (first, run)]
-        if names[0] != names[1]:
-            raise UserError(
-                f"{first} and {run}: found the score profiles '{names[0]}' and '{names[1]}'; "
-                f"compare them apart, or under one with --profile"
-            )
-        found, now = versioned(stored["profile"]), PROFILES[names[1]]
+        found, now = versioned(stored["profile"]), PROFILES[run.cell.score.profile]
         if found != str(now):
             raise UserError(
                 f"{run}: found scores under {found}, and '{now.name}' is {now} now; "
@@ -241,10 +240,10 @@ def _refuse_settings(joint: Sequence[tuple[Run, dict[str, Any]]]) -> None:
             )
 
 
-def contradiction(result: Result, profile: str, cer: float) -> str | None:
-    """Hypotheses are the truth; a stored score of the same `profile` that differs is told."""
+def contradiction(result: Result, cer: float) -> str | None:
+    """Hypotheses are the truth; a stored score of the same profile that differs is told."""
     stored = float(result.stored["cer"])
-    if versioned(result.stored["profile"]) != profile or abs(stored - cer) <= 1e-6:
+    if versioned(result.stored["profile"]) != str(result.profile) or abs(stored - cer) <= 1e-6:
         return None
     return (
         f"{result.run}: scores.json says CER {100 * stored:.4f} % ({result.decode}), its "

@@ -12,6 +12,7 @@ from typing import Any
 from asrbench.profiles import RATES
 
 Document = dict[str, Any]
+System = dict[str, Any]
 
 NONE = "-"
 MARK = "!"
@@ -26,13 +27,18 @@ CSV_COLUMNS = (
 times in seconds."""
 
 
+def shown(document: Document) -> list[System]:
+    """The baseline, what is compared to it, and what stands apart."""
+    return [*document["systems"], *document["apart"]]
+
+
 def rates(document: Document) -> tuple[list[str], list[list[str]]]:
     """Header and rows: what each system is, gets wrong, and costs."""
     seeds = document["seeds"]
     rate = f"{RATES[document['unit']]} %"
     header = ["variant", "params", rate, "95 %", f"seeds {' '.join(map(str, seeds))}", "step"]
     rows = []
-    for system in document["systems"]:
+    for system in shown(document):
         cost, by_seed = system["cost"], {run["seed"]: run for run in system["runs"]}
         rows.append(
             [
@@ -51,7 +57,7 @@ def differences(document: Document) -> tuple[list[str], list[list[str]]]:
     """Header and rows: every other system against the baseline."""
     header = ["variant", "diff", "95 %", "p Holm", "verdict"]
     rows = []
-    for system in document["systems"][1:]:
+    for system in shown(document)[1:]:
         found = system["difference"]
         rows.append([system["label"], *_difference(found), short(system["verdict"])])
     return header, rows
@@ -72,7 +78,7 @@ def short(verdict: str | None) -> str:
 def markdown(document: Document) -> str:
     """`table.md`: both tables, the verdicts in words, and what a reader must know of them."""
     parts = [document["title"], "", *_markdown_table(*rates(document)), ""]
-    if document["systems"][1:] and document["replicates"]:
+    if shown(document)[1:] and document["replicates"]:
         parts += [f"Against {document['baseline']}:", ""]
         parts += [*_markdown_table(*differences(document)), ""]
         parts += [f"- {line}" for line in verdicts(document)] + [""]
@@ -91,7 +97,7 @@ def verdicts(document: Document) -> list[str]:
     """A sentence each, and the one that speaks of all systems at once."""
     said = [
         f"{system['label']}: {system['verdict']}. {system['reason']}."
-        for system in document["systems"][1:]
+        for system in shown(document)[1:]
         if system["verdict"] is not None
     ]
     return [*said, document["statement"]] if document["statement"] else said
@@ -102,12 +108,12 @@ def comma_separated(document: Document) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for system in document["systems"]:
+    for system in shown(document):
         for run in system["runs"]:
             seconds = run["step_seconds"]
             writer.writerow(
                 [
-                    *(system["variant"], system["decode"], run["seed"], document["profile"]),
+                    *(system["variant"], system["decode"], run["seed"], system["profile"]),
                     *(f"{run[rate]:.6f}" for rate in ("cer", "jer", "wer", "swer")),
                     *(run["substitutions"], run["deletions"], run["insertions"], run["n"]),
                     system["cost"]["parameters"],
@@ -123,7 +129,7 @@ def latex(document: Document) -> str:
     rate = f"{RATES[document['unit']]} (\\%)"
     header = ["variant", "params", rate, "95\\,\\%", "$\\Delta$", "95\\,\\%", "$p$", ""]
     lines = []
-    for system in document["systems"]:
+    for system in shown(document):
         difference = _difference(system["difference"])
         cells = [
             system["label"],

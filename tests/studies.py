@@ -101,6 +101,7 @@ def study(utterances: int = 40, variants: int | None = None, most: int = 10) -> 
         "legend": ["CER: edits over reference characters.", "diff: CER points, minus ds2."],
         "notes": ["runs come from different commits: 92fd84b, e499a5f"],
         "systems": systems,
+        "apart": [],
         **found,
         "environments": [
             {"run": run["run"], "device_name": "H200", "torch": "2.11.0", "commit": "92fd84b"}

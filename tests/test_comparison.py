@@ -5,10 +5,12 @@ import pytest
 import scored_runs
 from scored_runs import REFERENCES, RESULTS, begin, leave, score, wrong
 
+from asrbench import report, tables
 from asrbench.compare import document
 from asrbench.comparison import comparison_of as compare
 from asrbench.errors import UserError
 from asrbench.files import read_jsonl, write_jsonl
+from asrbench.plots_study import pictures
 from asrbench.profiles import PROFILES
 
 
@@ -81,23 +83,84 @@ def test_a_row_that_is_no_utterance_is_one_line(row):
     )
 
 
-def test_corpora_are_not_mixed():
-    one = leave("ds2", 0, 1)
-    other = score(begin("ds2_selfattn", 0), wrong(1), corpus="0e" * 8)
-    assert refusal() == (
-        f"{one} and {other}: found scores on different corpora (fingerprints f1f1f1f1 and "
-        f"0e0e0e0e); compare them apart"
+def apart():
+    """Label, reason and CER of what stands apart; of those that do not, the labels."""
+    comparison = compare([RESULTS])
+    found = document(comparison, replicates=100)
+    assert [system["verdict"] for system in found["apart"]] == ["not comparable"] * len(
+        comparison.apart
+    )
+    assert [system["difference"] for system in found["apart"]] == [None] * len(comparison.apart)
+    return (
+        [row.label for row in comparison.rows],
+        [(system["label"], system["reason"], system["cer"]) for system in found["apart"]],
     )
 
 
-def test_profiles_are_not_mixed():
+def test_another_corpus_stands_apart():
+    leave("ds2", 0, 1)
+    leave("ds2_posattn", 0, 2)
+    score(begin("ds2_selfattn", 0), wrong(3), corpus="0e" * 8)
+    reason = "another corpus: 0e0e0e0e, not f1f1f1f1"
+    assert apart() == (["ds2", "ds2_posattn"], [("ds2_selfattn", reason, 3 / 40)])
+
+
+def test_another_profile_stands_apart_unless_one_is_asked_for():
+    leave("ds2", 0, 1)
+    leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
+    reason = "another profile: nospace/2, not verbatim/1"
+    assert apart() == (["ds2"], [("ds2_selfattn", reason, 1 / 34)])
+    asked = compare([RESULTS], profile="nospace")
+    assert (str(asked.profile), len(asked.rows), asked.apart) == ("nospace/2", 2, ())
+
+
+def test_another_split_stands_apart():
+    leave("ds2", 0, 1)
+    run = score(begin("ds2_selfattn", 0), wrong(2), split="dev")
+    assert apart() == (["ds2"], [("ds2_selfattn", "another split: dev, not test", 2 / 40)])
+    assert f"not evaluated on test: {run}; `asrbench eval {run}`" in notes()
+    assert refusal("ds2_selfattn") == "--baseline: found 'ds2_selfattn', allowed: ds2"
+    # A seed on the split is worth more than one beside it.
+    score(begin("ds2_selfattn", 1), wrong(1))
+    assert [len(row.results) for row in compare([RESULTS]).rows] == [1, 1]
+
+
+def test_other_references_stand_apart(monkeypatch):
+    leave("ds2", 0, 1)
+    monkeypatch.setattr(scored_runs, "REFERENCES", ["ONE TWO AC", *REFERENCES[1:]])
+    leave("ds2_selfattn", 0, 1)
+    reason = "other references of test; `asrbench eval` makes them alike"
+    assert apart() == (["ds2"], [("ds2_selfattn", reason, 1 / 40)])
+
+
+def test_what_stands_apart_is_in_every_table_and_in_no_figure():
+    leave("ds2", 0, 1)
+    leave("ds2_selfattn", 0, 3, more=["score.profile=nospace"])
+    found = document(compare([RESULTS]), replicates=100)
+    assert "| ds2_selfattn | 4.01M | 8.82 |" in tables.markdown(found)
+    assert "- ds2_selfattn: not comparable. another profile: nospace/2" in tables.markdown(found)
+    assert "ds2_selfattn,greedy,0,nospace/2,0.088235" in tables.comma_separated(found)
+    assert "ds2\\_selfattn" in tables.latex(found)
+    page = report.page(found)
+    assert "another profile: nospace/2, not verbatim/1" in page
+    assert [picture.name for picture in pictures(found)] == ["rates", "learning"]
+    assert [row["run"] for row in found["specs"]] == [row["run"] for row in found["environments"]]
+    assert len(found["specs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "corpus", "reason"),
+    [
+        ([], "0e" * 8, "another corpus: 0e0e0e0e, not f1f1f1f1"),
+        (["score.profile=nospace"], "f1" * 8, "another profile: nospace/2, not verbatim/1"),
+    ],
+)
+def test_seeds_that_stand_on_different_things_are_not_averaged(more, corpus, reason):
     one = leave("ds2", 0, 1)
-    other = leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
+    other = score(begin("ds2", 1, more=more), wrong(1), corpus=corpus)
     assert refusal() == (
-        f"{one} and {other}: found the score profiles 'verbatim' and 'nospace'; compare them "
-        f"apart, or under one with --profile"
+        f"{one} and {other}: found two runs of ds2 with {reason}; name one of them"
     )
-    assert str(compare([RESULTS], profile="nospace").profile) == "nospace/2"
 
 
 def test_versions_of_a_profile_are_not_mixed():
@@ -144,13 +207,6 @@ def test_another_profile_has_references_of_its_own_side():
         "verbatim": 0 / 5,
         "kospeech": 2 / 6,
     }
-
-
-def test_references_are_not_mixed(monkeypatch):
-    one = leave("ds2", 0, 1)
-    monkeypatch.setattr(scored_runs, "REFERENCES", ["ONE TWO AC", *REFERENCES[1:]])
-    other = leave("ds2_selfattn", 0, 1)
-    assert refusal().startswith(f"{one} and {other}: found different references of test")
 
 
 def test_seeds_of_different_specs_are_not_averaged():

@@ -77,7 +77,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
 def verdicts(study: Study) -> list[Verdict]:
     return [
         _verdict(system, study["baseline"])
-        for system in study["systems"]
+        for system in _shown(study)
         if system["verdict"] is not None
     ]
 
@@ -88,6 +88,10 @@ def _verdict(system: System, baseline: str) -> Verdict:
     return Verdict(
         *SIGNS[word], system["label"], verb, word, other.format(baseline), system["reason"]
     )
+
+
+def _shown(study: Study) -> list[System]:
+    return [*study["systems"], *study["apart"]]
 
 
 # Tables
@@ -112,7 +116,7 @@ def results(study: Study) -> Table:
         ("params", "parameters of the model"),
         ("step", f"time of an optimizer step, relative to {baseline}"),
     )
-    rows = tuple(tuple(_result(system, seeds)) for system in study["systems"])
+    rows = tuple(tuple(_result(system, seeds)) for system in _shown(study))
     says = "Click a heading, or press Enter on it, to sort."
     return Table("results", "Results", says, columns, rows)
 
@@ -197,7 +201,7 @@ def _costs(study: Study) -> Table:
         yield measured(cost["memory_gb"], ".2f")
         yield measured(cost["real_time_factor"], ".4f")
 
-    rows = tuple(tuple(row(system)) for system in study["systems"])
+    rows = tuple(tuple(row(system)) for system in _shown(study))
     return Table("costs", "Cost", "Beside the gain.", columns, rows)
 
 
@@ -225,7 +229,7 @@ def _runs(study: Study) -> Table:
             yield measured(run[key], ",d")
         yield Cell(run["failure"] or "", run["failure"], "failed" if run["failure"] else "")
 
-    rows = tuple(tuple(row(system, run)) for system in study["systems"] for run in system["runs"])
+    rows = tuple(tuple(row(system, run)) for system in _shown(study) for run in system["runs"])
     return Table("runs", "Every run", "Never the best seed: all of them.", columns, rows)
 
 
