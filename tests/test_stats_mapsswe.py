@@ -115,6 +115,23 @@ def test_substitutions_give_way_to_insertions_and_deletions():
     assert codes_of(align(["abc"], [["cxy"]])) == slots("SSS")
 
 
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.5])
+def test_long_texts_are_aligned_as_cell_by_cell(rate):
+    """Where only a band of the cells is filled, with ties in plenty: three symbols."""
+    random = Random(7)
+    references = ["".join(random.choices("ab ", k=k)) for k in (1, 30, 60, 61, 90)]
+    heard = [
+        "".join(c if random.random() >= rate else random.choice(["", "b", f"{c}a"]) for c in text)
+        for text in references
+    ]
+    expected = [
+        slot
+        for reference, hypothesis in zip(references, heard, strict=True)
+        for slot in slots(plainly(reference, hypothesis))
+    ]
+    assert codes_of(align(references, [heard])) == expected
+
+
 def test_ties_go_to_the_match_nearest_the_end():
     """Where kaldialign puts the insertion behind."""
     assert codes_of(align(["a"], [["aa"]])) == slots("IC")

@@ -10,20 +10,25 @@ character; hence one of our own.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
+from rapidfuzz.distance import Levenshtein
 
 from asrbench.stats.blocks import Ints
 
 Tokens = Sequence[str]
-"""Words, or a text as its characters."""
+"""Words, or a text as its characters: both sides of a pair alike."""
 Pair = tuple[Tokens, Tokens]
 
 SUBSTITUTION, INDEL = 4, 3
 DIAGONAL, DELETION, INSERTION = range(3)
 BATCH_CELLS = 2**22
 """Cells of the tables that are filled at a time."""
+BAND_STEP = 4
+FAR = 2**29
+"""Cost of a cell that nothing leads to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,30 +73,41 @@ def _hashable(tokens: Tokens) -> Tokens:
 
 def _errors(pairs: list[Pair]) -> Iterator[tuple[Pair, npt.NDArray[np.int64]]]:
     """Each pair and the errors in the slots of its reference."""
-    pairs.sort(key=lambda pair: (len(pair[0]), len(pair[1])))
-    start = 0
-    while start < len(pairs):
-        stop, columns = start, 0
-        while stop < len(pairs):
-            # The reference that was last added is the longest so far.
-            columns = max(columns, len(pairs[stop][1]) + 1)
-            if stop > start and (stop - start) * (len(pairs[stop][0]) + 1) * columns > BATCH_CELLS:
-                break
-            stop += 1
-        batch = pairs[start:stop]
-        yield from zip(batch, _batch_errors(batch), strict=True)
-        start = stop
+    for band, group in groupby(sorted(pairs, key=_size), key=_band):
+        batch: list[Pair] = []
+        for pair in group:
+            # The reference that was last added is the longest.
+            if batch and (len(batch) + 1) * (len(pair[0]) + 1) * (2 * band + 1) > BATCH_CELLS:
+                yield from zip(batch, _batch_errors(batch, band), strict=True)
+                batch = []
+            batch.append(pair)
+        yield from zip(batch, _batch_errors(batch, band), strict=True)
 
 
-def _batch_errors(pairs: list[Pair]) -> list[npt.NDArray[np.int64]]:
+def _size(pair: Pair) -> tuple[int, int]:
+    return _band(pair), len(pair[0])
+
+
+def _band(pair: Pair) -> int:
+    """By how many tokens the two sides may be apart on the way, at most, rounded up.
+
+    With d edits at unit weights no alignment that is best at sclite's costs more than 4 d, and it
+    has no more than a third of that in insertions, or in deletions. What leads out of the band so
+    is on no best path, and settles no tie between them.
+    """
+    most = SUBSTITUTION * Levenshtein.distance(*pair) // INDEL
+    return -(-most // BAND_STEP) * BAND_STEP
+
+
+def _batch_errors(pairs: list[Pair], band: int) -> list[npt.NDArray[np.int64]]:
     codes: dict[str, int] = {}
     reference_BM, rows_B = _padded([pair[0] for pair in pairs], codes, -1)
     hypothesis_BN, columns_B = _padded([pair[1] for pair in pairs], codes, -2)
-    steps_MNB = _steps(reference_BM, hypothesis_BN)
+    steps_MKB = _steps(reference_BM, hypothesis_BN, band)
     errors_BL = np.zeros((len(pairs), 2 * reference_BM.shape[1] + 1), dtype=np.int64)
     m, n, b = rows_B.copy(), columns_B.copy(), np.arange(len(pairs))
     while len(b):
-        step = np.where(n == 0, DELETION, steps_MNB[m, n, b])
+        step = np.where(n == 0, DELETION, steps_MKB[m, n - m + band, b])
         here = step == INSERTION
         errors_BL[b[here], 2 * m[here]] += 1
         token = ~here
@@ -112,29 +128,41 @@ def _padded(
     # A column at least, so that looking before the beginning finds one.
     out = np.full((len(sequences), max(1, lengths.max())), padding, dtype=np.int32)
     for row, tokens in zip(out, sequences, strict=True):
-        row[: len(tokens)] = [codes.setdefault(token, len(codes)) for token in tokens]
+        row[: len(tokens)] = _coded(tokens, codes)
     return out, lengths
 
 
+def _coded(tokens: Tokens, codes: dict[str, int]) -> npt.ArrayLike:
+    if isinstance(tokens, str):
+        return np.frombuffer(tokens.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    return [codes.setdefault(token, len(codes)) for token in tokens]
+
+
 def _steps(
-    reference_BM: npt.NDArray[np.int32], hypothesis_BN: npt.NDArray[np.int32]
+    reference_BM: npt.NDArray[np.int32], hypothesis_BN: npt.NDArray[np.int32], band: int
 ) -> npt.NDArray[np.uint8]:
-    """The step that sclite takes back from each cell, by reference and hypothesis tokens done."""
-    (batch, rows), columns = reference_BM.shape, hypothesis_BN.shape[1]
+    """The step that sclite takes back from each cell, by reference tokens done and by how many
+    hypothesis tokens are done beyond those, plus `band`."""
+    (batch, rows), width = reference_BM.shape, 2 * band + 1
     # The batch runs along the last axis, so that each step below is one over contiguous memory.
-    reference_MB, hypothesis_NB = (np.ascontiguousarray(x.T) for x in (reference_BM, hypothesis_BN))
+    reference_MB = np.ascontiguousarray(reference_BM.T)
+    # With `band` before and as much behind as the last row reaches, row m sees m to m + width.
+    behind = max(0, rows + band - hypothesis_BN.shape[1])
+    hypothesis_NB = np.pad(hypothesis_BN.T, ((band, behind), (0, 0)), constant_values=-3)
     # Costs less those of inserting all hypothesis tokens so far, so that an insertion is free and
     # a row's insertions are its running minimum.
-    cost_NB = np.zeros((columns + 1, batch), dtype=np.int32)
-    steps_MNB = np.full((rows + 1, columns + 1, batch), INSERTION, dtype=np.uint8)
+    cost_KB = np.full((width, batch), FAR, dtype=np.int32)
+    cost_KB[band:] = 0
+    steps_MKB = np.full((rows + 1, width, batch), INSERTION, dtype=np.uint8)
+    deletion_KB = np.full_like(cost_KB, FAR)
     for m in range(rows):
-        differs_NB = reference_MB[m] != hypothesis_NB
-        diagonal_NB = cost_NB[:-1] + differs_NB * np.int32(SUBSTITUTION) - np.int32(INDEL)
-        deletion_NB = cost_NB + np.int32(INDEL)
-        cost_NB = deletion_NB.copy()
-        np.minimum(cost_NB[1:], diagonal_NB, out=cost_NB[1:])
-        np.minimum.accumulate(cost_NB, axis=0, out=cost_NB)
-        best_NB = np.minimum(deletion_NB[1:], cost_NB[:-1])
-        inserts_NB = cost_NB[:-1] <= deletion_NB[1:]
-        steps_MNB[m + 1, 1:] = (inserts_NB + np.uint8(DELETION)) * (diagonal_NB > best_NB)
-    return steps_MNB
+        differs_KB = reference_MB[m] != hypothesis_NB[m : m + width]
+        diagonal_KB = cost_KB + differs_KB * np.int32(SUBSTITUTION) - np.int32(INDEL)
+        np.add(cost_KB[1:], np.int32(INDEL), out=deletion_KB[:-1])
+        np.minimum(diagonal_KB, deletion_KB, out=cost_KB)
+        np.minimum.accumulate(cost_KB, axis=0, out=cost_KB)
+        steps_KB = steps_MKB[m + 1]
+        np.greater(diagonal_KB, deletion_KB, out=steps_KB, casting="unsafe")
+        inserts_KB = (cost_KB[:-1] <= deletion_KB[1:]) & (cost_KB[:-1] < diagonal_KB[1:])
+        steps_KB[1:][inserts_KB] = INSERTION
+    return steps_MKB
