@@ -44,6 +44,9 @@ from asrbench.specfile import dump_cell, load_cell
 
 DECODES = ("greedy", "attention", "joint")
 
+FIGURES_OF_AN_EPOCH = ("epoch", "steps", "train_seconds", "dev_cer")
+"""Without which a row of `history.jsonl` is none."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -147,8 +150,18 @@ class Run:
         write_text(self.spec_path, dump_cell(cell))
 
     def history(self) -> list[dict[str, Any]]:
-        """One row an epoch; empty before the first is over."""
-        return read_jsonl(self.history_path) if self.history_path.is_file() else []
+        """One row an epoch; empty before the first is over. Raises `UserError` for a file that
+        training did not write so."""
+        rows = read_jsonl(self.history_path) if self.history_path.is_file() else []
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, dict) or not all(
+                isinstance(row.get(key), (int, float)) for key in FIGURES_OF_AN_EPOCH
+            ):
+                raise UserError(
+                    f"{self.history_path}, line {number}: found no epoch, which has "
+                    f"{', '.join(FIGURES_OF_AN_EPOCH)}; train it again, or restore the file"
+                )
+        return rows
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         write_jsonl(self.history_path, rows)
@@ -179,8 +192,17 @@ class Run:
         return self.spec_path.is_file() and len(self.history()) >= self.cell.train.epochs
 
     def scores(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Split -> decode -> figures; empty before `asrbench eval`."""
-        return dict(read_json(self.scores_path)) if self.scores_path.is_file() else {}
+        """Split -> decode -> figures; empty before `asrbench eval`. Raises `UserError` for a file
+        that is not its."""
+        splits = read_json(self.scores_path) if self.scores_path.is_file() else {}
+        decodes = splits.values() if isinstance(splits, dict) else [None]
+        figures = [each for d in decodes for each in (d.values() if isinstance(d, dict) else [d])]
+        if not all(isinstance(each, dict) for each in figures):
+            raise UserError(
+                f"{self.scores_path}: found no figures by split and decode; delete it and run "
+                f"`asrbench eval {self}`"
+            )
+        return dict(splits)
 
     def write_scores(self, split: str, decode: str, figures: dict[str, Any]) -> None:
         scores = self.scores()

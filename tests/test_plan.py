@@ -222,7 +222,7 @@ def test_what_is_done_is_not_counted(study: Path, tmp_path: Path, corpus: Path) 
     trained(done, tmp_path / "results")
     run = prepare(begun, tmp_path / "results").run
     run.begin(begun, {})
-    run.write_history([{"epoch": 1}])
+    run.write_history([{"epoch": 1, "steps": 1, "train_seconds": 1.0, "dev_cer": 1.0}])
     found = json.loads(plan(study, "--json", "--hours", "1"))
     assert [each["status"] for each in found["runs"]] == ["done", "begun", "new", "new"]
     assert [each["epochs_left"] for each in found["runs"]] == [0, 1, 2, 2]

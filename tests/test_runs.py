@@ -26,7 +26,10 @@ def run(tmp_path):
 
 
 def rows(epochs):
-    return [{"epoch": epoch, "dev_loss": 1 / epoch} for epoch in range(1, epochs + 1)]
+    return [
+        {"epoch": epoch, "steps": 10 * epoch, "train_seconds": 2.5, "dev_cer": 1 / epoch}
+        for epoch in range(1, epochs + 1)
+    ]
 
 
 # The folder's name
@@ -198,4 +201,29 @@ def test_broken_spec_names_the_file_and_what_a_run_may_hold(run):
     assert str(caught.value) == (
         f"{run.spec_path}: sed: found an unknown key, allowed: augment, corpus, decode, "
         "experiment, features, model, run, score, seed, text, train, variant; did you mean 'seed'?"
+    )
+
+
+@pytest.mark.parametrize("text", ["[3]", "3", '{"test": 3}', '{"test": {"greedy": [1]}}'])
+def test_scores_that_are_none_are_one_line(tmp_path: Path, text: str) -> None:
+    run = Run(tmp_path)
+    run.scores_path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        run.scores()
+    assert str(caught.value) == (
+        f"{run.scores_path}: found no figures by split and decode; delete it and run "
+        f"`asrbench eval {run}`"
+    )
+
+
+@pytest.mark.parametrize("line", ["3", "[]", "{}", '{"epoch": 2, "steps": "x", "dev_cer": 1}'])
+def test_a_history_that_is_none_is_one_line(tmp_path: Path, line: str) -> None:
+    run = Run(tmp_path)
+    row = '{"epoch": 1, "steps": 10, "train_seconds": 2.5, "dev_cer": 0.5}'
+    run.history_path.write_text(f"{row}\n{line}\n")
+    with pytest.raises(UserError) as caught:
+        run.history()
+    assert str(caught.value) == (
+        f"{run.history_path}, line 2: found no epoch, which has epoch, steps, train_seconds, "
+        f"dev_cer; train it again, or restore the file"
     )
