@@ -217,18 +217,26 @@ def _contradictions(rows: Sequence[Row], systems: Sequence[Document]) -> Iterato
 
 
 def _legend(comparison: Comparison, found: dict[str, Any]) -> list[str]:
-    drawn = "speakers" if found["speakers"] else "utterances"
-    rate = RATES[found["unit"]]
-    return [
+    rate, baseline = RATES[found["unit"]], found["baseline"]
+    lines = [
         f"{rate}: edits over reference {found['unit']}s of the whole split, "
-        f"{comparison.profile.words}; "
-        f"mean over seeds. 95 %: interval over {drawn}, and over luck of training where there are "
-        f"two seeds; {found['replicates']:,} bootstrap replicates.",
-        f"diff: points of {rate}, variant minus {found['baseline']}; below zero is fewer errors. "
-        f"p Holm: corrected for all variants compared.",
-        f"step: time of an optimizer step in the fastest epoch of training, relative to "
-        f"{found['baseline']}. docs/statistics.md says what each figure means.",
+        f"{comparison.profile.words}; mean over seeds."
     ]
+    if found["replicates"]:
+        drawn = "speakers" if found["speakers"] else "utterances"
+        lines[0] += (
+            f" 95 %: interval over {drawn}, and over luck of training where there are two seeds; "
+            f"{found['replicates']:,} bootstrap replicates."
+        )
+        lines.append(
+            f"diff: points of {rate}, variant minus {baseline}; below zero is fewer errors. "
+            f"p Holm: corrected for all variants compared."
+        )
+    lines.append(
+        f"step: time of an optimizer step in the fastest epoch of training, relative to "
+        f"{baseline}. docs/statistics.md says what each figure means."
+    )
+    return lines
 
 
 def _commands(comparison: Comparison) -> Iterator[str]:
