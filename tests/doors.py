@@ -38,6 +38,13 @@ def put(path: Path, *lines: str) -> Path:
     return path
 
 
+def put_chapter(folder: Path, name: str, texts: dict[str, str]) -> Path:
+    """A transcript of that name, and beside it FLAC of a sound of its own for every id."""
+    for id in texts:
+        put_sound(folder / f"{id}.flac", sound(id))
+    return put(folder / f"{name}.trans.txt", *(f"{id} {text}" for id, text in texts.items()))
+
+
 def like_windows(path: Path) -> None:
     """A byte order mark, CRLF, and blank lines."""
     text = path.read_bytes().replace(b"\n", b"\r\n")

@@ -12,6 +12,7 @@ from doors import (
     everything,
     like_windows,
     put,
+    put_chapter,
     put_sound,
     refused,
     rejected,
@@ -36,25 +37,21 @@ SUBSETS = (
 )
 
 
-def put_chapter(root: Path, subset: str, speaker: int, chapter: int, *lines: str) -> Path:
-    """A transcript, and FLAC of a sound of its own beside it for every line."""
-    folder = root / subset / str(speaker) / str(chapter)
-    ids = [f"{speaker}-{chapter}-{number:04d}" for number in range(len(lines))]
-    for id in ids:
-        put_sound(folder / f"{id}.flac", sound(id))
-    rows = [f"{id} {line}" for id, line in zip(ids, lines, strict=True)]
-    return put(folder / f"{speaker}-{chapter}.trans.txt", *rows)
+def put_lines(root: Path, subset: str, speaker: int, chapter: int, *lines: str) -> Path:
+    name = f"{speaker}-{chapter}"
+    texts = {f"{name}-{number:04d}": line for number, line in enumerate(lines)}
+    return put_chapter(root / subset / str(speaker) / str(chapter), name, texts)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """LibriSpeech with its seven subsets, a speaker each and two in the first."""
     root = tmp_path / "LibriSpeech"
-    put_chapter(root, "train-clean-100", 103, 1240, "CHAPTER ONE", "MISSUS RACHEL LYNDE'S")
-    put_chapter(root, "train-clean-100", 19, 198, "NORTHANGER ABBEY")
+    put_lines(root, "train-clean-100", 103, 1240, "CHAPTER ONE", "MISSUS RACHEL LYNDE'S")
+    put_lines(root, "train-clean-100", 19, 198, "NORTHANGER ABBEY")
     put(root / "SPEAKERS.TXT", ";ID  |SEX| SUBSET           |MINUTES| NAME")
     for speaker, subset in enumerate(SUBSETS[1:], start=200):
-        put_chapter(root, subset, speaker, 1, f"IN {subset.upper()}")
+        put_lines(root, subset, speaker, 1, f"IN {subset.upper()}")
     return root
 
 
@@ -120,8 +117,8 @@ def test_what_was_left_out_on_request_is_no_fault(root: Path, tmp_path: Path) ->
 
 
 def test_mini_librispeech_has_its_dev(tmp_path: Path) -> None:
-    put_chapter(tmp_path / "LibriSpeech", "train-clean-5", 1, 1, "ONE")
-    put_chapter(tmp_path / "LibriSpeech", "dev-clean-2", 2, 1, "TWO")
+    put_lines(tmp_path / "LibriSpeech", "train-clean-5", 1, 1, "ONE")
+    put_lines(tmp_path / "LibriSpeech", "dev-clean-2", 2, 1, "TWO")
     prepare(tmp_path, tmp_path / "out")
     assert texts(tmp_path / "out") == {"train": {"1-1-0000": "ONE"}, "dev": {"2-1-0000": "TWO"}}
 

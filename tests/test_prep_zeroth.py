@@ -10,6 +10,7 @@ from doors import (
     error,
     like_windows,
     put,
+    put_chapter,
     put_sound,
     refused,
     rejected,
@@ -30,12 +31,9 @@ TRAIN = {
 
 
 def put_script(source: Path, part: str, speaker: str, *lines: str) -> Path:
-    folder = source / part / "003" / speaker
-    ids = [f"{speaker}_003_{number:04d}" for number in range(1, len(lines) + 1)]
-    for id in ids:
-        put_sound(folder / f"{id}.flac", sound(id))
-    rows = [f"{id} {line}" for id, line in zip(ids, lines, strict=True)]
-    return put(folder / f"{speaker}_003.trans.txt", *rows)
+    name = f"{speaker}_003"
+    texts = {f"{name}_{number:04d}": line for number, line in enumerate(lines, start=1)}
+    return put_chapter(source / part / "003" / speaker, name, texts)
 
 
 @pytest.fixture
