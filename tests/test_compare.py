@@ -153,6 +153,17 @@ def test_another_decoder_or_order_of_batches_is_no_comparison() -> None:
         assert systems[label]["difference"] is None
 
 
+def test_the_operations_of_a_decoder_are_not_known() -> None:
+    """`asrbench eval` counts those of the encoder, which are not what joint decoding costs."""
+    run = begin("ds2_crossattn", 0)
+    for decode in ("greedy", "joint"):
+        more = {"flops_per_audio_second": 2e9, "real_time_factor": 0.5}
+        score(run, wrong(1), decode=decode, more=more)
+    greedy, joint = (system["cost"] for system in study()["systems"])
+    assert (greedy["flops_per_audio_second"], greedy["real_time_factor"]) == (2e9, 0.5)
+    assert (joint["flops_per_audio_second"], joint["real_time_factor"]) == (None, 0.5)
+
+
 def test_dev_curves_of_different_profiles_are_no_picture() -> None:
     """They would stand on one axis."""
     leave("ds2", 0, 1)
