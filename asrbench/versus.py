@@ -19,7 +19,15 @@ from asrbench.rates import MEASURE_OF, MEASURES, Run, runs_of
 from asrbench.score import ErrorCounts, Forms, Texts, refuse_empty
 from asrbench.stats.alignment import Alignment, Tokens, align
 from asrbench.stats.blocks import Blocks
-from asrbench.stats.bootstrap import REPLICATES, Bootstrap, Critical, Difference, Rate, bootstrap
+from asrbench.stats.bootstrap import (
+    REPLICATES,
+    Bootstrap,
+    Critical,
+    Difference,
+    Rate,
+    Scope,
+    bootstrap,
+)
 from asrbench.stats.exact import McNemar, Permutation, exchange_blocks, mcnemar
 from asrbench.stats.mapsswe import CHARACTER_BUFFER, WORD_BUFFER, Mapsswe, mapsswe
 from asrbench.verdicts import Judgement, Verdict, judge
@@ -126,7 +134,8 @@ class Comparison:
     replicates: int
     systems: tuple[System, ...]
     critical: Critical | None
-    """Over all that were trained, where those are more than two. Numbers are those of `systems`."""
+    """Over all that were trained, where those are more than two: over those trained twice or more,
+    where these are. Numbers are those of `systems`."""
 
     @property
     def baseline(self) -> System:
@@ -142,9 +151,18 @@ class Comparison:
             for group in self.critical.groups
             if len(group) > 1
         ]
+        as_trained = ", as they are trained" if self.critical.scope is Scope.MODELS else ""
+        said = {k for group in self.critical.groups for k in group}
+        once = [
+            system.label
+            for k, system in enumerate(self.systems)
+            if k not in said and system.difference is not None
+        ]
+        without = f", but for {', '.join(once)} of one seed" if once else ""
         return (
-            f"of all systems at once, two that are more than {100 * self.critical.difference:.2f} "
-            f"points apart differ; not told apart: {'; '.join(groups) or 'none'}"
+            f"of all systems at once{as_trained}{without}, two that are more than "
+            f"{100 * self.critical.difference:.2f} points apart differ; not told apart: "
+            f"{'; '.join(groups) or 'none'}"
         )
 
     def plain(self) -> dict[str, Any]:
@@ -247,7 +265,10 @@ def _judged(
         )
         for k, system in enumerate(systems)
     ]
-    return rows, boot.critical([0, *family]) if len(family) > 1 else None
+    # One system that was trained once would take luck out of the statement for all.
+    repeated = [k for k in (0, *family) if len(systems[k].runs) > 1]
+    at_once = repeated if len(repeated) > 2 else [0, *family]
+    return rows, boot.critical(at_once) if len(at_once) > 2 else None
 
 
 def _why(system: System) -> str:

@@ -158,7 +158,9 @@ def test_two_seeds_and_a_third_system(files: Path) -> None:
     found = document(*systems(files, "base=a", "base=b", "new=b", "new=c", "x=a"))
     assert [len(system["runs"]) for system in found["systems"]] == [2, 2, 1]
     assert found["systems"][0]["cer"] == 7 / 64
-    assert found["statement"].startswith("of all systems at once, two that are more than ")
+    assert found["statement"].startswith(
+        "of all systems at once, as they are trained, two that are "
+    )
     code, out, _ = run(*systems(files, "base=a", "base=b", "new=b", "new=c", "x=a"))
     assert code == 0
     assert "base x2" in out

@@ -127,11 +127,30 @@ def test_three_systems_have_one_statement():
     assert abs(rates[0] - rates[1]) < found.critical.difference < rates[0] - rates[2]
     order = ", ".join(sorted("ab", key=lambda label: rates["ab".index(label)]))
     assert found.statement == (
-        f"of all systems at once, two that are more than {points} points apart differ; "
-        f"not told apart: {order}"
+        f"of all systems at once, as they are trained, two that are more than {points} points "
+        f"apart differ; not told apart: {order}"
     )
     two = compared(references, {"a": systems["a"], "c": systems["c"]}, **few)
     assert (two.critical, two.statement) == (None, "")
+
+
+def test_a_system_of_one_seed_does_not_take_luck_out_of_the_statement():
+    """It is left out where three others have more."""
+    references = sentences(60)
+    systems = {
+        label: [noisy(references, rate, 10 * k + seed) for seed in range(2)]
+        for k, (label, rate) in enumerate({"a": 0.2, "b": 0.21, "c": 0.02}.items())
+    }
+    whole = compared(references, systems, **few)
+    assert whole.critical.scope == Scope.TRAINING
+    assert whole.statement.startswith("of all systems at once, two that are more than ")
+    with_one = compared(references, systems | {"d": [noisy(references, 0.1, 99)]}, **few)
+    assert with_one.critical.scope == Scope.TRAINING
+    assert with_one.critical.difference == pytest.approx(whole.critical.difference, rel=0.3)
+    assert with_one.statement.startswith(
+        "of all systems at once, but for d of one seed, two that are more than "
+    )
+    assert not any("d" in group.split(", ") for group in with_one.statement.split(": ")[1:])
 
 
 # What is left out
