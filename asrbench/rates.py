@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from asrbench.cores import over_cores
@@ -23,7 +23,11 @@ MANY = 50_000
 class Run:
     """One training run of a system, or the one there is. Measures are named as in `Measures`."""
 
-    measures: Measures
+    expected: Forms
+    """Of the references."""
+    texts: Texts
+    """The hypotheses."""
+    profile: str
     rates: Mapping[str, float]
     """Of every measure."""
     counted: str
@@ -32,6 +36,10 @@ class Run:
     """Of that."""
     failure: str | None
     """Why it counts as one that never learned, if it does."""
+
+    @cached_property
+    def measures(self) -> Measures:
+        return Measures(self.expected, Forms.of(self.texts, self.profile))
 
     @property
     def edits(self) -> Edits:
@@ -52,33 +60,28 @@ class Run:
 
 
 def runs_of(
-    references: Texts,
-    expected: Forms,
-    systems: Mapping[str, Sequence[Texts]],
-    forms: Mapping[str, Sequence[Forms]],
-    unit: Unit,
+    references: Texts, systems: Mapping[str, Sequence[Texts]], profile: str, unit: Unit
 ) -> dict[str, tuple[Run, ...]]:
-    """The runs of each system. `expected` are the forms of the references, `forms` those of the
-    hypotheses in `systems`, under one profile."""
-    counted = MEASURE_OF[unit]
-    hypotheses = [each for system in forms.values() for each in system]
-    work = partial(_counted, expected, counted)
+    """The runs of each system, counted under `profile`."""
+    expected, counted = Forms.of(references, profile), MEASURE_OF[unit]
+    work = partial(_counted, expected, profile, counted)
+    hypotheses = [texts for system in systems.values() for texts in system]
     many = len(hypotheses) * len(references) >= MANY
     found = iter(over_cores(work, hypotheses) if many else map(work, hypotheses))
 
-    def run(hypotheses: Forms, texts: Texts) -> Run:
+    def run(texts: Texts) -> Run:
         rates, counts = next(found)
         failure = why_untrained(rates["characters"], references, texts)
-        return Run(Measures(expected, hypotheses), rates, counted, counts, failure)
+        return Run(expected, texts, profile, rates, counted, counts, failure)
 
-    return {label: tuple(map(run, each, systems[label])) for label, each in forms.items()}
+    return {label: tuple(map(run, each)) for label, each in systems.items()}
 
 
 def _counted(
-    references: Forms, measure: str, hypotheses: Forms
+    expected: Forms, profile: str, measure: str, texts: Texts
 ) -> tuple[dict[str, float], ErrorCounts]:
     """All rates of a run, and the edits of one `measure`."""
-    measures = Measures(references, hypotheses)
+    measures = Measures(expected, Forms.of(texts, profile))
     rates = {each: edits_of(measures, each).rate for each in MEASURES.values()}
     return rates, edits_of(measures, measure).total
 

@@ -206,8 +206,7 @@ def compared(
     refuse_empty(expected, profile, where)
     first = next(iter(systems)) if baseline is None else baseline
     labels = [first, *(label for label in systems if label != first)]
-    forms = {label: [Forms.of(texts, profile) for texts in systems[label]] for label in labels}
-    runs = runs_of(references, expected, systems, forms, unit)
+    runs = runs_of(references, systems, profile, unit)
     n_U = runs[first][0].edits.n_U
     blocks = None
     if replicates and (speakers is not None or len(references) >= FEWEST_BLOCKS):
@@ -218,7 +217,7 @@ def compared(
         boot = bootstrap(blocks, errors, replicates, seed)
         rows, critical = _judged(rows, blocks, boot, incomparable or {})
         if tests:
-            rows = _tested(rows, expected, forms, blocks, errors)
+            rows = _tested(rows, expected, blocks, errors)
     return Comparison(
         str(PROFILES[profile]),
         unit,
@@ -287,7 +286,6 @@ def _why(system: System) -> str:
 def _tested(
     systems: Sequence[System],
     references: Forms,
-    forms: Mapping[str, Sequence[Forms]],
     blocks: Blocks,
     errors: Sequence[npt.NDArray[np.int64]],
 ) -> list[System]:
@@ -295,7 +293,7 @@ def _tested(
     chosen = [0, *(k for k, system in enumerate(systems) if system.difference is not None)]
     if len(chosen) < 2:
         return list(systems)
-    runs = [forms[systems[k].label] for k in chosen]
+    runs = [[run.measures.hypotheses for run in systems[k].runs] for k in chosen]
     words = _aligned(references.words, [[each.words for each in system] for system in runs])
     characters = _aligned(
         references.characters, [[each.characters for each in system] for system in runs]

@@ -6,7 +6,6 @@ from math import lcm
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr
 
 from asrbench.stats.blocks import Blocks, Floats
 
@@ -69,6 +68,8 @@ def mcnemar(right_one_U: npt.ArrayLike, right_other_U: npt.ArrayLike) -> McNemar
         raise ValueError(f"{one.shape} and {other.shape} utterances")
     only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
     both = only_one + only_other
+    from scipy.special import bdtr  # a seventh of a second that rates alone need not spend
+
     # Both tails are alike, and meet in the middle.
     p = min(1.0, 2 * float(bdtr(min(only_one, only_other), both, 0.5))) if both else 1.0
     return McNemar(only_one, only_other, p)

@@ -4,10 +4,9 @@ Gillick & Cox 1989 (ICASSP 1:532), Pallett et al. 1990 (ICASSP 1:97); SCTK, src/
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import erfc, sqrt
 
 import numpy as np
-from scipy.special import ndtr
 
 from asrbench.stats.alignment import Alignment
 
@@ -56,4 +55,4 @@ def mapsswe(alignment: Alignment, one: int, other: int, buffer: int) -> Mapsswe:
     n, mean = len(differences), float(differences.mean())
     deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
     z = mean / (deviation / sqrt(n)) if deviation else 0.0
-    return Mapsswe(z, float(2 * ndtr(-abs(z))), n, mean, deviation)
+    return Mapsswe(z, erfc(abs(z) / sqrt(2)), n, mean, deviation)

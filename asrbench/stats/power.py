@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaincinv, ndtr, stdtrit
 
 from asrbench.stats.blocks import Floats
 from asrbench.stats.bootstrap import Difference
@@ -59,12 +58,16 @@ def _bounds(freedom: float, alpha: float) -> Floats:
     """What a normal deviate must pass, at equally likely values of the estimate of its variance,
     rising: the middles of a thousandth each."""
     chances = (np.arange(1000) + 0.5) / 1000
+    from scipy.special import gammaincinv, stdtrit  # as in `asrbench.stats.exact`
+
     # Quantiles of chi-squared and of Student's t, without all that `scipy.stats` has beside them.
     estimates = np.sqrt(2 * gammaincinv(freedom / 2, chances) / freedom)
     return np.asarray(stdtrit(freedom, 1 - alpha / 2) * estimates)
 
 
 def _shown(shift: float, bounds: Floats) -> float:
+    from scipy.special import ndtr
+
     # scipy's noncentral t has no value for some of these.
     return float(np.mean(ndtr(shift - bounds) + ndtr(-shift - bounds)))
 
