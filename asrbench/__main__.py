@@ -1,3 +1,3 @@
-from asrbench.cli import app
+from asrbench.cli.app import app
 
 app()

@@ -2,7 +2,7 @@
 
 import os
 
-from asrbench.memory import reuse_memory
+from asrbench.base.memory import reuse_memory
 
 ENVIRONMENT = dict(os.environ)
 """As it was: that of processes which are not to have these settings."""

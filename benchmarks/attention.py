@@ -20,12 +20,12 @@ from study import (
     cells_of,
     drawn_batch,
     drawn_seconds,
-    inventory_of,
     step_of,
+    tokenizer_of,
 )
 
-from asrbench.devices import resolve_device
-from asrbench.errors import pick
+from asrbench.base.errors import pick
+from asrbench.recogniser.devices import resolve_device
 
 BASELINE = "ds2"
 LONG_S = 30.0
@@ -60,11 +60,11 @@ def main(
 
 def _steps(size: str, pairs: int, seed: int, device: torch.device) -> dict[str, Figures]:
     """For each variant the seconds of its steps and of the baseline's, and their ratio."""
-    cells, inventory = cells_of(size), inventory_of(size)
-    batch = drawn_batch(drawn_seconds(UTTERANCES[size], seed), inventory, seed, device)
+    cells, tokenizer = cells_of(size), tokenizer_of(size)
+    batch = drawn_batch(drawn_seconds(UTTERANCES[size], seed), tokenizer, seed, device)
 
     def contestant(name: str) -> Contestant:
-        return Contestant(step_of(cells[name], inventory, batch, device), device)
+        return Contestant(step_of(cells[name], tokenizer, batch, device), device)
 
     found: dict[str, Figures] = {}
     baseline = contestant(BASELINE)

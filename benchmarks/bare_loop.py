@@ -45,14 +45,14 @@ def bare_step(
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     x_BTF, targets_BU = tensors["x_BTF"].to(device), tensors["targets_BU"].to(device)
     # Lengths stay on the CPU, as CTC wants them.
-    lengths_B, symbols_B = (tensors["frames_B"] + 1) // 2, tensors["symbols_B"]
+    lengths_B, target_lengths_B = (tensors["frames_B"] + 1) // 2, tensors["target_lengths_B"]
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=torch.float16, enabled=half):
             log_probs_BTV = model(x_BTF)
         log_probs_TBV = log_probs_BTV.transpose(0, 1)
-        loss = F.ctc_loss(log_probs_TBV, targets_BU, lengths_B, symbols_B)
+        loss = F.ctc_loss(log_probs_TBV, targets_BU, lengths_B, target_lengths_B)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 

@@ -15,8 +15,8 @@ from alternatives import ALTERNATIVES
 from page import Table, markdown, run
 from simulated import Trial, World
 
-from asrbench.errors import UserError
-from asrbench.files import write_text
+from asrbench.base.errors import UserError
+from asrbench.base.files import write_text
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import Bootstrap, Interval, bootstrap
 from asrbench.stats.exact import holm

@@ -20,13 +20,13 @@ from measure import Figures, ratios, recorded, say
 from page import Table, run, show, times
 from torch import device
 
-from asrbench.errors import UserError
-from asrbench.files import write_jsonl
-from asrbench.prep.sentences import sentences
-from asrbench.registry import MODELS
-from asrbench.runs import Run
-from asrbench.score import score
-from asrbench.specfile import load_study
+from asrbench.base.errors import UserError
+from asrbench.base.files import write_jsonl
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import Run
+from asrbench.experiment.spec_file import load_study
+from asrbench.scoring.score import score
+from asrbench.stages.prep.sentences import sentences
 
 READ = "plain read"
 WAYS = {"rates alone": ["--replicates", "0"], "all of compare": []}

@@ -33,22 +33,22 @@ from study import (
     drawn_batch,
     drawn_seconds,
     drawn_text,
-    inventory_of,
     noise,
     step_of,
+    tokenizer_of,
 )
 
-from asrbench.augment import change_speed
+from asrbench.base.errors import UserError
+from asrbench.data.batch_sampler import epoch_plan
 from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
-from asrbench.data.loader import Transform, load
-from asrbench.data.plan import epoch_plan
-from asrbench.devices import resolve_device
-from asrbench.errors import UserError
-from asrbench.features import Features
-from asrbench.spec import LogMel
-from asrbench.spec_augment import AugmentSpec
-from asrbench.text import Inventory
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.experiment.spec import LogMel
+from asrbench.experiment.spec_augment import AugmentSpec
+from asrbench.models.features import Features
+from asrbench.recogniser.devices import resolve_device
+from asrbench.recogniser.loader import Transform, load
+from asrbench.text.tokenizer import Tokenizer
+from asrbench.training.augmentation import change_speed
 
 BATCH_SECONDS = (60, 120, 240, 480)
 LOADED_SECONDS = 60
@@ -64,7 +64,7 @@ Frames = npt.NDArray[np.int64]
 
 def main(
     corpora: Annotated[
-        list[Path] | None, typer.Argument(help="Prepared corpora; without one it is made.")
+        list[Path] | None, typer.Argument(help="TrainingSetup corpora; without one it is made.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of loader and step; starts.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of lengths, audio, text and plans.")] = 0,
@@ -144,16 +144,16 @@ def _fed(
 
 def _consumer(size: str, seed: int, device: torch.device) -> tuple[Contestant, float]:
     """Steps of the baseline, and the seconds of audio in each."""
-    inventory = inventory_of(size)
-    batch = drawn_batch(drawn_seconds(UTTERANCES[size], seed), inventory, seed, device)
-    step = step_of(cells_of(size)["ds2"], inventory, batch, device)
+    tokenizer = tokenizer_of(size)
+    batch = drawn_batch(drawn_seconds(UTTERANCES[size], seed), tokenizer, seed, device)
+    step = step_of(cells_of(size)["ds2"], tokenizer, batch, device)
     return Contestant(step, device), audio_seconds(batch)
 
 
 def _delivered(corpus: Corpus, workers: int, audio: str, epoch: int, device: torch.device) -> float:
     """Seconds of audio a second over an epoch, the start of the workers included."""
     split = corpus.split("train")
-    inventory = Inventory.of("char", split.texts)
+    tokenizer = Tokenizer.of("char", split.texts)
     plan = epoch_plan(
         split.samples,
         seed=0,
@@ -165,7 +165,7 @@ def _delivered(corpus: Corpus, workers: int, audio: str, epoch: int, device: tor
     transform: Transform | None = partial(_at_speed, epoch, speeds) if len(speeds) > 1 else None
     began = time.perf_counter()
     pin = device.type == "cuda"
-    batches = load(split, inventory, plan, workers=workers, transform=transform, pin=pin)
+    batches = load(split, tokenizer, plan, workers=workers, transform=transform, pin=pin)
     delivered = sum(audio_seconds(batch) for batch in batches)
     return delivered / (time.perf_counter() - began)
 
@@ -215,13 +215,13 @@ def _start(corpus: Path, results: str, device: torch.device) -> float:
 
 def _made(folder: Path, seed: int) -> Path:
     """A corpus of noise whose lengths are like KsponSpeech's."""
-    generator, inventory = np.random.default_rng(seed), inventory_of("full")
+    generator, tokenizer = np.random.default_rng(seed), tokenizer_of("full")
     with CorpusWriter.create(
         folder, name="drawn", recipe="noise", source="drawn", text_profile="verbatim", strict=True
     ) as writer:
         lengths = TRAIN._replace(utterances=DRAWN_UTTERANCES).samples(seed) / SAMPLE_RATE_HZ
         for number, seconds in enumerate(lengths.tolist()):
-            text = drawn_text(generator, seconds, inventory)
+            text = drawn_text(generator, seconds, tokenizer)
             # A dev split is asked for by training, not by anything that is timed.
             split = "dev" if number == 0 else "train"
             writer.add(split, Utterance(f"u{number}", noise(generator, seconds), text))

@@ -22,7 +22,7 @@ from measure import Contestant
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from asrbench.errors import UserError
+from asrbench.base.errors import UserError
 
 MODEL_FILE = Path("kospeech") / "models" / "deepspeech2" / "model.py"
 
@@ -42,9 +42,9 @@ def kospeech(
 ) -> Iterator[Callable[[], float]]:
     """Yields what takes a turn in the other process, when that has warmed up: seconds a step.
 
-    `tensors` are x_BTF with frames_B, the longest first, and targets_BU with symbols_B; `sizes`
-    the `bands`, `symbols` (the blank included), `layers` and `width` of the model; `environment`
-    the variables the process starts with.
+    `tensors` are x_BTF with frames_B, the longest first, and targets_BU with target_lengths_B;
+    `sizes` the `bands`, `symbols` (the blank included), `layers` and `width` of the model;
+    `environment` the variables the process starts with.
     """
     with tempfile.TemporaryDirectory() as folder:
         path, said = Path(folder) / "tensors", Path(folder) / "said"
@@ -100,11 +100,12 @@ def _step(job: dict[str, Any]) -> Callable[[], float]:
 
     def step() -> float:
         optimizer.zero_grad()
-        x_BTF, frames_B, targets_BU, symbols_B = (
-            tensors[name].to(device) for name in ("x_BTF", "frames_B", "targets_BU", "symbols_B")
+        x_BTF, frames_B, targets_BU, target_lengths_B = (
+            tensors[name].to(device)
+            for name in ("x_BTF", "frames_B", "targets_BU", "target_lengths_B")
         )
         log_probs_BTV, lengths_B = model(x_BTF, frames_B)
-        loss = criterion(log_probs_BTV.transpose(0, 1), targets_BU, lengths_B, symbols_B)
+        loss = criterion(log_probs_BTV.transpose(0, 1), targets_BU, lengths_B, target_lengths_B)
         loss.backward()
         optimizer.step(model)
         return float(loss.item())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from child import Ended, run_apart
 
-from asrbench.errors import UserError
+from asrbench.base.errors import UserError
 
 PROGRAM = Path("dataset") / "kspon"
 READER = PROGRAM / "preprocess" / "preprocess.py"

@@ -13,8 +13,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 
-from asrbench.prep.sentences import sentences
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.stages.prep.sentences import sentences
 
 PER_FOLDER = 1_000
 FOLDERS_PER_VOLUME = 124

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asrbench.waveform import SAMPLE_RATE_HZ
+from asrbench.data.waveform import SAMPLE_RATE_HZ
 
 SHORTEST_S, LONGEST_S = 0.3, 30.38
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import typer
 from measure import Figures
 
-from asrbench.errors import UserError
-from asrbench.terminal import print_error, print_table
+from asrbench.base.errors import UserError
+from asrbench.cli.terminal import print_error, print_table
 
 
 class Table(NamedTuple):

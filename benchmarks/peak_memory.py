@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from study import cells_of, drawn_batch, inventory_of, step_of
+from study import cells_of, drawn_batch, step_of, tokenizer_of
 
-from asrbench.errors import UserError
+from asrbench.base.errors import UserError
 
 STATUS = Path("/proc/self/status")
 
@@ -32,10 +32,10 @@ def peak_memory(
 
 
 def _peak(size: str, variant: str, utterances: int, seconds: float, device_name: str) -> int:
-    device, inventory = torch.device(device_name), inventory_of(size)
-    batch = drawn_batch(np.full(utterances, seconds), inventory, 0, device)
+    device, tokenizer = torch.device(device_name), tokenizer_of(size)
+    batch = drawn_batch(np.full(utterances, seconds), tokenizer, 0, device)
     before = _high_water(device)
-    step = step_of(cells_of(size)[variant], inventory, batch, device)
+    step = step_of(cells_of(size)[variant], tokenizer, batch, device)
     # The first makes the optimizer's state, so that the second is the peak.
     for _ in range(2):
         step()

@@ -20,10 +20,10 @@ from measure import Figures, ratios, recorded, say, spread
 from page import Table, run, show, times
 from torch import device
 
-from asrbench.cli_making import CORES
-from asrbench.errors import UserError
-from asrbench.files import read_json
-from asrbench.prep.trees import Tree
+from asrbench.base.errors import UserError
+from asrbench.base.files import read_json
+from asrbench.cli.prep_common import CORES
+from asrbench.stages.prep.trees import Tree
 
 READ, OURS, THEIRS = "plain read", "asrbench prep", "KoSpeech, texts alone"
 NAME = "KsponSpeech_"

@@ -12,8 +12,8 @@ import typer
 from measure import ROOT, Figures
 from page import machine_table, markdown, run
 
-from asrbench.errors import UserError
-from asrbench.files import read_json, write_text
+from asrbench.base.errors import UserError
+from asrbench.base.files import read_json, write_text
 
 BENCHMARKS = {
     module.__name__: module for module in (train_step, attention, feeding, prep, comparing)

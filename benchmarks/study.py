@@ -1,7 +1,7 @@
 """The cells of the study, and batches as long as its utterances are.
 
 Audio is noise and text is drawn: a step costs the same whatever was said. Legend: B batch,
-S samples, U symbols, all as in `asrbench.data.loader`.
+S samples, U symbols, all as in `asrbench.recogniser.loader`.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from measure import ROOT
 
-from asrbench.data.loader import Batch, make_batch
-from asrbench.learner import Learner, Measures
-from asrbench.spec import Cell
-from asrbench.specfile import load_study
-from asrbench.text import Inventory
-from asrbench.waveform import SAMPLE_RATE_HZ
+from asrbench.data.waveform import SAMPLE_RATE_HZ
+from asrbench.experiment.spec import Cell
+from asrbench.experiment.spec_file import load_study
+from asrbench.recogniser.loader import Batch, make_batch
+from asrbench.text.tokenizer import Tokenizer
+from asrbench.training.step import Measures, Trainer
 
 SPECS = {
     "full": ROOT / "experiments" / "ablation.yaml",
@@ -25,7 +25,7 @@ SPECS = {
 UTTERANCES = {"full": 32, "an4": 20}
 """In a batch; those of AN4 fill its 60 s."""
 SYMBOLS = {"full": 2002, "an4": 28}
-"""Of the inventory, the blank included: KoSpeech's for KsponSpeech, and AN4's."""
+"""Of the tokenizer, the blank included: KoSpeech's for KsponSpeech, and AN4's."""
 SHORTEST_S, LONGEST_S = 2.0, 4.0
 """Lengths are uniform between them."""
 CHARACTERS_PER_SECOND = 21.5 / 3.17
@@ -39,8 +39,8 @@ def cells_of(size: str, *sets: str) -> dict[str, Cell]:
     return {cell.variant: cell for cell in cells if cell.seed == cells[0].seed}
 
 
-def inventory_of(size: str) -> Inventory:
-    return Inventory("char", tuple(chr(FIRST_SYLLABLE + i) for i in range(SYMBOLS[size] - 1)))
+def tokenizer_of(size: str) -> Tokenizer:
+    return Tokenizer("char", tuple(chr(FIRST_SYLLABLE + i) for i in range(SYMBOLS[size] - 1)))
 
 
 def drawn_seconds(utterances: int, seed: int) -> npt.NDArray[np.float64]:
@@ -48,14 +48,14 @@ def drawn_seconds(utterances: int, seed: int) -> npt.NDArray[np.float64]:
 
 
 def drawn_batch(
-    seconds: npt.NDArray[np.float64], inventory: Inventory, seed: int, device: torch.device
+    seconds: npt.NDArray[np.float64], tokenizer: Tokenizer, seed: int, device: torch.device
 ) -> Batch:
     """Utterances of so many seconds each, the longest first, as KoSpeech wants them."""
     generator = np.random.default_rng(seed)
     lengths = np.sort(seconds)[::-1]
     waves = [noise(generator, length) for length in lengths]
-    texts = [drawn_text(generator, length, inventory) for length in lengths]
-    batch = make_batch([str(i) for i in range(len(lengths))], texts, waves, inventory)
+    texts = [drawn_text(generator, length, tokenizer) for length in lengths]
+    batch = make_batch([str(i) for i in range(len(lengths))], texts, waves, tokenizer)
     if device.type != "cuda":
         return batch
     # As the loader leaves them.
@@ -63,7 +63,7 @@ def drawn_batch(
         waves_BS=batch.waves_BS.pin_memory(),
         samples_B=batch.samples_B.pin_memory(),
         targets_BU=batch.targets_BU.pin_memory(),
-        symbols_B=batch.symbols_B.pin_memory(),
+        target_lengths_B=batch.target_lengths_B.pin_memory(),
     )
 
 
@@ -71,8 +71,8 @@ def noise(generator: np.random.Generator, seconds: float) -> npt.NDArray[np.int1
     return (2000 * generator.standard_normal(round(seconds * SAMPLE_RATE_HZ))).astype(np.int16)
 
 
-def drawn_text(generator: np.random.Generator, seconds: float, inventory: Inventory) -> str:
-    return "".join(generator.choice(inventory.symbols, round(seconds * CHARACTERS_PER_SECOND)))
+def drawn_text(generator: np.random.Generator, seconds: float, tokenizer: Tokenizer) -> str:
+    return "".join(generator.choice(tokenizer.symbols, round(seconds * CHARACTERS_PER_SECOND)))
 
 
 def audio_seconds(batch: Batch) -> float:
@@ -80,8 +80,8 @@ def audio_seconds(batch: Batch) -> float:
 
 
 def step_of(
-    cell: Cell, inventory: Inventory, batch: Batch, device: torch.device
+    cell: Cell, tokenizer: Tokenizer, batch: Batch, device: torch.device
 ) -> Callable[[], Measures]:
-    """A step of the optimizer on `batch`, of a new learner."""
-    learner = Learner(cell, inventory, "benchmark", device)
-    return lambda: learner.step([batch], epoch=0, number=0, progress=0.5)
+    """A step of the optimizer on `batch`, of a new trainer."""
+    trainer = Trainer(cell, tokenizer, "benchmark", device)
+    return lambda: trainer.step([batch], epoch=0, number=0, progress=0.5)

@@ -26,14 +26,14 @@ from measure import (
     say,
 )
 from page import Table, per_cent, run, show, times
-from study import audio_seconds, cells_of, drawn_batch, drawn_seconds, inventory_of, step_of
+from study import audio_seconds, cells_of, drawn_batch, drawn_seconds, step_of, tokenizer_of
 from torch import Tensor, device
 from torch.utils.flop_counter import FlopCounterMode
 
-from asrbench.data.loader import Batch
-from asrbench.devices import resolve_device, runs_in_bf16
-from asrbench.features import Features
-from asrbench.spec import Cell
+from asrbench.experiment.spec import Cell
+from asrbench.models.features import Features
+from asrbench.recogniser.devices import resolve_device, runs_in_bf16
+from asrbench.recogniser.loader import Batch
 
 OURS = "asrbench"
 Turn = Callable[[], float]
@@ -63,8 +63,8 @@ def main(
 def _measured(
     place: device, checkout: Path | None, pairs: int, utterances: int, seed: int
 ) -> Figures:
-    cell, inventory = cells_of("full")["ds2"], inventory_of("full")
-    batch = drawn_batch(drawn_seconds(utterances, seed), inventory, seed, place)
+    cell, tokenizer = cells_of("full")["ds2"], tokenizer_of("full")
+    batch = drawn_batch(drawn_seconds(utterances, seed), tokenizer, seed, place)
     say("counting the FLOPs of a step")
     flops = _flops(batch)
     with ExitStack() as stack:
@@ -77,7 +77,7 @@ def _measured(
         if place.type == "cuda":
             for name, half in (("cuDNN, fp32", False), ("cuDNN, fp16", True)):
                 others[name] = Contestant(bare_step(sizes, tensors, place, half), place).turn
-        ours = Contestant(step_of(cell, inventory, batch, place), place)
+        ours = Contestant(step_of(cell, tokenizer, batch, place), place)
         rounds = [_round(ours.turn, others, place, f"{i + 1}/{pairs}") for i in range(pairs)]
     precision = "bf16" if runs_in_bf16(place, cell.train.precision) else "fp32"
     seconds = {name: [each[name] for each in rounds] for name in rounds[0]}
@@ -85,7 +85,7 @@ def _measured(
         "batch": {
             "utterances": utterances,
             "audio_seconds": audio_seconds(batch),
-            "symbols": int(batch.symbols_B.sum()),
+            "symbols": int(batch.target_lengths_B.sum()),
             "seed": seed,
         },
         "precision": precision,
@@ -115,7 +115,7 @@ def _flops(batch: Batch) -> int:
     cuDNN's recurrence, and there no frame of padding enters the recurrence.
     """
     cell = cells_of("full", "train.precision=fp32")["ds2"]
-    step = step_of(cell, inventory_of("full"), batch, device("cpu"))
+    step = step_of(cell, tokenizer_of("full"), batch, device("cpu"))
     with FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())
@@ -124,7 +124,7 @@ def _flops(batch: Batch) -> int:
 def _sizes(cell: Cell) -> dict[str, int]:
     return {
         "bands": Features(cell.features).bins,
-        "symbols": len(inventory_of("full")),
+        "symbols": len(tokenizer_of("full")),
         "layers": cell.model.recurrence.layers,
         "width": cell.model.recurrence.width,
     }
@@ -137,7 +137,7 @@ def _as_tensors(cell: Cell, batch: Batch) -> dict[str, Tensor]:
         "x_BTF": x_BTF.contiguous(),
         "frames_B": frames_B,
         "targets_BU": batch.targets_BU,
-        "symbols_B": batch.symbols_B,
+        "target_lengths_B": batch.target_lengths_B,
     }
 
 

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from asrbench.cli import app
+from asrbench.base.errors import UserError
+from asrbench.cli.app import app
 from asrbench.data.corpus import Corpus
-from asrbench.errors import UserError
-from asrbench.prep import How
-from asrbench.waveform import Samples
+from asrbench.data.waveform import Samples
+from asrbench.stages.prep import How
 
 KINDS = {".flac": "FLAC", ".wav": "WAV", ".sph": "NIST", ".mp3": "MP3", ".ogg": "OGG"}
 

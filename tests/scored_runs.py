@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from asrbench.files import write_jsonl
-from asrbench.runs import Run
-from asrbench.score import score as score_of
-from asrbench.specfile import load_study
+from asrbench.base.files import write_jsonl
+from asrbench.experiment.run_folder import Run
+from asrbench.experiment.spec_file import load_study
+from asrbench.scoring.score import score as score_of
 
 RESULTS = Path("results")
 REFERENCES = ["ONE TWO AB", "THREE FOUR", "FIVE SIX A", "SEVEN NINE"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.acoustics import (
+from asrbench.data.acoustics import (
     amplified,
     from_decibels,
     mixed,
@@ -13,7 +13,7 @@ from asrbench.acoustics import (
     reverberated,
     within_full_scale,
 )
-from asrbench.waveform import Wave, rounded
+from asrbench.data.waveform import Wave, rounded
 
 
 def drawn(samples: int, seed: int = 0) -> Wave:

@@ -11,23 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrbench.analysis.confusions import Confusion
-from asrbench.analysis.hangul import FIRST, LAST, NO_CODA, PARTS, decomposed
-from asrbench.analysis.jamo import jamo
-from asrbench.analysis.kinds import Kinds, Spaces, kinds
-from asrbench.analysis.oddities import (
+from asrbench.analysis.degenerate import (
     LOOP_LENGTH,
-    Oddities,
-    OddPairs,
+    DegenerateCounts,
+    DegeneratePairs,
     is_empty,
     is_looped,
     is_truncated,
 )
+from asrbench.analysis.hangul import FIRST, LAST, NO_CODA, PARTS, decomposed
+from asrbench.analysis.jamo import jamo
+from asrbench.analysis.kinds import Kinds, Spaces, kinds
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.segments import segments
 from asrbench.analysis.speakers import by_speaker
 from asrbench.analysis.words import Edges, Places
-from asrbench.profiles import PROFILES
-from asrbench.score import ErrorCounts, character_errors, counted, worded
+from asrbench.scoring.score import ErrorCounts, character_errors, counted, worded
+from asrbench.text.profiles import PROFILES
 
 texts = st.text(alphabet="가각나 ab", max_size=10)
 rows = st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6)
@@ -35,7 +35,7 @@ rows = st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6)
 
 def kinds_of(references, runs, words=None, top=20) -> Kinds:
     pairs = Pairs.of(references, {"a": runs}, words)
-    return kinds(pairs, OddPairs.of(pairs), Places.of(pairs), "a", top)
+    return kinds(pairs, DegeneratePairs.of(pairs), Places.of(pairs), "a", top)
 
 
 # Counts and confusions
@@ -81,7 +81,7 @@ def test_confusions_are_the_edits_one_by_one(rows):
                     expected[symbol, ""] += times
                 for symbol in part.hypothesis:
                     expected["", symbol] += times
-    found = kinds(pairs, OddPairs.of(pairs), None, "a", top=1000)
+    found = kinds(pairs, DegeneratePairs.of(pairs), None, "a", top=1000)
     named = (*found.substituted, *found.deleted, *found.inserted)
     assert {(each.reference, each.hypothesis): each.count for each in named} == expected
 
@@ -285,7 +285,7 @@ def test_odd_hypotheses_are_counted_in_every_run():
     references = ["오늘은 날씨가 좋네요", "가", "abcdefghijklmnopqrst"]
     one = ["오늘은 날", "", "abcdefghijklmno"]
     found = kinds_of(references, [one, ["네네네네", "", references[2]]])
-    assert found.oddities == Oddities(6, empty=2, looped=1, truncated=2)
+    assert found.degenerate == DegenerateCounts(6, empty=2, looped=1, truncated=2)
 
 
 few = st.text(alphabet="ab ", max_size=8)
@@ -295,7 +295,7 @@ loops = st.tuples(few, few, st.integers(0, 6), few).map(lambda t: t[0] + t[1] * 
 @given(st.lists(st.tuples(few, st.one_of(few, loops)), min_size=1, max_size=8))
 def test_all_at_once_is_one_by_one(rows):
     pairs = Pairs.of([row[0] for row in rows], {"a": [[row[1] for row in rows]]})
-    odd = OddPairs.of(pairs)
+    odd = DegeneratePairs.of(pairs)
     for p in range(len(pairs)):
         assert odd.names(p) == [
             name
@@ -312,7 +312,9 @@ def test_loops_of_every_length_are_seen_among_others():
     texts = random.Random(0)
     units = ["".join(texts.sample("abcdefghijklmnopqrstuvwxyz", n)) for n in range(1, 27)]
     pairs = Pairs.of(["가"] * len(units), {"a": [[f"나{unit * 4}다" for unit in units]]})
-    assert OddPairs.of(pairs).looped_P.tolist() == [len(unit) <= LOOP_LENGTH for unit in units]
+    assert DegeneratePairs.of(pairs).looped_P.tolist() == [
+        len(unit) <= LOOP_LENGTH for unit in units
+    ]
 
 
 # Speakers

@@ -20,9 +20,9 @@ from asrbench.analysis.alignment import (
 )
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.segments import Segment, marked, segments
-from asrbench.profiles import PROFILES
-from asrbench.score import character_errors, counted, worded
-from asrbench.terminal_aligned import aligned, coloured
+from asrbench.cli.terminal_aligned import aligned, coloured
+from asrbench.scoring.score import character_errors, counted, worded
+from asrbench.text.profiles import PROFILES
 
 texts = st.text(alphabet="가각나 ab", max_size=10)
 wild = st.text(st.sampled_from("각나ㅋ\u1100\u1161\u11a8aAé\u0301'.,?!0-9  "), max_size=14)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asrbench.analysis.degenerate import DegeneratePairs
 from asrbench.analysis.findings import find
-from asrbench.analysis.oddities import OddPairs
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.utterances import by_utterance, largest
-from asrbench.errors import UserError
-from asrbench.hypotheses import read_transcripts
-from asrbench.score import character_errors, counted, worded
+from asrbench.base.errors import UserError
+from asrbench.scoring.hypotheses import read_transcripts
+from asrbench.scoring.score import character_errors, counted, worded
 
 RUNS = Path(__file__).parent.parent / "results" / "an4"
 
@@ -23,7 +23,7 @@ RUNS = Path(__file__).parent.parent / "results" / "an4"
 def table(references, systems, ids=None, **others):
     pairs = Pairs.of(references, systems)
     names = ids or [f"u{u}" for u in range(len(references))]
-    return by_utterance(pairs, OddPairs.of(pairs), names, "a", **others)
+    return by_utterance(pairs, DegeneratePairs.of(pairs), names, "a", **others)
 
 
 def test_wins_and_losses_by_hand():

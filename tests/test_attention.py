@@ -12,7 +12,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asrbench.models.attention import (
+from asrbench.experiment.spec import (
+    AttentionSpec,
+    HeadMixing,
+    NoAttention,
+    PositionalAttention,
+    SelfAttention,
+    TemporalAttention,
+)
+from asrbench.models.encoders.deepspeech2 import initialise
+from asrbench.models.layers.attention import (
     HeadMixingBlock,
     NoAttentionBlock,
     SelfAttentionBlock,
@@ -23,39 +32,32 @@ from asrbench.models.attention import (
     rotated,
     sinusoids,
 )
-from asrbench.models.deepspeech2 import initialise
-from asrbench.models.masking import valid_frames
-from asrbench.spec import (
-    AttentionSpec,
-    HeadMixing,
-    NoAttention,
-    PositionalAttention,
-    SelfAttention,
-    TemporalAttention,
-)
+from asrbench.models.layers.masking import valid_frames
 
 WIDTH, HEADS = 8, 2
 HEAD = WIDTH // HEADS
-REACH = 3
+MAX_DISTANCE = 3
 """Shorter than the utterances here, so that positions and distances beyond it occur."""
 
 POSITIONS = ("sinusoidal", "learned", "shaw", "transformer_xl", "rotary")
 SPECS: dict[str, AttentionSpec] = {
     "none": NoAttention(),
-    "self": SelfAttention(heads=HEADS, head_width=HEAD),
-    "sinusoidal": PositionalAttention(heads=HEADS, head_width=HEAD, position="sinusoidal"),
-    "learned": PositionalAttention(heads=HEADS, head_width=HEAD, position="learned", reach=REACH),
-    "shaw": PositionalAttention(heads=HEADS, head_width=HEAD, position="shaw", reach=REACH),
-    "transformer_xl": PositionalAttention(heads=HEADS, head_width=HEAD, position="transformer_xl"),
-    "rotary": PositionalAttention(heads=HEADS, head_width=HEAD, position="rotary"),
-    "gaussian": TemporalAttention(heads=HEADS, head_width=HEAD, weight="gaussian"),
+    "self": SelfAttention(heads=HEADS, head_dim=HEAD),
+    "sinusoidal": PositionalAttention(heads=HEADS, head_dim=HEAD, position="sinusoidal"),
+    "learned": PositionalAttention(
+        heads=HEADS, head_dim=HEAD, position="learned", max_distance=MAX_DISTANCE
+    ),
+    "shaw": PositionalAttention(
+        heads=HEADS, head_dim=HEAD, position="shaw", max_distance=MAX_DISTANCE
+    ),
+    "transformer_xl": PositionalAttention(heads=HEADS, head_dim=HEAD, position="transformer_xl"),
+    "rotary": PositionalAttention(heads=HEADS, head_dim=HEAD, position="rotary"),
+    "gaussian": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="gaussian"),
     "gaussian fixed": TemporalAttention(
-        heads=HEADS, head_width=HEAD, weight="gaussian", learnable=False
+        heads=HEADS, head_dim=HEAD, weight="gaussian", learnable=False
     ),
-    "linear": TemporalAttention(heads=HEADS, head_width=HEAD, weight="linear"),
-    "linear fixed": TemporalAttention(
-        heads=HEADS, head_width=HEAD, weight="linear", learnable=False
-    ),
+    "linear": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear"),
+    "linear fixed": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear", learnable=False),
     "head_mixing": HeadMixing(heads=HEADS),
 }
 OVER_TIME = [name for name in SPECS if name not in ("none", "head_mixing")]
@@ -289,8 +291,8 @@ def plain(block: nn.Module, h: int, q: Vector, k: Vector, i: int, j: int) -> flo
 
 def shaw(block: nn.Module, h: int, q: Vector, k: Vector, i: int, j: int) -> float:
     """Shaw et al. 2018, equations 2 to 4: q_i (k_j + a_clip(j - i)) / sqrt(K)."""
-    clipped = max(-REACH, min(REACH, j - i))
-    return dot(q, plus(k, block.distance_key[clipped + REACH].tolist())) / math.sqrt(HEAD)
+    clipped = max(-MAX_DISTANCE, min(MAX_DISTANCE, j - i))
+    return dot(q, plus(k, block.distance_key[clipped + MAX_DISTANCE].tolist())) / math.sqrt(HEAD)
 
 
 def transformer_xl(block: nn.Module, h: int, q: Vector, k: Vector, i: int, j: int) -> float:
@@ -342,7 +344,7 @@ def with_position(name: str, block: nn.Module, t: int) -> Vector:
     if name == "sinusoidal":
         return encoding(t, WIDTH)
     if name == "learned":
-        row: Vector = block.position[min(t, REACH - 1)].tolist()
+        row: Vector = block.position[min(t, MAX_DISTANCE - 1)].tolist()
         return row
     return [0.0] * WIDTH
 

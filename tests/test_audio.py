@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrbench.audio import AudioFault, read_audio, read_part, seconds_of
-from asrbench.waveform import Samples
+from asrbench.data.audio import AudioFault, read_audio, read_part, seconds_of
+from asrbench.data.waveform import Samples
 
 RATE_HZ = 16_000
 

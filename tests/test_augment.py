@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asrbench.augment import change_speed, mask_spectrum
-from asrbench.spec_augment import AugmentSpec
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.experiment.spec_augment import AugmentSpec
+from asrbench.training.augmentation import change_speed, mask_spectrum
 
 FRAMES, BINS = 100, 40
 MASKS = AugmentSpec(time_share=0.5)

@@ -12,20 +12,20 @@ import pytest
 import soundfile
 from tones import StopsAfter, cell_of, same_weights, trained
 
-from asrbench.acoustics import power, reverberated
-from asrbench.augment import Augmentation
+from asrbench.base.distributed import Ranks
+from asrbench.base.errors import RankError, UserError
+from asrbench.base.reporting import Silent
+from asrbench.data.acoustics import power, reverberated
 from asrbench.data.corpus import Corpus
-from asrbench.data.loader import load
-from asrbench.errors import RankError, UserError
-from asrbench.groundwork import prepare
-from asrbench.ranks import Ranks
-from asrbench.reporting import Silent
-from asrbench.sounds import open_sounds
-from asrbench.spec_augment import AugmentSpec, NoiseSpec, RoomSpec
-from asrbench.stopping import Failed, Interrupted
-from asrbench.text import Inventory
-from asrbench.train import _lost_sound_told, train
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.data.sounds import open_sounds
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.experiment.spec_augment import AugmentSpec, NoiseSpec, RoomSpec
+from asrbench.recogniser.loader import load
+from asrbench.text.tokenizer import Tokenizer
+from asrbench.training.augmentation import Augmentation
+from asrbench.training.loop import _lost_sound_told, train
+from asrbench.training.setup import set_up
+from asrbench.training.stopping import Failed, Interrupted
 
 SAMPLES = 20_000
 
@@ -253,13 +253,13 @@ def test_what_is_drawn_for_one_purpose_does_not_depend_on_another(sounds: Path) 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_and_batch_mates_change_nothing(sounds: Path, corpus: Path) -> None:
     split = Corpus.open(corpus).split("train")
-    inventory = Inventory.of("char", split.texts)
+    tokenizer = Tokenizer.of("char", split.texts)
     transform = Augmentation.open(all_of(sounds), 1).in_epoch(0)
 
     def heard(plan: list[list[int]], workers: int) -> dict[str, bytes]:
         return {
             id: wave[:samples].numpy().tobytes()
-            for batch in load(split, inventory, plan, workers=workers, transform=transform)
+            for batch in load(split, tokenizer, plan, workers=workers, transform=transform)
             for id, wave, samples in zip(
                 batch.ids, batch.waves_BS, batch.samples_B.tolist(), strict=True
             )
@@ -309,7 +309,7 @@ def test_stopping_and_resuming_equals_never_stopping_with_workers_or_without(
     cell = cell_of(tmp_path, corpus, *sets(sounds), "augment.speeds=[0.9, 1.1]")
     whole = trained(cell, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        train(prepare(cell, tmp_path / "halves"), StopsAfter(3))
+        train(set_up(cell, tmp_path / "halves"), StopsAfter(3))
     helped = cell.model_copy(update={"run": cell.run.model_copy(update={"workers": 1})})
     halves = trained(helped, tmp_path / "halves")
     assert whole.folder.name == halves.folder.name
@@ -326,7 +326,7 @@ def test_a_run_is_known_by_what_it_draws_from_not_by_where_that_lies(
     def name() -> str:
         open_sounds.cache_clear()
         cell = cell_of(tmp_path, corpus, *sets(moved))
-        return prepare(cell, tmp_path / "results").run.folder.name
+        return set_up(cell, tmp_path / "results").run.folder.name
 
     moved = sounds
     first = name()
@@ -353,7 +353,7 @@ def test_what_cannot_be_drawn_from_is_refused_with_nothing_created(
     ):
         cell = cell_of(tmp_path, corpus, f"augment.{given}")
         with pytest.raises(UserError, match=message):
-            prepare(cell, tmp_path / "results")
+            set_up(cell, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -362,7 +362,7 @@ def test_a_sound_lost_while_training_is_one_line_and_the_run_goes_on_when_it_is_
     workers: int, tmp_path: Path, corpus: Path, sounds: Path
 ) -> None:
     cell = cell_of(tmp_path, corpus, *sets(sounds), f"run.workers={workers}")
-    prepared = prepare(cell, tmp_path / "results")
+    prepared = set_up(cell, tmp_path / "results")
     kept = shutil.move(sounds / "noise", tmp_path / "away")
     with pytest.raises(Failed) as caught:
         train(prepared, Silent())
@@ -379,7 +379,7 @@ def test_a_sound_lost_on_one_of_several_ranks_is_said_by_that_one(
     tmp_path: Path, corpus: Path
 ) -> None:
     """The others are in the middle of a step, and cannot be asked."""
-    prepared = replace(prepare(cell_of(tmp_path, corpus), tmp_path), ranks=Ranks(1, 2, 1, 2))
+    prepared = replace(set_up(cell_of(tmp_path, corpus), tmp_path), ranks=Ranks(1, 2, 1, 2))
     with (
         pytest.raises(RankError, match=rf"^rank 1: {prepared.run}: a\.wav: missing; nothing was"),
         _lost_sound_told(prepared),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from comparing import READ, WAYS, made, one_round, tables
 
-from asrbench.compare import document
-from asrbench.comparison import comparison_of
+from asrbench.stages.compare.comparison import comparison_of
+from asrbench.stages.compare.document import document
 
 
 def test_it_times_runs_that_compare_takes_for_real(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from kspon_tree import Spoken, composed, write_tree
 from prep import OURS, READ, THEIRS, files_of, measured, read_seconds, tables
 from report import figures_in
 
-from asrbench.errors import UserError
+from asrbench.base.errors import UserError
 
 KOSPEECH = {
     "preprocess.py": """

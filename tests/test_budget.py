@@ -2,7 +2,7 @@
 
 import pytest
 
-from asrbench.budget import Fit, Job, ends, epochs_at, fit, makespan
+from asrbench.stages.plan.budget import Fit, Job, ends, epochs_at, fit, makespan
 
 HOUR = 3600.0
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 from tones import Heard, StopsAfter, cell_of, same_weights, trained
 
-from asrbench import checkpoint
-from asrbench.checkpoint import State, resume, save
-from asrbench.errors import UserError
-from asrbench.groundwork import Prepared, prepare
-from asrbench.learner import Learner
-from asrbench.recogniser import Recogniser
-from asrbench.reporting import Silent
-from asrbench.runs import Run
-from asrbench.stopping import Interrupted
-from asrbench.train import train
+from asrbench.base.errors import UserError
+from asrbench.base.reporting import Silent
+from asrbench.experiment.run_folder import Run
+from asrbench.recogniser.recogniser import Recogniser
+from asrbench.training import checkpoint
+from asrbench.training.checkpoint import State, resume, save
+from asrbench.training.loop import train
+from asrbench.training.setup import TrainingSetup, set_up
+from asrbench.training.step import Trainer
+from asrbench.training.stopping import Interrupted
 
 EVERY_STEP = "run.checkpoint_minutes=1e-6"
 Damage = Callable[[bytes], bytes]
@@ -41,21 +41,21 @@ def steps_of(run: Run) -> list[int]:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path, corpus: Path) -> Prepared:
+def prepared(tmp_path: Path, corpus: Path) -> TrainingSetup:
     """Three epochs of three steps, with a checkpoint after every step."""
     cell = cell_of(tmp_path, corpus, "train.epochs=3", EVERY_STEP)
-    return prepare(cell, tmp_path / "results")
+    return set_up(cell, tmp_path / "results")
 
 
-def stopped(prepared: Prepared, steps: int) -> Run:
+def stopped(prepared: TrainingSetup, steps: int) -> Run:
     with pytest.raises(Interrupted):
         train(prepared, StopsAfter(steps))
     return prepared.run
 
 
-def fresh(prepared: Prepared) -> State:
+def fresh(prepared: TrainingSetup) -> State:
     fingerprint = prepared.corpus.fingerprint
-    return State(Learner(prepared.cell, prepared.inventory, fingerprint, prepared.device))
+    return State(Trainer(prepared.cell, prepared.tokenizer, fingerprint, prepared.device))
 
 
 # Damage
@@ -63,7 +63,7 @@ def fresh(prepared: Prepared) -> State:
 
 @pytest.mark.parametrize("how", [truncated, flipped])
 def test_a_damaged_state_is_told_and_the_one_before_is_used(
-    how: Damage, prepared: Prepared, tmp_path: Path
+    how: Damage, prepared: TrainingSetup, tmp_path: Path
 ) -> None:
     """As if training had been stopped there: the weights are those of never having stopped."""
     run = stopped(prepared, 5)
@@ -80,7 +80,7 @@ def test_a_damaged_state_is_told_and_the_one_before_is_used(
     assert same_weights(whole, run, "best")
 
 
-def test_both_states_damaged(prepared: Prepared) -> None:
+def test_both_states_damaged(prepared: TrainingSetup) -> None:
     run = stopped(prepared, 5)
     newest, before = run.state_paths()
     damage(newest, truncated)
@@ -94,7 +94,7 @@ def test_both_states_damaged(prepared: Prepared) -> None:
     assert run.state_paths() == [newest, before]
 
 
-def test_a_state_of_another_version_alone_is_refused(prepared: Prepared) -> None:
+def test_a_state_of_another_version_alone_is_refused(prepared: TrainingSetup) -> None:
     run = stopped(prepared, 1)
     (newest,) = run.state_paths()
     newest.rename(newest.with_name("state.pt"))
@@ -102,7 +102,7 @@ def test_a_state_of_another_version_alone_is_refused(prepared: Prepared) -> None
         train(prepared, Silent())
 
 
-def test_what_is_whole_and_no_state_is_damaged(prepared: Prepared) -> None:
+def test_what_is_whole_and_no_state_is_damaged(prepared: TrainingSetup) -> None:
     """Its name fits its content, and yet it cannot be read."""
     run = stopped(prepared, 2)
     newest, before = run.state_paths()
@@ -113,9 +113,9 @@ def test_what_is_whole_and_no_state_is_damaged(prepared: Prepared) -> None:
     assert run.state_paths() == [before]
 
 
-def test_a_state_of_another_run_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_state_of_another_run_is_refused(prepared: TrainingSetup, tmp_path: Path) -> None:
     run = stopped(prepared, 1)
-    other = prepare(prepared.cell.model_copy(update={"seed": 1}), tmp_path / "results")
+    other = set_up(prepared.cell.model_copy(update={"seed": 1}), tmp_path / "results")
     (state,) = run.state_paths()
     there = other.run.folder / "checkpoints" / state.name
     there.parent.mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_a_state_of_another_run_is_refused(prepared: Prepared, tmp_path: Path) -
 
 
 def test_a_kill_between_write_and_prune_leaves_a_state_too_many(
-    prepared: Prepared, tmp_path: Path
+    prepared: TrainingSetup, tmp_path: Path
 ) -> None:
     run = stopped(prepared, 4)
     oldest = run.state_paths()[1]
@@ -144,7 +144,7 @@ def test_a_kill_between_write_and_prune_leaves_a_state_too_many(
 
 
 def test_a_kill_between_the_last_state_and_the_history_is_mended(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+    prepared: TrainingSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
         pass
@@ -170,7 +170,7 @@ def test_a_kill_between_the_last_state_and_the_history_is_mended(
     assert Recogniser.epoch_of(run.weights_path("last")) == 3
 
 
-def test_a_run_that_is_done_keeps_its_weights_and_no_state(prepared: Prepared) -> None:
+def test_a_run_that_is_done_keeps_its_weights_and_no_state(prepared: TrainingSetup) -> None:
     train(prepared, Silent())
     folder = prepared.run.folder
     assert prepared.run.done
@@ -185,7 +185,7 @@ def test_a_run_that_is_done_keeps_its_weights_and_no_state(prepared: Prepared) -
 
 
 @pytest.fixture
-def run(prepared: Prepared) -> Run:
+def run(prepared: TrainingSetup) -> Run:
     prepared.run.begin(prepared.cell, {})
     return prepared.run
 
@@ -193,10 +193,10 @@ def run(prepared: Prepared) -> Run:
 def end_epoch(state: State, run: Run, dev_cer: float) -> None:
     """A step, an epoch's end, each with its state; the weights say which epoch made them."""
     state.steps += 1
-    state.tally.batches = 1
+    state.metrics.batches = 1
     save(state, run)
     with torch.no_grad():
-        for weight in state.learner.recogniser.model.parameters():
+        for weight in state.trainer.recogniser.model.parameters():
             weight.fill_(state.epoch + 1)
     state.close_epoch(row(state.epoch + 1, dev_cer))
     save(state, run)
@@ -217,7 +217,7 @@ def published(run: Run) -> tuple[object, ...]:
     return Recogniser.epoch_of(last), Recogniser.epoch_of(best), weight, epochs
 
 
-def test_best_follows_the_dev_cer(prepared: Prepared, run: Run) -> None:
+def test_best_follows_the_dev_cer(prepared: TrainingSetup, run: Run) -> None:
     state = fresh(prepared)
     seen = []
     for dev_cer in (0.9, 0.5):
@@ -241,7 +241,7 @@ def test_best_follows_the_dev_cer(prepared: Prepared, run: Run) -> None:
     ids=["the first epoch", "a better epoch", "a worse epoch"],
 )
 def test_an_epoch_whose_state_is_damaged_leaves_no_trace(
-    dev_cers: list[float], expected: tuple[object, ...], prepared: Prepared, run: Run
+    dev_cers: list[float], expected: tuple[object, ...], prepared: TrainingSetup, run: Run
 ) -> None:
     """Its weights may be in best.safetensors: those of the state in use come back."""
     state = fresh(prepared)
@@ -256,7 +256,7 @@ def test_an_epoch_whose_state_is_damaged_leaves_no_trace(
 
 
 def test_best_is_made_again_where_a_kill_came_before_it(
-    prepared: Prepared, run: Run, monkeypatch: pytest.MonkeyPatch
+    prepared: TrainingSetup, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = fresh(prepared)
     end_epoch(state, run, 0.9)
@@ -273,11 +273,11 @@ def test_best_is_made_again_where_a_kill_came_before_it(
 
 
 def test_best_weights_that_are_gone_are_those_of_the_next_epoch(
-    prepared: Prepared, run: Run
+    prepared: TrainingSetup, run: Run
 ) -> None:
     state = fresh(prepared)
     end_epoch(state, run, 0.5)
-    state.tally.batches = 1
+    state.metrics.batches = 1
     save(state, run)
     run.weights_path("best").unlink()
     resume(state := fresh(prepared), run, Silent())

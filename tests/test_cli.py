@@ -15,9 +15,9 @@ import soundfile
 import typer
 from typer.testing import CliRunner
 
-from asrbench.cli import _score_lines, app
+from asrbench.cli.app import _score_lines, app
 from asrbench.data.corpus import FORMAT
-from asrbench.profiles import PROFILES
+from asrbench.text.profiles import PROFILES
 
 ROOT = Path(__file__).parents[1]
 TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
@@ -365,7 +365,7 @@ def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("asrbench.comparison.comparison_of", broken)
+    monkeypatch.setattr("asrbench.stages.compare.comparison.comparison_of", broken)
     result = CliRunner().invoke(app, ["compare", str(road / "results")])
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
@@ -390,7 +390,7 @@ def test_what_the_disk_refuses_is_one_line(
     def refused(*_: object) -> None:
         raise OSError(number, os.strerror(number), "out/table.md")
 
-    monkeypatch.setattr("asrbench.comparison.comparison_of", refused)
+    monkeypatch.setattr("asrbench.stages.compare.comparison.comparison_of", refused)
     assert error("compare", road / "results") == line
 
 

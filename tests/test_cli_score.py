@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from asrbench.cli import app
+from asrbench.cli.app import app
 
 REFERENCES = ["abcd"] * 7 + ["abce"]
 BASE = ["abxd"] * 6 + ["abcd", "abce"]

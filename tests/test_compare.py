@@ -9,9 +9,9 @@ import pytest
 from scored_runs import RESULTS, begin, leave, score, wrong
 from typer.testing import CliRunner
 
-from asrbench.cli import app
-from asrbench.compare import document, write
-from asrbench.comparison import comparison_of
+from asrbench.cli.app import app
+from asrbench.stages.compare.comparison import comparison_of
+from asrbench.stages.compare.document import document, write
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -241,5 +241,8 @@ def test_words_are_another_unit() -> None:
 
 
 def test_neither_torch_nor_a_drawing_library_comes_with_the_rates() -> None:
-    code = "import asrbench.compare, sys; assert not {'torch', 'matplotlib'} & sys.modules.keys()"
+    code = (
+        "import asrbench.stages.compare.document, sys; "
+        "assert not {'torch', 'matplotlib'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,13 +5,14 @@ import pytest
 import scored_runs
 from scored_runs import REFERENCES, RESULTS, begin, leave, score, wrong
 
-from asrbench import report, tables
-from asrbench.compare import document
-from asrbench.comparison import comparison_of as compare
-from asrbench.errors import UserError
-from asrbench.files import read_jsonl, write_jsonl
-from asrbench.plots_study import pictures
-from asrbench.profiles import PROFILES
+from asrbench.base.errors import UserError
+from asrbench.base.files import read_jsonl, write_jsonl
+from asrbench.report import page as report
+from asrbench.report import tables
+from asrbench.report.plots.study import pictures
+from asrbench.stages.compare.comparison import comparison_of as compare
+from asrbench.stages.compare.document import document
+from asrbench.text.profiles import PROFILES
 
 
 @pytest.fixture(autouse=True)
@@ -313,6 +314,7 @@ def test_few_seeds_are_told():
 
 def test_no_torch_is_imported():
     code = (
-        "import asrbench.comparison, sys; assert not {'torch', 'matplotlib'} & sys.modules.keys()"
+        "import asrbench.stages.compare.comparison, sys; "
+        "assert not {'torch', 'matplotlib'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from asrbench.base.errors import UserError
 from asrbench.data import corpus
 from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
-from asrbench.errors import UserError
 
 
 def utterance(i: int, samples: int = 160, **fields: Any) -> Utterance:

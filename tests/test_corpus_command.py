@@ -19,14 +19,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner
 
-from asrbench import cli_corpus, contents
-from asrbench.cli import app
+from asrbench.base.reporting import Silent
+from asrbench.cli import corpus as cli_corpus
+from asrbench.cli.app import app
 from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
+from asrbench.data.loudness import LEVELS
 from asrbench.data.reading import Reading, _evenly, read
-from asrbench.levels import LEVELS
-from asrbench.reporting import Silent
-from asrbench.text import UNITS, Inventory
-from asrbench.waveform import SAMPLE_RATE_HZ
+from asrbench.data.waveform import SAMPLE_RATE_HZ
+from asrbench.stages import corpus as contents
+from asrbench.text.tokenizer import UNITS, Tokenizer
 
 SELVAS = Path(__file__).parents[2] / "shared/data/selvas_ko/transcripts.tsv"
 
@@ -304,13 +305,13 @@ def test_unknown_is_what_the_inventory_of_a_model_cannot_spell(
     assert {name for unit in found for name in unit.units} == set(UNITS) - {"subword"}
     for unit in found:
         for name in unit.units:
-            inventory = Inventory.of(name, train)
-            unknown = inventory.unknown(dev)
+            tokenizer = Tokenizer.of(name, train)
+            unknown = tokenizer.unknown(dev)
             told = unit.unknown["dev"]
-            assert unit.symbols == len(inventory.symbols)
+            assert unit.symbols == len(tokenizer.symbols)
             assert (told.symbols, told.occurrences) == (len(unknown), unknown.total())
             assert told.share == unknown.total() / sum(len(UNITS[name].split(t)) for t in dev)
-            assert told.utterances == sum(bool(inventory.unknown([text])) for text in dev)
+            assert told.utterances == sum(bool(tokenizer.unknown([text])) for text in dev)
             assert dict(told.most_frequent).items() <= unknown.items()
 
 
@@ -534,7 +535,7 @@ def test_the_same_corpus_is_the_same_picture(toy: Path, tmp_path: Path) -> None:
 def drawn(toy: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     panels: list[Any] = []
     monkeypatch.setattr(
-        "asrbench.plots_corpus.draw", lambda path, given, title: panels.extend(given)
+        "asrbench.report.plots.corpus.draw", lambda path, given, title: panels.extend(given)
     )
     printed(toy, "--plot", path)
     return panels
@@ -609,7 +610,7 @@ def test_nothing_is_written(toy: Path, options: tuple[str, ...]) -> None:
 
 @pytest.mark.skipif(not SELVAS.is_file(), reason="the recordings are not here")
 def test_real_korean_recordings(tmp_path: Path) -> None:
-    from asrbench.prep import table
+    from asrbench.stages.prep import table
 
     folder = tmp_path / "selvas"
     table.prepare(SELVAS, folder, id_column="utt_id", split=(0.8, 0.1, 0.1))

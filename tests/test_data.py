@@ -13,12 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asrbench.base.errors import UserError
+from asrbench.data.batch_sampler import Batches, epoch_plan, length_plan, micro_batches_of
 from asrbench.data.corpus import Corpus, CorpusWriter, Split, Utterance
-from asrbench.data.loader import Batch, load, make_batch
-from asrbench.data.plan import Batches, epoch_plan, length_plan, parts_of
-from asrbench.errors import UserError
-from asrbench.text import Inventory
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.recogniser.loader import Batch, load, make_batch
+from asrbench.text.tokenizer import Tokenizer
 
 Lengths = npt.NDArray[np.int64]
 
@@ -52,8 +52,8 @@ def train(tiny_corpus: Corpus) -> Split:
 
 
 @pytest.fixture(scope="module")
-def inventory(train: Split) -> Inventory:
-    return Inventory.of("char", train.texts)
+def tokenizer(train: Split) -> Tokenizer:
+    return Tokenizer.of("char", train.texts)
 
 
 def plan_of(
@@ -200,32 +200,32 @@ def assert_same(mine: list[Batch], theirs: list[Batch]) -> None:
             assert x.dtype == y.dtype
 
 
-def test_batches_follow_the_plan(train: Split, inventory: Inventory) -> None:
+def test_batches_follow_the_plan(train: Split, tokenizer: Tokenizer) -> None:
     """Each row is its utterance, bit for bit, then zeros; targets spell its text, then zeros."""
     plan = plan_of(train.samples)
     assert max(map(len, plan)) > 1
-    batches = list(load(train, inventory, plan))
+    batches = list(load(train, tokenizer, plan))
     assert [batch.ids for batch in batches] == [[train.ids[i] for i in b] for b in plan]
     for batch, indices in zip(batches, plan, strict=True):
         assert batch.references == [train.texts[i] for i in indices]
         assert batch.waves_BS.dtype == torch.int16
         assert batch.waves_BS.shape == (len(indices), train.samples[indices].max())
         assert batch.samples_B.tolist() == train.samples[indices].tolist()
-        assert batch.targets_BU.shape == (len(indices), max(batch.symbols_B.tolist()))
+        assert batch.targets_BU.shape == (len(indices), max(batch.target_lengths_B.tolist()))
         for b, i in enumerate(indices):
-            samples, symbols = int(batch.samples_B[b]), int(batch.symbols_B[b])
+            samples, symbols = int(batch.samples_B[b]), int(batch.target_lengths_B[b])
             assert np.array_equal(batch.waves_BS[b, :samples].numpy(), train.audio(i))
             assert not batch.waves_BS[b, samples:].any()
-            assert inventory.decode(batch.targets_BU[b, :symbols].tolist()) == train.texts[i]
+            assert tokenizer.decode(batch.targets_BU[b, :symbols].tolist()) == train.texts[i]
             assert not batch.targets_BU[b, symbols:].any()
             assert (batch.targets_BU[b, :symbols] > 0).all()
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_workers_change_nothing(train: Split, inventory: Inventory) -> None:
+def test_workers_change_nothing(train: Split, tokenizer: Tokenizer) -> None:
     plan = plan_of(train.samples, batch_seconds=4.0)
-    alone = list(load(train, inventory, plan, workers=0, transform=fading))
-    assert_same(alone, list(load(train, inventory, plan, workers=2, transform=fading)))
+    alone = list(load(train, tokenizer, plan, workers=0, transform=fading))
+    assert_same(alone, list(load(train, tokenizer, plan, workers=2, transform=fading)))
 
 
 def fading(wave: Samples, utterance: str) -> Samples:
@@ -235,16 +235,16 @@ def fading(wave: Samples, utterance: str) -> Samples:
 
 @pytest.mark.parametrize("cursor", [0, 1, 3])
 def test_from_the_cursor_on_the_rest_is_unchanged(
-    train: Split, inventory: Inventory, cursor: int
+    train: Split, tokenizer: Tokenizer, cursor: int
 ) -> None:
     plan = plan_of(train.samples)
     assert len(plan) > 3
-    whole = list(load(train, inventory, plan))
-    assert_same(list(load(train, inventory, plan[cursor:])), whole[cursor:])
+    whole = list(load(train, tokenizer, plan))
+    assert_same(list(load(train, tokenizer, plan[cursor:])), whole[cursor:])
 
 
-def test_a_transform_sees_each_wave_with_its_id(train: Split, inventory: Inventory) -> None:
-    for batch in load(train, inventory, plan_of(train.samples), transform=fading):
+def test_a_transform_sees_each_wave_with_its_id(train: Split, tokenizer: Tokenizer) -> None:
+    for batch in load(train, tokenizer, plan_of(train.samples), transform=fading):
         for b, utterance in enumerate(batch.ids):
             i = train.ids.index(utterance)
             expected = train.audio(i)[int(utterance[-2:]) :] // 2
@@ -255,11 +255,11 @@ def test_a_transform_sees_each_wave_with_its_id(train: Split, inventory: Invento
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_users_error_of_a_transform_arrives_as_it_is(
-    workers: int, train: Split, inventory: Inventory
+    workers: int, train: Split, tokenizer: Tokenizer
 ) -> None:
     """And not as the traceback of another process; the batches before it arrive too."""
     plan = [[0, 1], [2, 3], [4, 5], [6, 7]]
-    batches = load(train, inventory, plan, workers=workers, transform=fails_at_4)
+    batches = load(train, tokenizer, plan, workers=workers, transform=fails_at_4)
     assert [next(batches).ids, next(batches).ids] == [train.ids[:2], train.ids[2:4]]
     with pytest.raises(UserError, match=r"^no sound for train-04$"):
         next(batches)
@@ -273,28 +273,28 @@ def fails_at_4(wave: Samples, utterance: str) -> Samples:
 
 def test_unknown_symbols_are_left_out_of_targets_never_of_references() -> None:
     """The reference stays whole, so that what a model cannot spell counts as an error."""
-    inventory = Inventory.of("char", ["go"])
+    tokenizer = Tokenizer.of("char", ["go"])
     wave = np.array([1, 2, 3], dtype=np.int16)
-    batch = make_batch(["a", "b"], ["dog", "og"], [wave, wave[:1]], inventory)
+    batch = make_batch(["a", "b"], ["dog", "og"], [wave, wave[:1]], tokenizer)
     assert batch.references == ["dog", "og"]
-    assert batch.symbols_B.tolist() == [2, 2]
-    assert [inventory.decode(row) for row in batch.targets_BU.tolist()] == ["og", "og"]
+    assert batch.target_lengths_B.tolist() == [2, 2]
+    assert [tokenizer.decode(row) for row in batch.targets_BU.tolist()] == ["og", "og"]
     assert batch.waves_BS.tolist() == [[1, 2, 3], [1, 0, 0]]
     assert batch.samples_B.tolist() == [3, 1]
 
 
 def test_an_empty_reference_is_a_row_of_padding() -> None:
-    inventory, wave = Inventory.of("char", ["go"]), np.array([1], dtype=np.int16)
-    batch = make_batch(["a", "b"], ["", "go"], [wave, wave], inventory)
-    assert batch.symbols_B.tolist() == [0, 2]
+    tokenizer, wave = Tokenizer.of("char", ["go"]), np.array([1], dtype=np.int16)
+    batch = make_batch(["a", "b"], ["", "go"], [wave, wave], tokenizer)
+    assert batch.target_lengths_B.tolist() == [0, 2]
     assert batch.targets_BU.tolist() == [[0, 0], [1, 2]]
-    assert make_batch(["a"], [""], [wave], inventory).targets_BU.shape == (1, 0)
+    assert make_batch(["a"], [""], [wave], tokenizer).targets_BU.shape == (1, 0)
 
 
 @given(st.integers(0, 40), st.integers(1, 9))
 def test_parts_of_a_batch_are_alike_and_none_is_empty(size: int, parts: int) -> None:
     batch = [100 + i for i in range(size)]
-    dealt = parts_of(batch, parts)
+    dealt = micro_batches_of(batch, parts)
     assert sorted(i for part in dealt for i in part) == batch
     assert len(dealt) == min(size, parts)
     sizes = [len(part) for part in dealt]
@@ -303,5 +303,5 @@ def test_parts_of_a_batch_are_alike_and_none_is_empty(size: int, parts: int) -> 
 
 
 def test_parts_are_dealt_like_cards() -> None:
-    assert parts_of([1, 2, 3, 4, 5], 2) == [[1, 3, 5], [2, 4]]
-    assert parts_of([7], 3) == [[7]]
+    assert micro_batches_of([1, 2, 3, 4, 5], 2) == [[1, 3, 5], [2, 4]]
+    assert micro_batches_of([7], 3) == [[7]]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asrbench.decoding import (
+from asrbench.models.searches import (
     CtcPrefixes,
     Step,
     attention_greedy,
@@ -21,8 +21,8 @@ from asrbench.decoding import (
     ctc_greedy,
     joint_beam,
 )
-from asrbench.score import character_errors
-from asrbench.text import BLANK, Inventory
+from asrbench.scoring.score import character_errors
+from asrbench.text.tokenizer import BLANK, Tokenizer
 
 SEEDS = st.integers(0, 2**32)
 
@@ -122,18 +122,18 @@ def test_ctc_greedy_ignores_padding_and_batch_mates(seed: int, lengths: list[int
 def test_perfect_recogniser_has_no_errors(spoken: list[tuple[int, int]]) -> None:
     """Symbols that last several frames are one symbol each: unmerged they would count as errors."""
     reference = "".join("abcde"[index] for index, _ in spoken)
-    inventory = Inventory("char", tuple("abcde"))
+    tokenizer = Tokenizer("char", tuple("abcde"))
     path: list[int] = []
     for index, frames in spoken:
         if path and path[-1] == index + 1:
             path.append(BLANK)
         path += [index + 1] * frames
-    log_probs_TV = certain(path, len(inventory))
+    log_probs_TV = certain(path, len(tokenizer))
     [best_path] = ctc_greedy(log_probs_TV[None], torch.tensor([len(path)]))
     searched = joint_beam(
-        table_step([0], len(inventory)), log_probs_TV, beam=2, ctc_weight=1, limit=len(path)
+        table_step([0], len(tokenizer)), log_probs_TV, beam=2, ctc_weight=1, limit=len(path)
     )
-    hypotheses = [inventory.decode(best_path), inventory.decode(searched)]
+    hypotheses = [tokenizer.decode(best_path), tokenizer.decode(searched)]
     assert character_errors([reference] * 2, hypotheses, "verbatim").rate == 0
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asrbench.models.dropout import LEVELS, Dropout
+from asrbench.models.layers.dropout import LEVELS, Dropout
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9])

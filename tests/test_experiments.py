@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from asrbench.features import Features
-from asrbench.flops import forward_flops
-from asrbench.models.deepspeech2 import DeepSpeech2
-from asrbench.registry import MODELS
-from asrbench.results import differing_keys
-from asrbench.specfile import dump_cell, load_cell, load_study
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.spec_file import dump_cell, load_cell, load_study
+from asrbench.models.encoders.deepspeech2 import DeepSpeech2
+from asrbench.models.features import Features
+from asrbench.models.flops import forward_flops
+from asrbench.scoring.results import differing_keys
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 FILES = sorted(EXPERIMENTS.rglob("*.yaml"))

@@ -10,10 +10,10 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from asrbench.features import FLOOR, Features, normalised
-from asrbench.models.masking import valid_frames
-from asrbench.spec import Fbank, FeatureSpec, LogMel, LogSpectrogram, Mfcc
-from asrbench.waveform import SAMPLE_RATE_HZ
+from asrbench.data.waveform import SAMPLE_RATE_HZ
+from asrbench.experiment.spec import Fbank, FeatureSpec, LogMel, LogSpectrogram, Mfcc
+from asrbench.models.features import FLOOR, Features, normalised
+from asrbench.models.layers.masking import valid_frames
 
 SPECS: dict[str, FeatureSpec] = {
     "log_mel": LogMel(),

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from asrbench.errors import UserError
-from asrbench.files import (
+from asrbench.base.errors import UserError
+from asrbench.base.files import (
     atomic,
     atomic_folder,
     read_json,
@@ -95,7 +95,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
-from asrbench.files import atomic_folder
+from asrbench.base.files import atomic_folder
 with atomic_folder(Path({str(tmp_path / "an4")!r})) as folder:
     (folder / "train.arrow").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asrbench.models import gru
-from asrbench.models.gru import bidirectional_gru
-from asrbench.models.packing import Packing, pack, unpack
+from asrbench.models.layers import gru
+from asrbench.models.layers.gru import bidirectional_gru
+from asrbench.models.layers.packing import Packing, pack, unpack
 
 LENGTHS = [5, 9, 1, 9, 2]
 DIM, UNITS = 6, 4
@@ -116,8 +116,8 @@ def test_packing_keeps_valid_frames_and_nothing_else(lengths: list[int]) -> None
     x_BTD = inputs(lengths).detach()
     packing = Packing.of(torch.tensor(lengths), x_BTD.shape[1])
     x_ND = pack(x_BTD, packing)
-    assert len(x_ND) == sum(lengths) == sum(packing.together)
-    assert packing.together == sorted(packing.together, reverse=True)
+    assert len(x_ND) == sum(lengths) == sum(packing.batch_sizes)
+    assert packing.batch_sizes == sorted(packing.batch_sizes, reverse=True)
     back_BTD = unpack(x_ND, packing, *x_BTD.shape[:2])
     for row, original, length in zip(back_BTD, x_BTD, lengths, strict=True):
         assert torch.equal(row[:length], original[:length])

@@ -1,7 +1,7 @@
 import pytest
 
-from asrbench.errors import UserError
-from asrbench.hypotheses import matched, read_transcripts
+from asrbench.base.errors import UserError
+from asrbench.scoring.hypotheses import matched, read_transcripts
 
 
 def write(path, text, encoding="utf-8"):

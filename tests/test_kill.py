@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tones import CHANCE, cell_of, same_weights, sets_for, trained
 
-from asrbench.registry import MODELS
-from asrbench.runs import Run
-from asrbench.specfile import dump_cell
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import Run
+from asrbench.experiment.spec_file import dump_cell
 
 SETS = ("train.epochs=3", "run.checkpoint_minutes=1e-6", *CHANCE)
 STEPS_AN_EPOCH = 3
@@ -21,9 +21,9 @@ STEPS_AN_EPOCH = 3
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from asrbench.groundwork import prepare
-from asrbench.specfile import load_cell
-from asrbench.train import train
+from asrbench.training.setup import set_up
+from asrbench.experiment.spec_file import load_cell
+from asrbench.training.loop import train
 
 class KillsAfter:
     def __init__(self, steps):
@@ -37,7 +37,7 @@ class KillsAfter:
 
 for spec, results, steps in zip(*[iter(sys.argv[1:])] * 3):
     if not (child := os.fork()):
-        train(prepare(load_cell(Path(spec)), Path(results)), KillsAfter(int(steps)))
+        train(set_up(load_cell(Path(spec)), Path(results)), KillsAfter(int(steps)))
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asrbench.prep.kspon_text import READINGS, REMARKS, transcript
-from asrbench.text import normalise
+from asrbench.stages.prep.kspon_text import READINGS, REMARKS, transcript
+from asrbench.text.normal_form import normalise
 
 PAGE = (Path(__file__).parents[1] / "docs" / "ksponspeech.md").read_text(encoding="utf-8")
 

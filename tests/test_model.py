@@ -12,12 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asrbench.models.deepspeech2 import DeepSpeech2
-from asrbench.models.front_end import FrontEnd
-from asrbench.models.masking import MaskedBatchNorm, valid_frames
-from asrbench.models.recurrence import CELLS, RecurrentLayer, reversal, reverse
-from asrbench.registry import MODELS
-from asrbench.spec import (
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.spec import (
     CrossAttentionDecoder,
     Ds2FrontEnd,
     FrontEndSpec,
@@ -26,6 +22,10 @@ from asrbench.spec import (
     RecurrenceSpec,
     VggFrontEnd,
 )
+from asrbench.models.encoders.deepspeech2 import DeepSpeech2
+from asrbench.models.layers.front_end import FrontEnd
+from asrbench.models.layers.masking import MaskedBatchNorm, valid_frames
+from asrbench.models.layers.recurrence import CELLS, RecurrentLayer, reversal, reverse
 
 BINS, SYMBOLS = 20, 7
 LENGTHS = [37, 61, 8, 1]
@@ -57,8 +57,8 @@ def small(
     attention, decoder = spec.attention, spec.decoder
     if not isinstance(attention, NoAttention):
         sizes = {"heads": 2, "dropout": dropout}
-        if "head_width" in type(attention).model_fields:
-            sizes["head_width"] = 16
+        if "head_dim" in type(attention).model_fields:
+            sizes["head_dim"] = 16
         attention = attention.model_copy(update=sizes)
     if isinstance(decoder, CrossAttentionDecoder):
         sizes = {"width": 16, "heads": 2, "feed_forward": 32, "layers": 1, "dropout": dropout}

@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asrbench.decoding import collapse
-from asrbench.models.deepspeech2 import DeepSpeech2
-from asrbench.models.masking import valid_frames
-from asrbench.objective import Losses, cross_entropy, frames_needed, losses
-from asrbench.registry import MODELS
-from asrbench.spec import (
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.spec import (
     CrossAttentionDecoder,
     Ds2FrontEnd,
     ModelSpec,
     NoDecoder,
     RecurrenceSpec,
 )
+from asrbench.models.encoders.deepspeech2 import DeepSpeech2
+from asrbench.models.layers.masking import valid_frames
+from asrbench.models.objective import Losses, cross_entropy, frames_needed, losses
+from asrbench.models.searches import collapse
 
 BINS, SYMBOLS = 20, 7
 TARGETS = [[1, 2, 2, 3], [5], [4, 6, 4]]
@@ -37,7 +37,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def padded_targets(targets: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """targets_BU, 0 beyond each, and symbols_B."""
+    """targets_BU, 0 beyond each, and target_lengths_B."""
     longest = max(map(len, targets))
     rows = [symbols + [0] * (longest - len(symbols)) for symbols in targets]
     return torch.tensor(rows), torch.tensor([len(symbols) for symbols in targets])
@@ -82,12 +82,12 @@ def small(name: str, **decoder: float) -> tuple[DeepSpeech2, ModelSpec]:
 def losses_of(model: DeepSpeech2, spec: ModelSpec, only: int | None = None) -> Losses:
     """Of the batch of FRAMES and TARGETS, or of one utterance of it alone."""
     x_BTF, frames_B = random(3, max(FRAMES), BINS), torch.tensor(FRAMES)
-    targets_BU, symbols_B = padded_targets(TARGETS)
+    targets_BU, target_lengths_B = padded_targets(TARGETS)
     if only is not None:
         one = slice(only, only + 1)
         x_BTF, frames_B = x_BTF[one, : FRAMES[only]], frames_B[one]
-        targets_BU, symbols_B = targets_BU[one, : len(TARGETS[only])], symbols_B[one]
-    return losses(model, spec.decoder, x_BTF, frames_B, targets_BU, symbols_B)
+        targets_BU, target_lengths_B = targets_BU[one, : len(TARGETS[only])], target_lengths_B[one]
+    return losses(model, spec.decoder, x_BTF, frames_B, targets_BU, target_lengths_B)
 
 
 # CTC
@@ -163,7 +163,7 @@ def test_losses_are_in_fp32_under_autocast() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_cross_entropy_is_torchs_with_the_end_as_a_symbol(smoothing: float) -> None:
     """Each utterance's symbols, then one end symbol 0; further padding does not count."""
-    targets_BU, symbols_B = padded_targets(TARGETS)
+    targets_BU, target_lengths_B = padded_targets(TARGETS)
     logits_BUV = random(3, 5, SYMBOLS, seed=2)
     expected = torch.zeros(())
     for b, symbols in enumerate(TARGETS):
@@ -175,24 +175,24 @@ def test_cross_entropy_is_torchs_with_the_end_as_a_symbol(smoothing: float) -> N
             ignore_index=-100,
             reduction="sum",
         )
-    actual = cross_entropy(logits_BUV.log_softmax(-1), targets_BU, symbols_B, smoothing)
+    actual = cross_entropy(logits_BUV.log_softmax(-1), targets_BU, target_lengths_B, smoothing)
     torch.testing.assert_close(actual, expected)
 
 
 def test_cross_entropy_worked_example() -> None:
     """All 7 symbols equally likely: (4 + 1) + (1 + 1) + (3 + 1) = 11 times ln 7."""
-    targets_BU, symbols_B = padded_targets(TARGETS)
+    targets_BU, target_lengths_B = padded_targets(TARGETS)
     log_probs_BUV = torch.full((3, 5, SYMBOLS), -math.log(SYMBOLS))
-    loss = cross_entropy(log_probs_BUV, targets_BU, symbols_B, 0.1)
+    loss = cross_entropy(log_probs_BUV, targets_BU, target_lengths_B, 0.1)
     assert loss.item() == pytest.approx(11 * math.log(7))
 
 
 def test_padding_has_no_gradient() -> None:
-    targets_BU, symbols_B = padded_targets(TARGETS)
+    targets_BU, target_lengths_B = padded_targets(TARGETS)
     logits_BUV = random(3, 5, SYMBOLS).requires_grad_()
-    cross_entropy(logits_BUV.log_softmax(-1), targets_BU, symbols_B, 0.1).backward()
+    cross_entropy(logits_BUV.log_softmax(-1), targets_BU, target_lengths_B, 0.1).backward()
     assert logits_BUV.grad is not None
-    counted_BU = valid_frames(symbols_B + 1, 5)
+    counted_BU = valid_frames(target_lengths_B + 1, 5)
     assert torch.equal(logits_BUV.grad.ne(0).any(-1), counted_BU)
 
 

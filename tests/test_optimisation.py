@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from asrbench.models.deepspeech2 import DeepSpeech2
-from asrbench.optimisation import build_optimizer, learning_rate
-from asrbench.registry import MODELS
-from asrbench.spec_train import (
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.spec_train import (
     Constant,
     Cosine,
     Noam,
@@ -21,6 +19,8 @@ from asrbench.spec_train import (
     ScheduleSpec,
     TriStage,
 )
+from asrbench.models.encoders.deepspeech2 import DeepSpeech2
+from asrbench.training.optimisation import build_optimizer, learning_rate
 
 PEAK = 2e-3
 

@@ -12,16 +12,17 @@ import torch
 from tones import TEXTS, cell_of, make_corpus, sets_for, trained
 from typer.testing import CliRunner
 
-from asrbench import cli_plan, estimate
-from asrbench.apart import Died, apart
-from asrbench.cli import app
-from asrbench.estimate import Cost, Worst, flops_per_audio_second, measure
-from asrbench.groundwork import prepare
-from asrbench.peak import peak_bytes, reset_peak
-from asrbench.recogniser import Recogniser
-from asrbench.spec import Cell, SelfAttention
-from asrbench.text import Inventory
-from asrbench.waveform import SAMPLE_RATE_HZ
+from asrbench.base.subprocess_call import Died, apart
+from asrbench.cli import plan as cli_plan
+from asrbench.cli.app import app
+from asrbench.data.waveform import SAMPLE_RATE_HZ
+from asrbench.experiment.spec import Cell, SelfAttention
+from asrbench.recogniser.recogniser import Recogniser
+from asrbench.stages.plan import estimate
+from asrbench.stages.plan.estimate import Cost, Worst, flops_per_audio_second, measure
+from asrbench.text.tokenizer import Tokenizer
+from asrbench.training.peak import peak_bytes, reset_peak
+from asrbench.training.setup import set_up
 
 CPU = torch.device("cpu")
 HOUR = 3600.0
@@ -102,7 +103,7 @@ def test_the_peak_of_a_stretch_of_work() -> None:
 
 def flops(tmp_path: Path, corpus: Path, *sets: str) -> float:
     """Of the first utterance."""
-    prepared = prepare(cell_of(tmp_path, corpus, *sets), tmp_path)
+    prepared = set_up(cell_of(tmp_path, corpus, *sets), tmp_path)
     seconds = prepared.train.samples[0] / SAMPLE_RATE_HZ
     return flops_per_audio_second(prepared, 0) * float(seconds)
 
@@ -112,12 +113,12 @@ def test_flops_are_those_of_the_equations(tmp_path: Path, corpus: Path) -> None:
     all heads, and two with T x T, each once forward and twice backward; one of n terms is 2n."""
     cell = cell_of(tmp_path, corpus, *sets_for("ds2_selfattn"))
     assert isinstance(cell.model.attention, SelfAttention)
-    prepared = prepare(cell, tmp_path)
-    recogniser = Recogniser(cell, prepared.inventory, "", CPU)
+    prepared = set_up(cell, tmp_path)
+    recogniser = Recogniser(cell, prepared.tokenizer, "", CPU)
     samples = torch.tensor(prepared.train.samples[:1].copy())
     t = int(recogniser.model.output_lengths(recogniser.features.frames(samples)))
     d = 2 * cell.model.recurrence.width
-    i = cell.model.attention.heads * cell.model.attention.head_width
+    i = cell.model.attention.heads * cell.model.attention.head_dim
     more = flops(tmp_path, corpus, *sets_for("ds2_selfattn")) - flops(tmp_path, corpus)
     assert more == pytest.approx(3 * 2 * (4 * t * d * i + 2 * t * t * i))
 
@@ -157,20 +158,20 @@ def test_what_does_not_fit_is_tried_in_more_parts(
     corpus: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Batches have three utterances at most, so no more than four parts are of any use."""
-    parts = []
+    """Batches have three utterances at most, so no more than four micro_batches are of any use."""
+    micro_batches = []
 
-    def fits(_: object, cell: Cell, results: Path, inventory: object) -> Cost:
-        assert inventory == Inventory.of("char", TEXTS)
-        parts.append(cell.train.accumulate)
-        if parts[-1] < enough:
+    def fits(_: object, cell: Cell, results: Path, tokenizer: object) -> Cost:
+        assert tokenizer == Tokenizer.of("char", TEXTS)
+        micro_batches.append(cell.train.accumulate)
+        if micro_batches[-1] < enough:
             raise error
-        return replace(COST, accumulate=parts[-1])
+        return replace(COST, accumulate=micro_batches[-1])
 
     monkeypatch.setattr(estimate, "apart", fits)
     cell = cell_of(tmp_path, corpus, "train.batch_seconds=4")
     cost = estimate.estimate(cell, tmp_path)
-    assert parts == tried
+    assert micro_batches == tried
     assert (cost and cost.accumulate) == (enough if enough in tried else None)
 
 
@@ -216,11 +217,11 @@ def test_the_plan_of_a_study(study: Path) -> None:
 
 
 def test_what_is_done_is_not_counted(study: Path, tmp_path: Path, corpus: Path) -> None:
-    from asrbench.specfile import load_study
+    from asrbench.experiment.spec_file import load_study
 
     done, begun, *_ = load_study(study).cells
     trained(done, tmp_path / "results")
-    run = prepare(begun, tmp_path / "results").run
+    run = set_up(begun, tmp_path / "results").run
     run.begin(begun, {})
     run.write_history([{"epoch": 1, "steps": 1, "train_seconds": 1.0, "dev_cer": 1.0}])
     found = json.loads(plan(study, "--json", "--hours", "1"))
@@ -269,7 +270,7 @@ def test_what_does_not_fit_is_a_finding(study: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_estimate_of_a_command_is_measured(tmp_path: Path, corpus: Path) -> None:
-    """Without a stand-in, in its own process; every step it says there are, there are."""
+    """Without a dummy batch, in its own process; every step it says there are, there are."""
     cell_of(tmp_path, corpus)
     arguments = (tmp_path / "tiny.yaml", "--device", "cpu", "--results", tmp_path / "r")
     (run,) = json.loads(plan(*arguments, "--json"))["runs"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from studies import study
 
-from asrbench.plots_panels import pareto, spread
-from asrbench.plots_study import (
+from asrbench.report.plots.panels import pareto, spread
+from asrbench.report.plots.study import (
     COLUMN_INCHES,
     CROWD,
     DOTS_PER_INCH,

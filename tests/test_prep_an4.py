@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
-from asrbench.errors import UserError
-from asrbench.prep import How, an4, table
-from asrbench.waveform import Samples
+from asrbench.data.waveform import Samples
+from asrbench.stages.prep import How, an4, table
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -17,9 +17,9 @@ from doors import (
     texts,
 )
 
-from asrbench.audio import read_audio
-from asrbench.prep import How
-from asrbench.prep.commonvoice import prepare
+from asrbench.data.audio import read_audio
+from asrbench.stages.prep import How
+from asrbench.stages.prep.commonvoice import prepare
 
 OLD = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\tsegment"
 NEW = (

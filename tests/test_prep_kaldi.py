@@ -20,10 +20,10 @@ from doors import (
     texts,
 )
 
-from asrbench.audio import read_audio
-from asrbench.errors import UserError
-from asrbench.prep import How
-from asrbench.prep.kaldi import prepare
+from asrbench.base.errors import UserError
+from asrbench.data.audio import read_audio
+from asrbench.stages.prep import How
+from asrbench.stages.prep.kaldi import prepare
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -16,14 +16,14 @@ import soundfile
 from kspon_tree import Marked, Spoken, composed, marked, write_tree
 from typer.testing import CliRunner
 
-from asrbench.audio import read_audio
-from asrbench.cli import app
+from asrbench.base.errors import UserError
+from asrbench.cli.app import app
+from asrbench.data.audio import read_audio
 from asrbench.data.corpus import Corpus
-from asrbench.errors import UserError
-from asrbench.prep import How
-from asrbench.prep.ksponspeech import decode_audio, decode_text, prepare
-from asrbench.prep.table import read_table
-from asrbench.waveform import Samples
+from asrbench.data.waveform import Samples
+from asrbench.stages.prep import How
+from asrbench.stages.prep.ksponspeech import decode_audio, decode_text, prepare
+from asrbench.stages.prep.table import read_table
 
 SELVAS = Path(__file__).parents[2] / "shared/data/selvas_ko"
 

@@ -23,8 +23,8 @@ from doors import (
     texts,
 )
 
-from asrbench.prep import How
-from asrbench.prep.lhotse import prepare
+from asrbench.stages.prep import How
+from asrbench.stages.prep.lhotse import prepare
 
 
 def recording(id: str, *sources: dict[str, Any], **more: Any) -> dict[str, Any]:

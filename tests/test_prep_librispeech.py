@@ -21,10 +21,10 @@ from doors import (
     texts,
 )
 
+from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
-from asrbench.errors import UserError
-from asrbench.prep import How
-from asrbench.prep.librispeech import prepare
+from asrbench.stages.prep import How
+from asrbench.stages.prep.librispeech import prepare
 
 SUBSETS = (
     "train-clean-100",

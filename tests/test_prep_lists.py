@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.errors import Fault, UserError
-from asrbench.prep.lists import (
+from asrbench.base.errors import Fault, UserError
+from asrbench.stages.prep.lists import (
     Names,
     found_at,
     json_object,

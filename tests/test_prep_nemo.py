@@ -22,8 +22,8 @@ from doors import (
     texts,
 )
 
-from asrbench.prep import How
-from asrbench.prep.nemo import prepare
+from asrbench.stages.prep import How
+from asrbench.stages.prep.nemo import prepare
 
 
 def line(audio_filepath: str, text: str, **more: Any) -> str:

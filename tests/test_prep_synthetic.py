@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
-from asrbench.errors import UserError
-from asrbench.prep import How, synthetic
-from asrbench.prep.espeak import Engine, Voice
-from asrbench.prep.synthetic import prepare
-from asrbench.waveform import SAMPLE_RATE_HZ
+from asrbench.data.waveform import SAMPLE_RATE_HZ
+from asrbench.stages.prep import How, synthetic
+from asrbench.stages.prep.espeak import Engine, Voice
+from asrbench.stages.prep.synthetic import prepare
 
 HOURS = 0.06
 PLAIN = Voice("ko", "f2", pitch=50, pitch_range=50, words_per_minute=175)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
-from asrbench.errors import UserError
-from asrbench.prep import How
-from asrbench.prep.table import prepare
-from asrbench.waveform import Samples
+from asrbench.data.waveform import Samples
+from asrbench.stages.prep import How
+from asrbench.stages.prep.table import prepare
 
 
 def sound(name: str) -> Samples:

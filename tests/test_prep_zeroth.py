@@ -20,8 +20,8 @@ from doors import (
 )
 
 from asrbench.data.corpus import Corpus
-from asrbench.prep import How
-from asrbench.prep.zeroth import prepare
+from asrbench.stages.prep import How
+from asrbench.stages.prep.zeroth import prepare
 
 TRAIN = {
     "106": ["그는 걸었다", "비가 온다"],

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tones import Heard, cell_of, same_weights, trained
 
-from asrbench.groundwork import prepare
-from asrbench.train import train
+from asrbench.training.loop import train
+from asrbench.training.setup import set_up
 
 
 @pytest.mark.parametrize(("warm_up", "recorded"), [(1, True), (2, True), (4, False)])
@@ -16,10 +16,10 @@ def test_a_trace_of_some_steps(
     warm_up: int, recorded: bool, tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the three there are, two are asked for after a warm-up that may leave fewer, or none."""
-    monkeypatch.setattr("asrbench.profiling.WARM_UP", warm_up)
-    monkeypatch.setattr("asrbench.profiling.STEPS", 2)
+    monkeypatch.setattr("asrbench.training.profiling.WARM_UP", warm_up)
+    monkeypatch.setattr("asrbench.training.profiling.STEPS", 2)
     cell = cell_of(tmp_path, corpus, "train.epochs=1")
-    prepared, heard = prepare(cell, tmp_path / "results"), Heard()
+    prepared, heard = set_up(cell, tmp_path / "results"), Heard()
     train(prepared, heard, profile=True)
     path = prepared.run.profile_path
     told = [line for line in heard.lines if line.startswith(f"wrote {path}")]

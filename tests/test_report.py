@@ -12,11 +12,11 @@ import pytest
 import soundfile
 from studies import SENTENCES, study
 
+from asrbench.base.files import write_json
 from asrbench.data.corpus import CorpusWriter, Utterance
-from asrbench.files import write_json
-from asrbench.report import NAME, cells, clips, insides, page, utterances, views, write
-from asrbench.runs import Run
-from asrbench.waveform import SAMPLE_RATE_HZ
+from asrbench.data.waveform import SAMPLE_RATE_HZ
+from asrbench.experiment.run_folder import Run
+from asrbench.report.page import NAME, cells, clips, inspect, page, utterances, views, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -361,19 +361,19 @@ def test_pictures_of_inspected_runs_are_shown(whole, tmp_path, monkeypatch):
     systems[1]["runs"][0]["run"] = systems[2]["runs"][0]["run"] = str(run)
     id = whole["utterance_table"][0]["id"]
     write_json(
-        run.inside_path("test"),
+        run.inspect_path("test"),
         {
-            "pictures": ["inside.test.layers.png", "inside.test.layers.svg"],
+            "pictures": ["inspect.test.layers.png", "inspect.test.layers.svg"],
             "utterances": [
-                {"id": id, "pictures": ["inside.test.0.attention.png"]},
+                {"id": id, "pictures": ["inspect.test.0.attention.png"]},
                 {"id": "b", "pictures": ["gone.png"]},
             ],
         },
     )
     for name in ("layers.png", "0.attention.png"):
-        run.inside_path("test", name).write_bytes(name.encode())
+        run.inspect_path("test", name).write_bytes(name.encode())
     document = {**whole, "systems": systems}
-    looks = insides.insides(document).looks
+    looks = inspect.inspections(document).looks
     # Once, though two systems share the run.
     assert [(look.system, look.seed, look.id) for look in looks] == [
         ("ds2_selfattn", 0, ""),
@@ -384,17 +384,17 @@ def test_pictures_of_inspected_runs_are_shown(whole, tmp_path, monkeypatch):
     found = Elements(page(document))
     assert len(found.of("img")) == 2
     assert "Attention: see Inside , ds2_selfattn seed 0" in found.text
-    monkeypatch.setattr(insides, "BYTES", 40)
-    assert "1 more are in the run folders" in insides.insides(document).says
+    monkeypatch.setattr(inspect, "BYTES", 40)
+    assert "1 more are in the run folders" in inspect.inspections(document).says
 
 
 def test_gradients_are_told_with_the_figure(whole, elements):
-    found = insides.gradients(whole)
+    found = inspect.gradients(whole)
     assert found is not None
     assert len([line for line in found.words if "times the highest's" in line]) == 6
     assert found.words[0] in elements.text
     systems = [{**system, "gradient_norms": []} for system in whole["systems"]]
-    assert insides.gradients({**whole, "systems": systems}) is None
+    assert inspect.gradients({**whole, "systems": systems}) is None
 
 
 # In a browser

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from asrbench.errors import UserError
-from asrbench.files import read_jsonl
-from asrbench.runs import DECODES, Run
-from asrbench.spec import Cell
-from asrbench.spec_train import TrainSpec
+from asrbench.base.errors import UserError
+from asrbench.base.files import read_jsonl
+from asrbench.experiment.run_folder import DECODES, Run
+from asrbench.experiment.spec import Cell
+from asrbench.experiment.spec_train import TrainSpec
 
 FINGERPRINT = "f1" * 32
 

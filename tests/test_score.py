@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.errors import UserError
-from asrbench.profiles import PROFILES, ProfileName, versioned
-from asrbench.score import (
+from asrbench.base.errors import UserError
+from asrbench.scoring.score import (
     ErrorCounts,
     Forms,
     Measures,
@@ -22,7 +21,8 @@ from asrbench.score import (
     spaced_word_errors,
     word_errors,
 )
-from asrbench.text import normalise
+from asrbench.text.normal_form import normalise
+from asrbench.text.profiles import PROFILES, ProfileName, versioned
 
 # Few symbols, so that texts share some: Hangul, Latin and the space that profiles treat apart.
 texts = st.text(alphabet="가각 ab.", max_size=12)

@@ -11,9 +11,9 @@ from doors import sound
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.audio import AudioFault, Segment, read_audio, read_segment
-from asrbench.errors import Fault
-from asrbench.waveform import Samples
+from asrbench.base.errors import Fault
+from asrbench.data.audio import AudioFault, Segment, read_audio, read_segment
+from asrbench.data.waveform import Samples
 
 RATE_HZ = 16_000
 SECONDS = 6

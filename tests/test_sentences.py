@@ -7,8 +7,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from asrbench.prep.sentences import NUMBERS, TEMPLATES, WORDS, say, sentences
-from asrbench.prep.sentences.inflection import (
+from asrbench.stages.prep.sentences import NUMBERS, TEMPLATES, WORDS, say, sentences
+from asrbench.stages.prep.sentences.inflection import (
     ENDINGS,
     Verb,
     digits,
@@ -178,7 +178,7 @@ def test_same_seed_same_sentences(drawn: list[str]) -> None:
 
 
 def test_a_small_grammar_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asrbench.prep.sentences.TEMPLATES", ("{season}이/가 좋아요",))
+    monkeypatch.setattr("asrbench.stages.prep.sentences.TEMPLATES", ("{season}이/가 좋아요",))
     assert sorted(sentences(0)) == [
         "가을이 좋아요",
         "겨울이 좋아요",

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrbench import sounds
-from asrbench.errors import UserError
-from asrbench.sounds import KEPT_SECONDS, Sound, Sounds, open_sounds
-from asrbench.waveform import SAMPLE_RATE_HZ, Wave
+from asrbench.base.errors import UserError
+from asrbench.data import sounds
+from asrbench.data.sounds import KEPT_SECONDS, Sound, Sounds, open_sounds
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Wave
 
 KEY = "augment.noise.folders"
 LONG = int(2 * KEPT_SECONDS * SAMPLE_RATE_HZ)

@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from asrbench.base.errors import Fault
 from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
-from asrbench.errors import Fault
-from asrbench.prep import How
-from asrbench.prep.sources import AHEAD, write_utterances
+from asrbench.stages.prep import How
+from asrbench.stages.prep.sources import AHEAD, write_utterances
 
 
 @dataclass(frozen=True)

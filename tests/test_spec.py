@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError, create_model
 
-from asrbench import specfile
-from asrbench.errors import UserError
-from asrbench.profiles import PROFILES
-from asrbench.registry import MODELS
-from asrbench.spec import OPERATIONAL, SUBWORDS, Cell
-from asrbench.spec_base import Spec
-from asrbench.spec_train import TrainSpec
-from asrbench.specfile import dump_cell, load_cell, load_study
+from asrbench.base.errors import UserError
+from asrbench.experiment import spec_file as specfile
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.spec import OPERATIONAL, SUBWORDS, Cell
+from asrbench.experiment.spec_base import Spec
+from asrbench.experiment.spec_file import dump_cell, load_cell, load_study
+from asrbench.experiment.spec_train import TrainSpec
+from asrbench.text.profiles import PROFILES
 
 FINGERPRINT = "f1" * 32
 TOP = (
@@ -103,8 +103,8 @@ def labels(study):
         ("grid: {seed: [3]}", f"grid seed: found an unknown key, allowed: {INSIDE}"),
         (
             "model: {name: ds2_posattn, attention: {weight: linear}}",
-            "model.attention.weight: found an unknown key, allowed: dropout, head_width, "
-            "heads, kind, position, reach",
+            "model.attention.weight: found an unknown key, allowed: dropout, head_dim, "
+            "heads, kind, max_distance, position",
         ),
         (
             "features: {kind: mfcc, coefficient: 13}",
@@ -307,8 +307,8 @@ def labels(study):
             "(2 x recurrence.width)",
         ),
         (
-            "model: {name: ds2_posattn, attention: {head_width: 3}}",
-            "model.attention.head_width: found 3, allowed: an even number for rotary positions",
+            "model: {name: ds2_posattn, attention: {head_dim: 3}}",
+            "model.attention.head_dim: found 3, allowed: an even number for rotary positions",
         ),
         (
             "model: {name: ds2_crossattn, decoder: {heads: 3}}",
@@ -530,11 +530,12 @@ def test_text_that_looks_like_a_date_or_a_number_stays_text(written):
 
 def test_another_model_in_a_variant_drops_the_attention_and_decoder_of_the_base():
     study = study_of(
-        "model: {name: ds2_posattn, attention: {heads: 4, reach: 9}, recurrence: {width: 64}}\n"
+        "model:\n  name: ds2_posattn\n  attention: {heads: 4, max_distance: 9}\n"
+        "  recurrence: {width: 64}\n"
         "variants: {same: , ds2: {model: {name: ds2}}, tw: {model: {name: ds2_twattn}}}"
     )
     same, ds2, tw = (cell.model for cell in study.cells)
-    assert (same.attention.heads, same.attention.reach) == (4, 9)
+    assert (same.attention.heads, same.attention.max_distance) == (4, 9)
     assert ds2.attention == MODELS["ds2"].model.attention
     assert tw.attention == MODELS["ds2_twattn"].model.attention
     assert {model.recurrence.width for model in (same, ds2, tw)} == {64}

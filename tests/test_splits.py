@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.errors import UserError
-from asrbench.prep.splits import LeftOut, disjoint_splits, take_dev, with_dev
+from asrbench.base.errors import UserError
+from asrbench.stages.prep.splits import LeftOut, disjoint_splits, take_dev, with_dev
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrbench.errors import UserError
+from asrbench.base.errors import UserError
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import Bootstrap, Interval, Scope, _groups, bootstrap
 from asrbench.stats.variance import Luck, Variance

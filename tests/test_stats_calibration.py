@@ -12,7 +12,7 @@ import pytest
 from calibration import MARK, TABLES, Study, main, without_zero, world
 from simulated import RATE, World
 
-from asrbench.errors import UserError
+from asrbench.base.errors import UserError
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import bootstrap
 

@@ -9,22 +9,23 @@ import pytest
 import typer
 from tones import CHANCE, Heard, cell_of, same_weights, trained
 
-from asrbench import train as stage
-from asrbench.checkpoint import State
-from asrbench.cli_train import conclude, train_runs
-from asrbench.groundwork import Prepared, prepare
-from asrbench.reporting import Silent
-from asrbench.stopping import Deadline, Diverged, Interrupted, TimeUp
-from asrbench.train import train
+from asrbench.base.reporting import Silent
+from asrbench.cli.train import conclude
+from asrbench.executors.local import train_runs
+from asrbench.training import loop as stage
+from asrbench.training.checkpoint import State
+from asrbench.training.loop import train
+from asrbench.training.setup import TrainingSetup, set_up
+from asrbench.training.stopping import Deadline, Diverged, Interrupted, TimeUp
 
 EPOCHS, STEPS_AN_EPOCH = 2, 3
 
 
 @pytest.fixture
-def prepared(tmp_path: Path, corpus: Path) -> Prepared:
+def prepared(tmp_path: Path, corpus: Path) -> TrainingSetup:
     """With a schedule, so that one harmed by a stop would show in the weights."""
     sets = (f"train.epochs={EPOCHS}", "train.schedule={kind: one_cycle, warmup: 0.3}", *CHANCE)
-    return prepare(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
+    return set_up(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
 
 
 def looks(count: int) -> Deadline:
@@ -52,7 +53,7 @@ def test_a_deadline_leaves_what_fits_before_it() -> None:
     ],
 )
 def test_out_of_time_and_resumed_equals_never_stopped(
-    look: int, where: str, prepared: Prepared, tmp_path: Path
+    look: int, where: str, prepared: TrainingSetup, tmp_path: Path
 ) -> None:
     """At the last batch of an epoch the dev pass is still to come, and comes first then."""
     with pytest.raises(TimeUp) as caught:
@@ -73,7 +74,7 @@ def test_out_of_time_and_resumed_equals_never_stopped(
     assert untimed[0] == untimed[1]
 
 
-def test_every_start_gets_somewhere(prepared: Prepared, tmp_path: Path) -> None:
+def test_every_start_gets_somewhere(prepared: TrainingSetup, tmp_path: Path) -> None:
     """Under a limit that is over at once: a batch at each start, and the dev pass with the next."""
     starts = 1
     while True:
@@ -87,7 +88,7 @@ def test_every_start_gets_somewhere(prepared: Prepared, tmp_path: Path) -> None:
 
 
 def test_a_dev_pass_that_does_not_fit_is_left_to_the_next_start(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+    prepared: TrainingSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "_needed", lambda state, sitting, dev: 10.0 if dev else 0.0)
     for where in ("in epoch 1 after batch 3 of 3", "in epoch 2 after batch 3 of 3"):
@@ -97,12 +98,12 @@ def test_a_dev_pass_that_does_not_fit_is_left_to_the_next_start(
     assert prepared.run.done
 
 
-def test_what_stopping_needs_is_what_it_took_so_far(prepared: Prepared) -> None:
+def test_what_stopping_needs_is_what_it_took_so_far(prepared: TrainingSetup) -> None:
     sitting = stage._Sitting(
         prepared, [], Silent(), Deadline(), [], lambda: None, step_seconds=2.0, save_seconds=3.0
     )
     state = State(None)  # type: ignore[arg-type]
-    state.tally.seconds, state.tally.audio_seconds = 10.0, 5.0
+    state.metrics.seconds, state.metrics.audio_seconds = 10.0, 5.0
     assert stage._needed(state, sitting, dev=False) == 2 + 3
     training_speed = 2 * 3600 * prepared.dev.hours
     assert stage._needed(state, sitting, dev=True) == pytest.approx(training_speed + 2 * 3)
@@ -114,26 +115,26 @@ def test_what_stopping_needs_is_what_it_took_so_far(prepared: Prepared) -> None:
 
 
 @pytest.fixture
-def three(prepared: Prepared, tmp_path: Path) -> list[Prepared]:
+def three(prepared: TrainingSetup, tmp_path: Path) -> list[TrainingSetup]:
     """Runs of three seeds; the second has a limit of its own."""
     cells = [prepared.cell.model_copy(update={"seed": seed}) for seed in range(3)]
     train_spec = cells[1].train.model_copy(update={"max_hours": 1.0})
     cells[1] = cells[1].model_copy(update={"train": train_spec})
-    return [prepare(cell, tmp_path / "results") for cell in cells]
+    return [set_up(cell, tmp_path / "results") for cell in cells]
 
 
 def test_runs_get_the_lower_limit_and_the_time_of_all(
-    three: list[Prepared], monkeypatch: pytest.MonkeyPatch
+    three: list[TrainingSetup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each ends at once: the first done, the second out of its own time, the third done."""
     limits = []
 
-    def ends(each: Prepared, reporter: object, deadline: Deadline, *, profile: bool) -> None:
+    def ends(each: TrainingSetup, reporter: object, deadline: Deadline, *, profile: bool) -> None:
         limits.append(deadline.at / 3600)
         if len(limits) == 2:
             raise TimeUp("up")
 
-    monkeypatch.setattr("asrbench.cli_train.train", ends)
+    monkeypatch.setattr("asrbench.executors.local.train", ends)
     monkeypatch.setattr(Deadline, "leaves", lambda *_: True)
     outcome = train_runs(three, Silent(), started_at=0.0, max_hours=2.0)
     assert limits == [2.0, 1.0, 2.0]
@@ -141,29 +142,29 @@ def test_runs_get_the_lower_limit_and_the_time_of_all(
 
 
 def test_no_run_begins_when_the_time_of_all_is_up(
-    three: list[Prepared], monkeypatch: pytest.MonkeyPatch
+    three: list[TrainingSetup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = []
 
-    def up(each: Prepared, *_: object, profile: bool) -> None:
+    def up(each: TrainingSetup, *_: object, profile: bool) -> None:
         begun.append(each.run)
         raise TimeUp("up")
 
-    monkeypatch.setattr("asrbench.cli_train.train", up)
+    monkeypatch.setattr("asrbench.executors.local.train", up)
     outcome = train_runs(three, Silent(), started_at=0.0, max_hours=1e9)
     assert begun == [three[0].run]
     assert outcome.left == [each.run for each in three]
 
 
 def test_a_run_that_fails_stops_no_other_and_an_interrupt_stops_all(
-    three: list[Prepared], monkeypatch: pytest.MonkeyPatch
+    three: list[TrainingSetup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends = iter([Diverged("diverged"), Interrupted("interrupted")])
 
     def end(*_: object, profile: bool) -> None:
         raise next(ends)
 
-    monkeypatch.setattr("asrbench.cli_train.train", end)
+    monkeypatch.setattr("asrbench.executors.local.train", end)
     heard = Heard()
     outcome = train_runs(three, heard, started_at=0.0)
     assert heard.lines == ["diverged", "interrupted"]
@@ -172,16 +173,16 @@ def test_a_run_that_fails_stops_no_other_and_an_interrupt_stops_all(
 
 
 def test_a_bug_in_one_run_stops_no_other_and_shows_its_traceback(
-    three: list[Prepared], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    three: list[TrainingSetup], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun = []
 
-    def breaks(each: Prepared, *_: object, profile: bool) -> None:
+    def breaks(each: TrainingSetup, *_: object, profile: bool) -> None:
         begun.append(each.run)
         if len(begun) == 1:
             raise ZeroDivisionError("by nought")
 
-    monkeypatch.setattr("asrbench.cli_train.train", breaks)
+    monkeypatch.setattr("asrbench.executors.local.train", breaks)
     heard = Heard()
     outcome = train_runs(three, heard, started_at=time.monotonic())
     assert begun == [each.run for each in three]

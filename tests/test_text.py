@@ -5,16 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.errors import UserError
-from asrbench.text import (
-    BLANK,
-    SYMBOLS,
-    UNITS,
-    Inventory,
-    is_hangul,
-    normalise,
-    without_punctuation,
-)
+from asrbench.base.errors import UserError
+from asrbench.text.normal_form import SYMBOLS, is_hangul, normalise, without_punctuation
+from asrbench.text.tokenizer import BLANK, UNITS, Tokenizer
 
 PLAIN = [unit for unit in UNITS if unit != "subword"]
 """Units that are taken from the text as it is written; subwords are learned, see test_pieces."""
@@ -115,39 +108,39 @@ def test_jamo_leaves_no_syllable_whole(text):
 @given(st.lists(mixed, min_size=1), forms)
 @pytest.mark.parametrize("unit", PLAIN)
 def test_decode_of_encode(unit, texts, form):
-    inventory = Inventory.of(unit, ["가 ", *texts])
+    tokenizer = Tokenizer.of(unit, ["가 ", *texts])
     for text in texts:
-        indices = inventory.encode(normalize(form, text))
+        indices = tokenizer.encode(normalize(form, text))
         assert BLANK not in indices
-        assert inventory.decode(indices) == normalize("NFC", text)
-    assert not inventory.unknown(texts)
+        assert tokenizer.decode(indices) == normalize("NFC", text)
+    assert not tokenizer.unknown(texts)
 
 
 def test_inventory_is_sorted_and_counts_the_blank():
-    inventory = Inventory.of("char", ["ba", "b c"])
-    assert inventory.symbols == (" ", "a", "b", "c")
-    assert len(inventory) == 5
-    assert inventory.encode("cab") == [4, 2, 3]
-    assert inventory.decode([4, 2, 3]) == "cab"
+    tokenizer = Tokenizer.of("char", ["ba", "b c"])
+    assert tokenizer.symbols == (" ", "a", "b", "c")
+    assert len(tokenizer) == 5
+    assert tokenizer.encode("cab") == [4, 2, 3]
+    assert tokenizer.decode([4, 2, 3]) == "cab"
 
 
 def test_symbols_outside_the_training_texts_are_counted_and_left_out():
-    inventory = Inventory.of("char", ["ab"])
-    assert inventory.unknown(["abz", "zz q"]) == {"z": 3, " ": 1, "q": 1}
-    assert inventory.decode(inventory.encode("azb")) == "ab"
+    tokenizer = Tokenizer.of("char", ["ab"])
+    assert tokenizer.unknown(["abz", "zz q"]) == {"z": 3, " ": 1, "q": 1}
+    assert tokenizer.decode(tokenizer.encode("azb")) == "ab"
 
 
 def test_rare_syllable_is_known_by_its_jamo():
     """`뷁` never occurs in training, but its onset, vowel and coda do."""
     train = ["봐", "웩", "흙"]
-    assert Inventory.of("syllable", train).unknown(["뷁"]) == {"뷁": 1}
-    assert not Inventory.of("jamo", train).unknown(["뷁"])
+    assert Tokenizer.of("syllable", train).unknown(["뷁"]) == {"뷁": 1}
+    assert not Tokenizer.of("jamo", train).unknown(["뷁"])
 
 
 @pytest.mark.parametrize("unit", ["syllable", "jamo"])
 def test_unit_that_cannot_spell_the_corpus(unit):
     with pytest.raises(UserError) as caught:
-        Inventory.of(unit, ["HELLO"])
+        Tokenizer.of(unit, ["HELLO"])
     assert str(caught.value) == (
         f"text.unit: '{unit}' spells Hangul, but the training texts have none; use 'char'"
     )
@@ -155,12 +148,12 @@ def test_unit_that_cannot_spell_the_corpus(unit):
 
 def test_unknown_unit_and_no_text():
     with pytest.raises(UserError) as caught:
-        Inventory.of("jammo", ["가"])
+        Tokenizer.of("jammo", ["가"])
     assert str(caught.value) == (
         "text.unit: found 'jammo', allowed: char, syllable, jamo, subword; did you mean 'jamo'?"
     )
-    with pytest.raises(UserError, match="no text to take an inventory from"):
-        Inventory.of("char", [""])
+    with pytest.raises(UserError, match="no text to take a tokenizer from"):
+        Tokenizer.of("char", [""])
 
 
 def test_is_hangul():

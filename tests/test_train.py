@@ -22,15 +22,15 @@ from tones import (
     trained,
 )
 
+from asrbench.base.errors import UserError
+from asrbench.base.reporting import Silent
 from asrbench.data.corpus import CorpusWriter, Utterance
-from asrbench.errors import UserError
-from asrbench.groundwork import prepare
-from asrbench.learner import Learner
-from asrbench.objective import Losses
-from asrbench.registry import MODELS
-from asrbench.reporting import Silent
-from asrbench.stopping import Diverged, Interrupted, OutOfMemory, Stuck
-from asrbench.train import train
+from asrbench.experiment.registry import MODELS
+from asrbench.models.objective import Losses
+from asrbench.training.loop import train
+from asrbench.training.setup import set_up
+from asrbench.training.step import Trainer
+from asrbench.training.stopping import Diverged, Interrupted, OutOfMemory, Stuck
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -48,10 +48,10 @@ def test_stopping_at_any_step_and_resuming_equals_never_stopping(
     name: str, steps: int, tmp_path: Path, corpus: Path
 ) -> None:
     """Two batches an epoch: 1 and 7 stop within an epoch; 4 makes two epochs and two of four.
-    Dropout, speed and masks are on, so that every source of chance takes part."""
+    Dropout, speed and masks are on, so that every source of chance takes micro_batch."""
     cell = cell_of(tmp_path, corpus, *sets_for(name), *CHANCE)
     whole = trained(cell, tmp_path / "whole")
-    prepared = prepare(cell, tmp_path / "halves")
+    prepared = set_up(cell, tmp_path / "halves")
     with pytest.raises(Interrupted, match=r"the same command goes on from there"):
         train(prepared, StopsAfter(steps))
     assert len(prepared.run.history()) < 4
@@ -69,9 +69,10 @@ def test_stopping_at_any_step_and_resuming_equals_never_stopping(
 
 def test_two_processes_on_one_run(tmp_path: Path, corpus: Path) -> None:
     """The second is told who holds it; when the first is killed, the lock goes with it."""
-    prepared = prepare(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "results")
+    prepared = set_up(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "results")
     program = (
-        "import sys, time; from pathlib import Path; from asrbench.runs import Run\n"
+        "import sys, time; from pathlib import Path\n"
+        "from asrbench.experiment.run_folder import Run\n"
         "with Run(Path(sys.argv[1])).held():\n    print('held', flush=True); time.sleep(600)\n"
     )
     command = [sys.executable, "-c", program, str(prepared.run.folder)]
@@ -98,7 +99,7 @@ def test_a_run_that_is_done_knows_it(tmp_path: Path, corpus: Path) -> None:
     cell = cell_of(tmp_path, corpus, "train.epochs=1")
     run = trained(cell, tmp_path / "results")
     assert run.done
-    assert not prepare(cell.model_copy(update={"seed": 1}), tmp_path / "results").run.done
+    assert not set_up(cell.model_copy(update={"seed": 1}), tmp_path / "results").run.done
 
 
 def test_history_and_environment_hold_what_was_promised(tmp_path: Path, corpus: Path) -> None:
@@ -146,7 +147,7 @@ def test_a_loss_that_is_no_number_stops_with_the_checkpoint_intact(
         *("train.optimizer.lr=1e30", "train.schedule.warmup=0.5", "train.optimizer.clip_norm=1e9"),
         "run.checkpoint_minutes=1e-6",
     ]
-    prepared = prepare(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
+    prepared = set_up(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
     with pytest.raises(Diverged, match=r"is -?(nan|inf) at step \d+, utterances train\d"):
         train(prepared, Silent())
     stored = torch.load(prepared.run.state_paths()[0], weights_only=True)
@@ -167,7 +168,7 @@ def test_what_cannot_be_trained_is_refused_with_nothing_created(
     if "cuda" in sets[0] and torch.cuda.is_available():
         pytest.skip("has CUDA")
     with pytest.raises(UserError) as error:
-        prepare(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
+        set_up(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "results").exists()
@@ -175,16 +176,18 @@ def test_what_cannot_be_trained_is_refused_with_nothing_created(
 
 def test_a_corpus_without_dev_is_refused(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "nodev", TEXTS, [])
-    with pytest.raises(UserError, match="training needs 'dev'; prepare it with --dev N"):
-        prepare(cell_of(tmp_path, corpus), tmp_path / "results")
+    with pytest.raises(UserError, match="training needs 'dev'; set_up it with --dev N"):
+        set_up(cell_of(tmp_path, corpus), tmp_path / "results")
 
 
 def test_a_gradient_that_is_no_number_is_no_step(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loss is fine, its gradient is not: no step is made of it, and none is saved."""
-    prepared = prepare(cell_of(tmp_path, corpus), tmp_path / "results")
-    monkeypatch.setattr("asrbench.learner.get_total_norm", lambda *_: torch.tensor(float("inf")))
+    prepared = set_up(cell_of(tmp_path, corpus), tmp_path / "results")
+    monkeypatch.setattr(
+        "asrbench.training.step.get_total_norm", lambda *_: torch.tensor(float("inf"))
+    )
     with pytest.raises(Diverged, match=r"the gradient norm is inf at step 1, utterances train\d"):
         train(prepared, Silent())
     assert not prepared.run.state_paths()
@@ -196,7 +199,7 @@ def test_an_interrupt_in_the_last_dev_pass_stops_the_study(tmp_path: Path, corpu
             if task == "dev":
                 os.kill(os.getpid(), signal.SIGINT)
 
-    prepared = prepare(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "results")
+    prepared = set_up(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "results")
     with pytest.raises(Interrupted, match="stopped after epoch 1 of 1"):
         train(prepared, StopsInDev())
     assert prepared.run.done
@@ -218,7 +221,7 @@ def test_loss_is_for_a_character_whatever_unit_spells_it(
         total = 0 * sum(p.sum() for p in model.parameters()) + 30
         return Losses(total, total, None)
 
-    monkeypatch.setattr("asrbench.learner.losses", thirty)
+    monkeypatch.setattr("asrbench.training.step.losses", thirty)
     sets = [f"text.unit={unit}", "train.epochs=1"]
     run = trained(cell_of(tmp_path, folder, *sets), tmp_path / "results")
     assert math.isclose(run.history()[0]["loss"], 10, rel_tol=1e-6)
@@ -230,9 +233,9 @@ def test_what_is_read_late_still_never_reaches_a_checkpoint(
 ) -> None:
     """As on a GPU, where measures are read once a second: always before a save, and at the end of
     an epoch."""
-    monkeypatch.setattr(Learner, "measures_at_hand", False)
-    monkeypatch.setattr("asrbench.train.READ_SECONDS", 1e9)
-    prepared = prepare(
+    monkeypatch.setattr(Trainer, "measures_at_hand", False)
+    monkeypatch.setattr("asrbench.training.loop.READ_SECONDS", 1e9)
+    prepared = set_up(
         cell_of(
             tmp_path,
             corpus,
@@ -254,15 +257,17 @@ def test_out_of_memory_is_one_line_with_the_checkpoint_intact(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cell_of(tmp_path, corpus, "run.checkpoint_minutes=1e-6")
-    prepared = prepare(cell, tmp_path / "results")
-    step = Learner.step
+    prepared = set_up(cell, tmp_path / "results")
+    step = Trainer.step
 
-    def full(self: Learner, *parts: object, number: int, epoch: int, progress: float) -> object:
+    def full(
+        self: Trainer, *micro_batches: object, number: int, epoch: int, progress: float
+    ) -> object:
         if (epoch, number) == (1, 1):
             raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 1 GiB.")
-        return step(self, *parts, number=number, epoch=epoch, progress=progress)
+        return step(self, *micro_batches, number=number, epoch=epoch, progress=progress)
 
-    monkeypatch.setattr(Learner, "step", full)
+    monkeypatch.setattr(Trainer, "step", full)
     with pytest.raises(OutOfMemory) as caught:
         train(prepared, Silent())
     assert str(caught.value) == (
@@ -282,7 +287,7 @@ def test_a_run_that_does_not_learn_is_told_so_and_stops_if_asked(
     same run, and the last epoch is never refused."""
     sets = ("train.optimizer.lr=1e-12", "train.epochs=6")
     cell = cell_of(tmp_path, corpus, *sets, "train.stop_if_stuck=2")
-    prepared, heard = prepare(cell, tmp_path / "results"), Heard()
+    prepared, heard = set_up(cell, tmp_path / "results"), Heard()
     for _ in range(2):
         with pytest.raises(Stuck, match=r"found no sign of learning in 2 epochs in a row, and"):
             train(prepared, heard)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from asrbench.errors import UserError
-from asrbench.hypotheses import gather, read, read_transcripts
+from asrbench.base.errors import UserError
+from asrbench.scoring.hypotheses import gather, read, read_transcripts
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

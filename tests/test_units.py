@@ -9,24 +9,24 @@ import pytest
 import torch
 from tones import TEXTS, Heard, StopsAfter, cell_of, same_weights, spoken, trained
 
-from asrbench import groundwork
-from asrbench.checkpoint import State, resume
-from asrbench.compare import document
-from asrbench.comparison import comparison_of
+from asrbench.base.distributed import Ranks
+from asrbench.base.errors import UserError
+from asrbench.base.reporting import Silent
 from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
-from asrbench.errors import UserError
-from asrbench.estimate import measure
-from asrbench.evaluate import evaluate, load_recogniser
-from asrbench.groundwork import prepare, prepare_all
-from asrbench.learner import Learner
-from asrbench.pieces import Pieces
-from asrbench.ranks import Ranks
-from asrbench.recogniser import Recogniser
-from asrbench.reporting import Silent
-from asrbench.runs import Run
-from asrbench.stopping import Interrupted
-from asrbench.text import Inventory
-from asrbench.train import train
+from asrbench.experiment.run_folder import Run
+from asrbench.recogniser.recogniser import Recogniser
+from asrbench.stages.compare.comparison import comparison_of
+from asrbench.stages.compare.document import document
+from asrbench.stages.evaluate import evaluate, load_recogniser
+from asrbench.stages.plan.estimate import measure
+from asrbench.text.bpe import Bpe
+from asrbench.text.tokenizer import Tokenizer
+from asrbench.training import setup as groundwork
+from asrbench.training.checkpoint import State, resume
+from asrbench.training.loop import train
+from asrbench.training.setup import set_up, set_up_all
+from asrbench.training.step import Trainer
+from asrbench.training.stopping import Interrupted
 
 SUBWORD = ("text.unit=subword", "text.vocabulary=8")
 EVERY_STEP = "run.checkpoint_minutes=1e-6"
@@ -38,12 +38,12 @@ def forbid_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("pieces were learned again")
 
-    groundwork._inventory.cache_clear()
-    monkeypatch.setattr(Pieces, "learned", refuse)
+    groundwork._tokenizer.cache_clear()
+    monkeypatch.setattr(Bpe, "learned", refuse)
 
 
 def stopped(cell: Any, results: Path, steps: int) -> Run:
-    prepared = prepare(cell, results)
+    prepared = set_up(cell, results)
     with pytest.raises(Interrupted):
         train(prepared, StopsAfter(steps))
     return prepared.run
@@ -61,7 +61,7 @@ def test_a_model_of_subwords_learns_is_saved_and_decodes(
     assert min(row["dev_cer"] for row in run.history()) == 0
     forbid_learning(monkeypatch)
     recogniser = load_recogniser(run, "cpu")
-    assert len(recogniser.inventory.symbols) == 8
+    assert len(recogniser.tokenizer.symbols) == 8
     assert recogniser.model.head.out_features == 9
     figures = evaluate(run, "dev", "greedy", "cpu", Silent())
     assert figures["cer"] == 0
@@ -76,9 +76,9 @@ def test_pieces_are_of_the_training_texts_alone(tmp_path: Path) -> None:
         for i, text in enumerate(TEXTS):
             writer.add("train", Utterance(f"t{i}", spoken(text), text))
         writer.add("dev", Utterance("d", spoken("abd"), "abd"))
-    prepared = prepare(cell_of(tmp_path, folder, *SUBWORD), tmp_path / "results")
-    assert prepared.inventory == Inventory.of("subword", TEXTS, 8)
-    assert prepared.inventory.unknown(["abd"]) == {"d": 1}
+    prepared = set_up(cell_of(tmp_path, folder, *SUBWORD), tmp_path / "results")
+    assert prepared.tokenizer == Tokenizer.of("subword", TEXTS, 8)
+    assert prepared.tokenizer.unknown(["abd"]) == {"d": 1}
 
 
 def test_a_run_that_goes_on_learns_no_pieces_again(
@@ -90,21 +90,21 @@ def test_a_run_that_goes_on_learns_no_pieces_again(
     forbid_learning(monkeypatch)
     assert trained(cell, tmp_path / "halves") == run
     assert same_weights(whole, run)
-    inventories = [each.weights_path("last") for each in (whole, run)]
-    assert Recogniser.inventory_of(inventories[0]) == Recogniser.inventory_of(inventories[1])
+    tokenizers = [each.weights_path("last") for each in (whole, run)]
+    assert Recogniser.tokenizer_of(tokenizers[0]) == Recogniser.tokenizer_of(tokenizers[1])
 
 
 def test_a_state_over_other_pieces_is_refused(tmp_path: Path, corpus: Path) -> None:
     """As when the weights are gone, and another version of the library learns other pieces."""
     run = stopped(cell_of(tmp_path, corpus, *SUBWORD, EVERY_STEP), tmp_path / "results", 3)
-    other = Inventory.of("subword", [*TEXTS, "abababab"], 8)
-    learner = Learner(run.cell, other, "f1" * 8, torch.device("cpu"))
-    kept = Recogniser.inventory_of(run.weights_path("last"))
+    other = Tokenizer.of("subword", [*TEXTS, "abababab"], 8)
+    trainer = Trainer(run.cell, other, "f1" * 8, torch.device("cpu"))
+    kept = Recogniser.tokenizer_of(run.weights_path("last"))
     assert kept is not None
     with pytest.raises(UserError) as caught:
-        resume(State(learner), run, Silent())
+        resume(State(trainer), run, Silent())
     assert str(caught.value) == (
-        f"{run}: found a state whose symbols are another inventory ({kept.digest}) than that of "
+        f"{run}: found a state whose symbols are another tokenizer ({kept.digest}) than that of "
         f"its training texts ({other.digest}), and no last.safetensors to take it from; "
         f"delete the folder and train it again"
     )
@@ -114,20 +114,20 @@ def test_every_rank_has_the_pieces_of_the_first(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the first has the run folder, and it may have another version of the library."""
-    firsts = Inventory.of("subword", TEXTS, 7)
-    monkeypatch.setattr(Ranks, "of_first", lambda self, value: [firsts for _ in value])
+    firsts = Tokenizer.of("subword", TEXTS, 7)
+    monkeypatch.setattr(Ranks, "broadcast", lambda self, value: [firsts for _ in value])
     cells = [cell_of(tmp_path, corpus, *SUBWORD, f"seeds=[{seed}]") for seed in (0, 1)]
-    prepared = prepare_all(cells, tmp_path / "results", Ranks())
-    assert [each.inventory for each in prepared] == [firsts, firsts]
+    prepared = set_up_all(cells, tmp_path / "results", Ranks())
+    assert [each.tokenizer for each in prepared] == [firsts, firsts]
 
 
 def test_a_trial_takes_the_pieces_that_were_learned_for_it(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cell_of(tmp_path, corpus, *SUBWORD, "train.epochs=1")
-    inventory = Inventory.of("subword", TEXTS, 8)
+    tokenizer = Tokenizer.of("subword", TEXTS, 8)
     forbid_learning(monkeypatch)
-    assert measure(cell, tmp_path / "results", inventory).utterances == len(TEXTS)
+    assert measure(cell, tmp_path / "results", tokenizer).utterances == len(TEXTS)
 
 
 @pytest.mark.parametrize(("vocabulary", "allowed"), [(3, "4 or more"), (99, "at most 31")])
@@ -138,7 +138,7 @@ def test_a_vocabulary_that_the_texts_do_not_make(
     with pytest.raises(
         UserError, match=rf"^text\.vocabulary: found {vocabulary}, allowed: {allowed}"
     ):
-        prepare(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
+        set_up(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -205,15 +205,15 @@ def rows_of(run: Run, split: str) -> list[dict[str, str]]:
 def test_training_writes_the_side_it_is_told(
     side: str, symbols: str, tmp_path: Path, dual: Path
 ) -> None:
-    prepared = prepare(cell_of(tmp_path, dual, f"text.side={side}"), tmp_path / "results")
+    prepared = set_up(cell_of(tmp_path, dual, f"text.side={side}"), tmp_path / "results")
     assert prepared.train.texts == prepared.corpus.split("train").column(side)
-    assert prepared.inventory.symbols == tuple(symbols)
+    assert prepared.tokenizer.symbols == tuple(symbols)
 
 
 @pytest.mark.parametrize("side", ["spelling", "phonetic"])
 def test_a_side_that_the_corpus_has_not(side: str, tmp_path: Path, corpus: Path) -> None:
     with pytest.raises(UserError) as caught:
-        prepare(cell_of(tmp_path, corpus, f"text.side={side}"), tmp_path / "results")
+        set_up(cell_of(tmp_path, corpus, f"text.side={side}"), tmp_path / "results")
     assert str(caught.value) == (
         f"text.side: found '{side}', allowed: text, the texts that {corpus} has of every "
         f"training utterance"
@@ -233,7 +233,7 @@ def test_a_side_that_some_utterances_lack_is_none(tmp_path: Path) -> None:
     assert corpus.split("train").sides == ("text", "phonetic")
     assert corpus.split("dev").sides == ("text", "phonetic")
     with pytest.raises(UserError, match="allowed: text, phonetic, the texts"):
-        prepare(cell_of(tmp_path, folder, "text.side=spelling"), tmp_path / "results")
+        set_up(cell_of(tmp_path, folder, "text.side=spelling"), tmp_path / "results")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_dev_and_test_are_held_against_the_side_of_the_profile(
     assert [row["reference"] for row in rows] == columns.pop(side)
     for other, texts in columns.items():
         assert [row[other] for row in rows] == texts
-    assert prepare(cell, tmp_path / "results").dev.side == side
+    assert set_up(cell, tmp_path / "results").dev.side == side
     (row,) = run.history()
     # `abca.` and `bcb.`; of the spelling nothing is left of the marks, of the other `?` counts.
     assert row["dev_characters"] == {"text": 7, "spelling": 7, "phonetic": 11}[side]

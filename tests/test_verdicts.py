@@ -7,7 +7,7 @@ from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import Difference, Interval, Scope, bootstrap
 from asrbench.stats.power import outlook, smallest_difference
 from asrbench.stats.variance import Luck, Variance
-from asrbench.verdicts import Verdict, judge
+from asrbench.stats.verdicts import Verdict, judge
 
 BLOCKS = Blocks.of([20] * 130)
 LUCK = (Luck(3, 4e-6, 1e-6),) * 2

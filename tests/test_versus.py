@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrbench.errors import UserError
-from asrbench.score import Forms, score
+from asrbench.base.errors import UserError
+from asrbench.scoring.score import Forms, score
 from asrbench.stats.alignment import align
 from asrbench.stats.bootstrap import Scope
 from asrbench.stats.mapsswe import CHARACTER_BUFFER, WORD_BUFFER, mapsswe
-from asrbench.verdicts import Verdict
-from asrbench.versus import compared
+from asrbench.stats.verdicts import Verdict
+from asrbench.stats.versus import compared
 
 REFERENCES = ["abcd"] * 7 + ["abce"]
 BASE = ["abxd"] * 6 + ["abcd", "abce"]

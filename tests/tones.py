@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from asrbench.base.reporting import Silent
 from asrbench.data.corpus import CorpusWriter, Utterance
-from asrbench.groundwork import prepare
-from asrbench.registry import MODELS
-from asrbench.reporting import Silent
-from asrbench.runs import Run
-from asrbench.spec import Cell
-from asrbench.specfile import load_study
-from asrbench.train import train
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import Run
+from asrbench.experiment.spec import Cell
+from asrbench.experiment.spec_file import load_study
+from asrbench.training.loop import train
+from asrbench.training.setup import set_up
 
 SMALL = """
 name: tiny
@@ -80,7 +80,7 @@ def sets_for(name: str) -> list[str]:
 
 
 def trained(cell: Cell, results: Path) -> Run:
-    prepared = prepare(cell, results)
+    prepared = set_up(cell, results)
     train(prepared, Silent())
     return prepared.run
 

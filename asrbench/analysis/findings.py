@@ -4,15 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asrbench.analysis.degenerate import DegeneratePairs
 from asrbench.analysis.kinds import Kinds, kinds
 from asrbench.analysis.lengths import ByLength, by_length
-from asrbench.analysis.oddities import OddPairs
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.speakers import Speaker, by_speaker
 from asrbench.analysis.utterances import MOST, Utterance, by_utterance
 from asrbench.analysis.words import Places
-from asrbench.errors import pick
-from asrbench.score import Texts
+from asrbench.base.errors import pick
+from asrbench.scoring.score import Texts
 from asrbench.stats.bootstrap import REPLICATES
 
 
@@ -66,7 +66,7 @@ def find(
     """
     pick("baseline", baseline, systems)
     pairs = Pairs.of(references, systems, words)
-    odd, places = OddPairs.of(pairs), Places.of(pairs)
+    odd, places = DegeneratePairs.of(pairs), Places.of(pairs)
     known = speakers is not None and None not in speakers and len(set(speakers)) > 1
 
     def lengths(lengths_U: Sequence[float], unit: str) -> ByLength:

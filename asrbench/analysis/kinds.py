@@ -7,12 +7,12 @@ import numpy as np
 
 from asrbench.analysis.alignment import DELETION, INSERTION, SUBSTITUTION
 from asrbench.analysis.confusions import NOTHING, Confusion, most
+from asrbench.analysis.degenerate import DegenerateCounts, DegeneratePairs
 from asrbench.analysis.hangul import are_syllables
 from asrbench.analysis.jamo import Jamo, jamo
-from asrbench.analysis.oddities import Oddities, OddPairs
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.words import Edges, Places
-from asrbench.score import ErrorCounts
+from asrbench.scoring.score import ErrorCounts
 from asrbench.stats.blocks import Ints
 
 TOP = 20
@@ -59,7 +59,7 @@ class Kinds:
     """None where nothing tells where words end."""
     spaces: Spaces | None
     """None where spaces do not count: none is in any text."""
-    oddities: Oddities
+    degenerate: DegenerateCounts
 
     def plain(self) -> dict[str, Any]:
         confusions = {
@@ -75,11 +75,13 @@ class Kinds:
                 name: [each.plain() for each in named] for name, named in confusions.items()
             },
             **{name: None if part is None else part.plain() for name, part in parts.items()},
-            "hypotheses": self.oddities.plain(),
+            "hypotheses": self.degenerate.plain(),
         }
 
 
-def kinds(pairs: Pairs, odd: OddPairs, places: Places | None, label: str, top: int = TOP) -> Kinds:
+def kinds(
+    pairs: Pairs, odd: DegeneratePairs, places: Places | None, label: str, top: int = TOP
+) -> Kinds:
     """The errors of the system `label`."""
     weight_E = pairs.weights(label)[pairs.edits.pair_E]
     here = np.flatnonzero(weight_E)
@@ -114,7 +116,7 @@ def kinds(pairs: Pairs, odd: OddPairs, places: Places | None, label: str, top: i
         jamo=jamo(*pairs_of_syllables, top) if are_syllables(pairs.references_C).any() else None,
         edges=None if places is None else places.edges(pairs.runs[label]),
         spaces=_spaces(pairs, kind, (said == SPACE) | (heard == SPACE), weight, runs),
-        oddities=odd.counted(pairs.runs[label]),
+        degenerate=odd.counted(pairs.runs[label]),
     )
 
 

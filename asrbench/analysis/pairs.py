@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asrbench.analysis.alignment import edits
-from asrbench.score import Texts
+from asrbench.scoring.score import Texts
 from asrbench.stats.blocks import Ints
-from asrbench.text import normalise
+from asrbench.text.normal_form import normalise
 
 
 @dataclass(frozen=True, eq=False)

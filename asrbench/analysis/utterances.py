@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from asrbench.analysis.oddities import OddPairs
+from asrbench.analysis.degenerate import DegeneratePairs
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.segments import Segment, segments
 from asrbench.stats.blocks import Floats
@@ -80,7 +80,7 @@ def largest(differences_U: Floats, ids: Sequence[str], most: int = MOST) -> list
 
 def by_utterance(
     pairs: Pairs,
-    odd: OddPairs,
+    odd: DegeneratePairs,
     ids: Sequence[str],
     baseline: str,
     speakers_U: Sequence[str | None] | None = None,
@@ -123,6 +123,6 @@ def by_utterance(
     )
 
 
-def _heard(pairs: Pairs, odd: OddPairs, pair: int) -> Heard:
+def _heard(pairs: Pairs, odd: DegeneratePairs, pair: int) -> Heard:
     parts = segments(*pairs.texts(pair))
     return Heard(sum(part.errors for part in parts), tuple(odd.names(pair)), parts)

@@ -8,7 +8,7 @@ import numpy as np
 from asrbench.analysis.alignment import INSERTION
 from asrbench.analysis.pairs import Pairs
 from asrbench.stats.blocks import Ints
-from asrbench.text import normalise
+from asrbench.text.normal_form import normalise
 
 
 @dataclass(frozen=True)

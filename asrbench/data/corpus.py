@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from asrbench.errors import UserError, pick
-from asrbench.files import atomic_folder, read_json, write_json
-from asrbench.profiles import Side
-from asrbench.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.base.errors import UserError, pick
+from asrbench.base.files import atomic_folder, read_json, write_json
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
+from asrbench.text.profiles import Side
 
 FORMAT = 1
 SHARD_BYTES = 2 << 30

@@ -1,6 +1,6 @@
 """What `asrbench corpus` reads of a prepared corpus, split by split, for its figures.
 
-Texts are taken in NFC, as the inventory of a model is, with their spaces. Of the audio only one
+Texts are taken in NFC, as the tokenizer of a model is, with their spaces. Of the audio only one
 utterance at a time is held.
 """
 
@@ -13,11 +13,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from asrbench.base.errors import pick
+from asrbench.base.reporting import Reporter
 from asrbench.data.corpus import Corpus, Split
-from asrbench.errors import pick
-from asrbench.levels import LEVELS, level
-from asrbench.profiles import Side
-from asrbench.reporting import Reporter
+from asrbench.data.loudness import LEVELS, level
+from asrbench.text.profiles import Side
 
 TRAIN = "train"
 TOLD = 500

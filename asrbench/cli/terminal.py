@@ -1,0 +1,87 @@
+"""What the user sees: a bar on a terminal, a line now and then in a log; tables; errors in red."""
+
+import os
+import time
+from types import TracebackType
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from asrbench.base.errors import RankError, UserError
+
+
+class Terminal:
+    """A `Reporter` on standard output, unless it is to be quiet."""
+
+    def __init__(self, log_seconds: float = 30.0, *, quiet: bool = False) -> None:
+        self.console = Console(highlight=False, quiet=quiet)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task("", note="")
+        self._description = ""
+        self._log_seconds = log_seconds
+        self._logged_at = time.monotonic()
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        self.console.print(escape(line), soft_wrap=True)
+
+    def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+        if not self.console.is_terminal:
+            self._log(f"{task}: {done}/{total}  {note}".rstrip())
+            return
+        if task != self._description:
+            self._description = task
+            self._bar.reset(self._task, total=total, description=escape(task), note="")
+        self._bar.start()
+        self._bar.update(self._task, completed=done, total=total, note=escape(note))
+
+    def _log(self, line: str) -> None:
+        if time.monotonic() - self._logged_at >= self._log_seconds:
+            self._logged_at = time.monotonic()
+            self.say(line)
+
+
+def print_table(header: list[str], rows: list[list[str]], *, title: str | None = None) -> None:
+    """A table on standard output, columns of figures to the right."""
+    console = Console(highlight=False)
+    if title is not None:
+        console.print(escape(title), style="bold")
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for number, name in enumerate(header):
+        figures = all(row[number][:1] in "0123456789+-" for row in rows)
+        table.add_column(name, justify="right" if figures else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def print_error(error: UserError) -> None:
+    """In red, and once: of the processes that torchrun starts on a machine the first speaks."""
+    quiet = os.environ.get("LOCAL_RANK", "0") != "0" and not isinstance(error, RankError)
+    if quiet:
+        time.sleep(1)  # torchrun ends them all as soon as one is over: the first is to speak
+        return
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)

@@ -1,0 +1,91 @@
+"""Valid frames as rows, and nothing else: what padding costs on a CPU is left out.
+
+Rows run through time, all utterances of a frame beside each other, the longest first, as in
+`torch.nn.utils.rnn.PackedSequence`. Legend: B batch, T frames, N valid frames of all utterances,
+D features.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where each row comes from."""
+
+    places_N: Tensor
+    """Its place among the B * T frames of the padded batch."""
+    mirror_N: Tensor
+    """The row that stands in its place when each utterance runs backwards; its own inverse."""
+    batch_sizes: list[int]
+    """Utterances that still run, for each frame; they are the first so many of the longest."""
+
+    @classmethod
+    def of(cls, lengths_B: Tensor, frames: int) -> "Packing":
+        """The packing of a batch on the CPU whose longest utterance has at most `frames`."""
+        lengths_B, order_B = lengths_B.sort(descending=True, stable=True)
+        time_T1 = torch.arange(int(lengths_B[0]))[:, None]
+        valid_TB = time_T1 < lengths_B
+        row_TB = valid_TB.flatten().cumsum(0).view_as(valid_TB) - 1
+        mirror_TB = row_TB.gather(0, (lengths_B - 1 - time_T1).clamp_min(0))
+        return cls(
+            (order_B * frames + time_T1)[valid_TB],
+            mirror_TB[valid_TB],
+            valid_TB.sum(1).tolist(),
+        )
+
+
+class _Pack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BTD: Tensor, places_N: Tensor) -> Tensor:
+        ctx.save_for_backward(places_N)
+        ctx.shape = x_BTD.shape
+        return x_BTD.flatten(0, 1).index_select(0, places_N)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (places_N,) = ctx.saved_tensors
+        return _scattered(gradients[0], places_N, ctx.shape), None
+
+
+class _Unpack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_ND: Tensor, places_N: Tensor, batch: int, frames: int) -> Tensor:
+        ctx.save_for_backward(places_N)
+        return _scattered(x_ND, places_N, (batch, frames, x_ND.shape[1]))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return gradients[0].flatten(0, 1).index_select(0, *ctx.saved_tensors), None, None, None
+
+
+def _scattered(x_ND: Tensor, places_N: Tensor, shape: tuple[int, ...]) -> Tensor:
+    batch, frames, width = shape
+    x_MD = x_ND.new_zeros(batch * frames, width).index_copy_(0, places_N, x_ND)
+    return x_MD.view(shape)
+
+
+def pack(x_BTD: Tensor, packing: Packing) -> Tensor:
+    """x_ND of the valid frames of x_BTD."""
+    return _Pack.apply(x_BTD, packing.places_N)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def unpack(x_ND: Tensor, packing: Packing, batch: int, frames: int) -> Tensor:
+    """x_BTD with the rows of x_ND in their places and zeros elsewhere."""
+    return _Unpack.apply(x_ND, packing.places_N, batch, frames)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def of_valid(f: Callable[[Tensor], Tensor], x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """f of each valid frame, which it must take one by one; what is elsewhere is undefined.
+
+    On a CPU padding costs nothing; a GPU takes it along, and need not wait to learn where it is.
+    """
+    if x_BTD.is_cuda:
+        return f(x_BTD)
+    places_N = mask_BT.flatten().nonzero().flatten()
+    x_ND = _Pack.apply(x_BTD, places_N)  # type: ignore[no-untyped-call]
+    return _Unpack.apply(f(x_ND), places_N, *mask_BT.shape)  # type: ignore[no-any-return, no-untyped-call]

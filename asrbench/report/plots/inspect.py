@@ -1,0 +1,318 @@
+"""Pictures of what happens inside a model: attention, posteriors, gradients. Plain data in; no
+pyplot state. Darker is more, on one scale of grey that print and every eye can read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asrbench.analysis.gradients import Descent
+from asrbench.base.files import atomic
+from asrbench.report.plots.base import COLOURS, look, opened, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[np.floating]
+
+FORMATS = (".png", ".svg")
+DOTS_PER_INCH = 160
+MAP_INCHES = 1.75
+SHADES = "Greys"
+MARK = COLOURS[2]
+FONT = "DejaVu Sans"
+"""Comes with matplotlib."""
+HANGUL_FONTS = (
+    "NanumGothic",
+    "Nanum Gothic",
+    "Noto Sans CJK KR",
+    "Noto Sans KR",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "AppleGothic",
+    "UnDotum",
+)
+"""Tried in this order where the font of matplotlib cannot spell a symbol."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Weights of one layer: (H, T, S), rows adding up to 1, and what rows and columns are."""
+
+    layer: str
+    weights: Array
+    relates: str
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Where the alignment has one symbol of the reference."""
+
+    text: str
+    index: int
+    start_s: float
+    end_s: float
+
+
+def save(paths: Iterable[Path], figure: "Figure") -> None:
+    """The same figures are the same bytes, whenever they are drawn."""
+    from matplotlib import rc_context
+
+    for path in paths:
+        form = path.suffix.removeprefix(".")
+        when = {"Date": None} if form == "svg" else {"Software": None}
+        with atomic(path) as temporary, rc_context({"svg.hashsalt": "asrbench"}):
+            figure.savefig(temporary, format=form, metadata=when)
+
+
+def _figure(width: float, height: float, title: str) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(plain(title), fontsize=9)
+    return figure
+
+
+# Attention
+
+
+def attention(layers: Sequence[Maps], *, frame_s: float, first_s: float, title: str) -> "Figure":
+    """A row a layer, a column a head; each map to its own greatest weight."""
+    columns = max(_columns(maps) for maps in layers)
+    width = max(4.5, 0.9 + MAP_INCHES * columns)
+    figure = _figure(width, 0.7 + (MAP_INCHES + 0.35) * len(layers), title)
+    grid = figure.subplots(len(layers), columns, squeeze=False)
+    for maps, row in zip(layers, grid, strict=True):
+        shown = _shown(maps)
+        for h, axes in enumerate(row):
+            if h >= len(shown):
+                axes.set_axis_off()
+                continue
+            _map(axes, shown[h], maps.relates, frame_s, first_s)
+            if maps.relates != "heads to heads":
+                axes.set_title(f"head {h}", fontsize=7, pad=2)
+        row[0].set_ylabel(f"{maps.layer}\n{_side(maps.relates, 0)}", fontsize=7)
+    figure.supxlabel("attended to; darker: more, each map to its own greatest weight", fontsize=8)
+    return figure
+
+
+def _columns(maps: Maps) -> int:
+    return len(_shown(maps))
+
+
+def _shown(maps: Maps) -> Array:
+    """Head mixing has a table for every frame: what is shown is their mean."""
+    return maps.weights.mean(axis=1)[None] if maps.relates == "heads to heads" else maps.weights
+
+
+def _side(relates: str, side: int) -> str:
+    named = {"frames": "time (s)", "heads": "head", "symbols": "symbol"}
+    return named[relates.split(" to ")[side]]
+
+
+def _map(axes: "Axes", weights: Array, relates: str, frame_s: float, first_s: float) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    rows, columns = weights.shape
+    spans = [
+        _span(count, frame_s, first_s) if kind == "frames" else (-0.5, count - 0.5)
+        for kind, count in zip(relates.split(" to "), (rows, columns), strict=True)
+    ]
+    (top, bottom), (left, right) = spans
+    axes.imshow(
+        weights,
+        cmap=SHADES,
+        vmin=0,
+        vmax=float(weights.max()) or 1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(left, right, bottom, top),
+    )
+    for axis, kind in zip((axes.yaxis, axes.xaxis), relates.split(" to "), strict=True):
+        axis.set_major_locator(MaxNLocator(nbins=6, integer=kind != "frames"))
+    axes.tick_params(labelsize=6, length=2)
+    axes.set_xlabel(_side(relates, 1), fontsize=6.5, labelpad=1)
+
+
+def _span(frames: int, frame_s: float, first_s: float) -> tuple[float, float]:
+    """From the edge of the first frame to that of the last, in seconds."""
+    start = first_s - frame_s / 2
+    return start, start + frames * frame_s
+
+
+def by_layer(layers: Mapping[str, Mapping[str, Any]], *, title: str) -> "Figure":
+    """Mean distance and entropy of each head by layer; `layers` as in `inspect.<split>.json`."""
+    heads = [head for figures in layers.values() for head in figures["heads"]]
+    panels = [
+        (key, label, scale)
+        for key, label, scale in (
+            ("distance_ms", "mean distance attended to (ms)", 1.0),
+            ("entropy_relative", "entropy (% of an even spread)", 100.0),
+        )
+        if key == "entropy_relative" or any(head[key] is not None for head in heads)
+    ]
+    figure = _figure(4.7 * len(panels), 3.6, title)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (key, label, scale) in zip(grid, panels, strict=True):
+        for x, figures in enumerate(layers.values()):
+            values = [scale * head[key] for head in figures["heads"] if head[key] is not None]
+            _heads(axes, x, values)
+            uniform = figures["uniform_distance_ms"] if key == "distance_ms" else 100.0
+            if values and uniform is not None:
+                axes.hlines(uniform, x - 0.3, x + 0.3, color="0.45", linestyle=(0, (4, 3)))
+        axes.set_xticks(range(len(layers)), [plain(name) for name in layers], fontsize=7)
+        axes.set_xlim(-0.6, len(layers) - 0.4)
+        axes.set_ylim(0, 1.08 * axes.dataLim.y1 if axes.dataLim.y1 > 0 else 1)
+        axes.set_ylabel(label)
+        axes.grid(axis="y", color="0.92")
+        axes.set_axisbelow(True)
+        opened(axes)
+    figure.supxlabel("o: a head; bar: their mean; dashed: if all frames counted alike", fontsize=8)
+    return figure
+
+
+def _heads(axes: "Axes", x: int, values: Sequence[float]) -> None:
+    if not values:
+        axes.annotate(
+            "none",
+            (x, 0.5),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            fontsize=7,
+        )
+        return
+    offsets = np.linspace(-0.2, 0.2, len(values)) if len(values) > 1 else np.zeros(1)
+    axes.plot(
+        x + offsets,
+        values,
+        linestyle="none",
+        marker="o",
+        markerfacecolor="white",
+        markeredgecolor=COLOURS[1],
+    )
+    axes.hlines(float(np.mean(values)), x - 0.3, x + 0.3, color=COLOURS[1], linewidth=2)
+
+
+# Posteriors
+
+
+def posteriors(
+    log_probs: Array,
+    spoken: Sequence[Symbol],
+    *,
+    frame_s: float,
+    first_s: float,
+    title: str,
+) -> "Figure":
+    """A row for each symbol of the reference with its posterior (T, V) over time, the blank's
+    below, and the frames that the alignment gives it in a frame."""
+    from matplotlib.patches import Rectangle
+
+    rows = [each.index for each in spoken]
+    shown = np.exp(log_probs.astype(np.float64))[:, [*rows, 0]].T
+    figure = _figure(10.0, 1.5 + 0.14 * len(shown), title)
+    axes = figure.subplots()
+    left, right = _span(len(log_probs), frame_s, first_s)
+    image = axes.imshow(
+        shown,
+        cmap=SHADES,
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(left, right, len(shown) - 0.5, -0.5),
+    )
+    for u, each in enumerate(spoken):
+        box = (each.start_s, u - 0.5), each.end_s - each.start_s, 1.0
+        axes.add_patch(Rectangle(*box, fill=False, edgecolor=MARK, linewidth=1.0))
+    labels, fonts = _spelled([each.text for each in spoken])
+    axes.set_yticks(range(len(shown)), [*labels, "blank"], fontsize=6.5, family=fonts)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("time (s)")
+    axes.set_ylabel("symbol of the reference")
+    figure.colorbar(image, ax=axes, label="posterior", fraction=0.03, pad=0.01)
+    return figure
+
+
+def _spelled(symbols: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Labels, and the fonts that together have them; numbers where none does."""
+    labels = ["␣" if each == " " else each for each in symbols]
+    missing = {ord(character) for label in labels for character in label} - _characters(FONT)
+    if not missing:
+        return labels, [FONT]
+    for family in HANGUL_FONTS:
+        if missing <= _characters(family):
+            return labels, [FONT, family]
+    return [str(u) for u in range(1, len(labels) + 1)], [FONT]
+
+
+@lru_cache
+def _characters(family: str) -> frozenset[int]:
+    """Code points that the font can draw; none if it is not installed."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        path = font_manager.findfont(family, fallback_to_default=False)
+    except ValueError:
+        return frozenset()
+    return frozenset(FT2Font(path).get_charmap())
+
+
+# Gradients
+
+
+def gradients(variants: Mapping[str, Sequence[Descent]], *, title: str) -> "Figure":
+    """By epoch the lowest recurrent layer's gradient norm over the highest's: the geometric mean
+    over seeds, and from the least to the greatest of them in colour."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    figure = _figure(7.5, 4.4, title)
+    axes = figure.subplots()
+    axes.axhline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
+    for place, (name, runs) in enumerate(variants.items()):
+        colour, _, dash = look(place)
+        epochs, low, middle, high = _over_seeds(runs)
+        seeds = f"{len(runs)} seed" + ("" if len(runs) == 1 else "s")
+        axes.plot(
+            epochs,
+            middle,
+            color=colour,
+            linestyle=dash,
+            linewidth=1.5,
+            marker="." if len(epochs) == 1 else None,
+            label=plain(f"{name}, {seeds}"),
+        )
+        if len(runs) > 1:
+            axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch\nbelow 1 the gradient shrinks on its way down; band: all seeds")
+    axes.set_ylabel("gradient norm, lowest over\nhighest recurrent layer")
+    axes.grid(color="0.92")
+    axes.legend(fontsize=7.5, frameon=False, handlelength=3.2, loc="best")
+    opened(axes)
+    return figure
+
+
+def _over_seeds(runs: Sequence[Descent]) -> tuple[list[int], Array, Array, Array]:
+    """Epochs of any of them; over those that have it least, geometric mean and greatest ratio."""
+    by_epoch: dict[int, list[float]] = {}
+    for run in runs:
+        for epoch, ratio in zip(run.epochs, run.ratios, strict=True):
+            by_epoch.setdefault(epoch, []).append(ratio)
+    epochs = sorted(by_epoch)
+    low = np.array([min(by_epoch[epoch]) for epoch in epochs])
+    middle = np.array([np.exp(np.log(by_epoch[epoch]).mean()) for epoch in epochs])
+    high = np.array([max(by_epoch[epoch]) for epoch in epochs])
+    return epochs, low, middle, high

@@ -1,0 +1,156 @@
+"""Augmentation whose draws are keyed by (seed, epoch, utterance), and by nothing else.
+
+So they do not depend on batch mates, workers or ranks. Waveforms: speed, room, noise, gain, in this
+order; then masks over the features. Legend: B batch, T frames, F bins.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchaudio
+from torch import Tensor
+
+from asrbench.base.seeding import key
+from asrbench.data.acoustics import amplified, mixed, reverberated, within_full_scale
+from asrbench.data.sounds import Sounds, open_sounds
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave, rounded
+from asrbench.experiment.spec_augment import AugmentSpec
+
+LONGEST_ROOM_SECONDS = 30.0
+"""An impulse response that is longer is a recording."""
+
+
+def _generator(seed: int, epoch: int, purpose: str, utterance: str) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key(seed, epoch, purpose, utterance)))
+
+
+# Waveforms
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to waveforms, with the sounds at hand that it takes. Can be pickled."""
+
+    spec: AugmentSpec
+    seed: int
+    sounds: dict[str, Sounds]
+    """By the key of the spec that names their folders: `noise`, `rooms`."""
+
+    @classmethod
+    def open(cls, spec: AugmentSpec, seed: int) -> "Augmentation":
+        """Raises `UserError` for folders that cannot be drawn from."""
+        limits = {"rooms": LONGEST_ROOM_SECONDS}
+        sounds = {
+            name: open_sounds(f"augment.{name}.folders", folders, limits.get(name, np.inf))
+            for name, folders in spec.folders.items()
+        }
+        return cls(spec, seed, sounds)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What of the sounds enters a run's identity."""
+        return [sounds.fingerprint for sounds in self.sounds.values()]
+
+    def in_epoch(self, epoch: int) -> Callable[[Samples, str], Samples] | None:
+        """What becomes of the waveform of an utterance with that id; none if all stay as they are.
+
+        That raises `UserError` for a sound that cannot be read after all.
+        """
+        idle = self.spec.speeds == (1.0,) and not self._mixes
+        return None if idle else partial(self._augmented, epoch)
+
+    @property
+    def _mixes(self) -> bool:
+        return bool(self.sounds) or self.spec.gain_db != (0.0, 0.0)
+
+    def _augmented(self, epoch: int, wave: Samples, utterance: str) -> Samples:
+        wave = change_speed(wave, self.spec, seed=self.seed, epoch=epoch, utterance=utterance)
+        if not self._mixes:
+            return wave
+        draws = partial(_generator, self.seed, epoch, utterance=utterance)
+        heard = self._in_room(wave.astype(np.float64), draws("room"))
+        heard = self._with_noise(heard, draws("noise"))
+        # Turned down rather than clipped, which would add a noise of its own; gain may clip.
+        heard = within_full_scale(heard)
+        return rounded(amplified(heard, draws("gain").uniform(*self.spec.gain_db)))
+
+    def _in_room(self, wave: Wave, generator: np.random.Generator) -> Wave:
+        spec = self.spec.rooms
+        if spec is None or generator.random() >= spec.probability:
+            return wave
+        return reverberated(wave, self.sounds["rooms"].draw(generator).whole())
+
+    def _with_noise(self, wave: Wave, generator: np.random.Generator) -> Wave:
+        spec = self.spec.noise
+        if spec is None or generator.random() >= spec.probability:
+            return wave
+        snr_db = generator.uniform(*spec.snr_db)
+        noise = self.sounds["noise"].draw(generator).part(len(wave), generator.random())
+        return mixed(wave, noise, snr_db)
+
+
+def change_speed(
+    wave: Samples, spec: AugmentSpec, *, seed: int, epoch: int, utterance: str
+) -> Samples:
+    """`wave` at a drawn speed, by resampling: Ko et al. 2015, "Audio augmentation"."""
+    speed = float(_generator(seed, epoch, "speed", utterance).choice(spec.speeds))
+    if speed == 1.0:
+        return wave
+    resample = _resampler(round(SAMPLE_RATE_HZ * speed))
+    resampled: Tensor = resample(torch.tensor(wave, dtype=torch.float32))
+    return rounded(resampled.numpy())
+
+
+@cache
+def _resampler(rate_hz: int) -> torchaudio.transforms.Resample:
+    """Taking `rate_hz` for the true rate makes 16 kHz audio that is faster by their ratio."""
+    return torchaudio.transforms.Resample(rate_hz, SAMPLE_RATE_HZ)
+
+
+# Features
+
+
+def mask_spectrum(
+    x_BTF: Tensor,
+    frames_B: list[int],
+    spec: AugmentSpec,
+    *,
+    seed: int,
+    epoch: int,
+    utterances: list[str],
+) -> Tensor:
+    """SpecAugment's masks, Park et al. 2019, arXiv:1904.08779, section 2: x is 0, its mean, there.
+
+    Widths are uniform from 0 to the greatest allowed; a time mask covers at most
+    `spec.time_share` of its utterance.
+    """
+    _, frames, bins = x_BTF.shape
+    keep_BT = np.ones((len(utterances), frames), dtype=bool)
+    keep_BF = np.ones((len(utterances), bins), dtype=bool)
+    for b, (length, utterance) in enumerate(zip(frames_B, utterances, strict=True)):
+        generator = _generator(seed, epoch, "mask", utterance)
+        widest = min(spec.time_width, int(length * spec.time_share))
+        _draw_masks(keep_BT[b, :length], spec.time_masks, widest, generator)
+        _draw_masks(keep_BF[b], spec.frequency_masks, spec.frequency_width, generator)
+    keep_BTF = _on(x_BTF, keep_BT)[:, :, None] & _on(x_BTF, keep_BF)[:, None, :]
+    return x_BTF * keep_BTF
+
+
+def _draw_masks(
+    keep: npt.NDArray[np.bool_],
+    masks: int,
+    widest: int,
+    generator: np.random.Generator,
+) -> None:
+    for _ in range(masks):
+        width = int(generator.integers(0, min(widest, len(keep)) + 1))
+        start = int(generator.integers(0, len(keep) - width + 1))
+        keep[start : start + width] = False
+
+
+def _on(x: Tensor, mask: npt.NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(mask).to(x.device, non_blocking=True)

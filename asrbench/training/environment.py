@@ -1,0 +1,48 @@
+"""What a run was made with: versions, device, precision, commit."""
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import asrbench
+from asrbench.recogniser.devices import runs_in_bf16
+from asrbench.recogniser.recogniser import Recogniser
+
+
+def environment(recogniser: Recogniser) -> dict[str, Any]:
+    """What `env.json` holds of a run on this machine."""
+    device = recogniser.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    bf16 = runs_in_bf16(device, recogniser.cell.train.precision)
+    return {
+        "asrbench": asrbench.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": device.type,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "precision": "bf16" if bf16 else "fp32",
+        "commit": _commit(),
+        "fingerprint": recogniser.fingerprint,
+        "parameters": recogniser.model.parameter_count,
+        "symbols": len(recogniser.tokenizer),
+    }
+
+
+def _commit() -> str | None:
+    """The commit this program runs from, with `+` when the tree differs from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        ours = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", "environment.py"], capture_output=True
+        )
+        if ours.returncode != 0:
+            return None  # installed inside somebody else's repository
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True)
+    except OSError:
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout else "") if head.returncode == 0 else None

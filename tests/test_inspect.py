@@ -1,0 +1,572 @@
+"""What is seen inside a model is what the model did: weights, alignment, distances, times."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from doors import error, run
+from hypothesis import given
+from hypothesis import strategies as st
+from tones import CHANCE, cell_of, sets_for, spoken, trained
+
+from asrbench.analysis.gradients import descent, in_words
+from asrbench.base.errors import UserError
+from asrbench.base.reporting import Silent
+from asrbench.data.corpus import Corpus
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import Run
+from asrbench.experiment.spec import (
+    CrossAttentionDecoder,
+    Ds2FrontEnd,
+    HeadMixing,
+    LogMel,
+    VggFrontEnd,
+)
+from asrbench.models.encoders.deepspeech2 import initialise
+from asrbench.models.flops import forward_flops
+from asrbench.models.layers.attention import HeadMixingBlock
+from asrbench.models.layers.decoder import CrossAttention
+from asrbench.models.layers.front_end import FrontEnd
+from asrbench.models.objective import frames_needed
+from asrbench.models.searches import collapse
+from asrbench.recogniser.loader import make_batch
+from asrbench.recogniser.recogniser import Recogniser
+from asrbench.report.plots.inspect import FONT, Maps, Symbol, _spelled, attention
+from asrbench.report.plots.inspect import posteriors as posteriors_of
+from asrbench.stages.inspect import (
+    FRAMES,
+    SYMBOLS,
+    Clock,
+    LayerFigures,
+    Spoken,
+    aligned,
+    choose,
+    frames_apart,
+    look,
+    symbols_apart,
+)
+from asrbench.text.tokenizer import BLANK, Tokenizer
+
+INVENTORY = Tokenizer.of("char", ["abc"])
+KINDS = ["ds2", "ds2_selfattn", "ds2_posattn", "ds2_twattn", "ds2_crossattn", "ds2_selfattn_deck"]
+CPU = torch.device("cpu")
+
+
+def recogniser_of(tmp_path: Path, corpus: Path, name: str, *sets: str) -> Recogniser:
+    """With weights away from their initial ones, biases and norms included."""
+    cell = cell_of(tmp_path, corpus, *sets_for(name), *sets)
+    recogniser = Recogniser(cell, INVENTORY, "f1", CPU)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in recogniser.model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    recogniser.model.eval()
+    return recogniser
+
+
+# Alignment
+
+
+def posteriors(rows: list[list[float]]) -> torch.Tensor:
+    return torch.tensor(rows).log()
+
+
+def test_the_likeliest_path_that_spells_it_is_found_by_hand() -> None:
+    """Four frames; 'ab' is likeliest as a-bb: 0.8 * 0.6 * 0.7 * 0.6."""
+    log_probs_TV = posteriors([[0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.2, 0.1, 0.7], [0.3, 0.1, 0.6]])
+    a, b = aligned(log_probs_TV, [1, 2])
+    assert (a.symbol, a.start, a.end) == (1, 0, 1)
+    assert (b.symbol, b.start, b.end) == (2, 2, 4)
+    assert a.probability == pytest.approx(0.8)
+    assert b.probability == pytest.approx((0.7 + 0.6) / 2)
+
+
+def paths(symbols: list[int], frames: int, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
+    """Every CTC path of so many frames that spells `symbols`."""
+    if len(path) == frames:
+        return [path] if collapse(path) == symbols else []
+    return [p for v in range(3) for p in paths(symbols, frames, (*path, v))]
+
+
+@given(
+    st.lists(st.integers(1, 2), max_size=3),
+    st.integers(1, 6),
+    st.integers(0, 2**31 - 1),
+)
+def test_alignment_is_the_best_of_all_paths(symbols: list[int], frames: int, seed: int) -> None:
+    """Against every path there is, written out."""
+    generator = torch.Generator().manual_seed(seed)
+    log_probs_TV = torch.randn(frames, 3, generator=generator).log_softmax(-1)
+    if frames < frames_needed(symbols):
+        with pytest.raises(ValueError, match="fewer frames"):
+            aligned(log_probs_TV, symbols)
+        return
+    found = aligned(log_probs_TV, symbols)
+    path = [BLANK] * frames
+    for each in found:
+        path[each.start : each.end] = [each.symbol] * (each.end - each.start)
+
+    def score(candidate: tuple[int, ...]) -> float:
+        return sum(log_probs_TV[t, v].item() for t, v in enumerate(candidate))
+
+    assert [each.symbol for each in found] == symbols
+    if symbols:
+        assert collapse(path) == symbols
+        best = max(map(score, paths(symbols, frames)))
+        assert score(tuple(path)) == pytest.approx(best, abs=1e-4)
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("sets", "frame_ms", "first_ms"),
+    [
+        (["model.front_end={channels: 4, time_stride: 2}"], 20.0, 12.5),
+        (["model.front_end={channels: 4, time_stride: 4}"], 40.0, 12.5),
+        (["model.front_end={channels: 4, convolutions: 3}"], 20.0, 12.5),
+        (["model.front_end={kind: vgg, channels: 2}"], 40.0, 12.5 + 15.0),
+        (["features={hop_ms: 5, window_ms: 20}"], 10.0, 10.0),
+    ],
+)
+def test_clock_follows_from_hop_window_and_stride(
+    sets: list[str], frame_ms: float, first_ms: float, tmp_path: Path, corpus: Path
+) -> None:
+    """VGG pools four frames, whose middle lies 1.5 hops behind the first."""
+    clock = Clock.of(recogniser_of(tmp_path, corpus, "ds2", *sets))
+    assert (clock.frame_ms, clock.first_ms) == (pytest.approx(frame_ms), pytest.approx(first_ms))
+    assert clock.edge(0) == pytest.approx(max(0.0, first_ms - frame_ms / 2))
+    assert clock.edge(3) == pytest.approx(first_ms + 2.5 * frame_ms)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Ds2FrontEnd(channels=2),
+        Ds2FrontEnd(channels=2, time_stride=4),
+        Ds2FrontEnd(channels=2, convolutions=3, time_stride=4),
+        VggFrontEnd(channels=2),
+    ],
+    ids=["stride 2", "stride 4", "3 convolutions", "vgg"],
+)
+def test_an_impulse_comes_out_where_the_clock_says(spec: Ds2FrontEnd | VggFrontEnd) -> None:
+    """With kernels all alike an impulse spreads evenly to both sides of its own time."""
+    front_end = FrontEnd(spec, bins=16).eval()
+    with torch.no_grad():
+        for name, parameter in front_end.named_parameters():
+            parameter.fill_(1e-3 if "conv" in name else parameter.mean())
+        frames = 200
+        # The middle of the output frame lies on a feature frame, or between these two.
+        middle = front_end.first + 20 * front_end.stride
+        x_BTF = torch.zeros(1, frames, 16)
+        x_BTF[:, math.floor(middle)] = x_BTF[:, math.ceil(middle)] = 1.0
+        y_TD = front_end(x_BTF, torch.tensor([frames]))[0][0]
+    mass_T = y_TD.sum(1)
+    centre = (mass_T * torch.arange(len(mass_T))).sum() / mass_T.sum()
+    assert centre.item() == pytest.approx(20, abs=0.3)
+
+
+# Weights
+
+
+def test_head_mixing_weights_are_those_that_forward_uses() -> None:
+    block = HeadMixingBlock(8, HeadMixing(heads=2))
+    initialise(block, 1)
+    block.eval()
+    x_BTD, mask_BT = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+    weights_BTHH = block.weights(x_BTD, mask_BT)
+    torch.testing.assert_close(weights_BTHH.sum(-1), torch.ones(2, 5, 2))
+    value_BTHK = block.value(x_BTD).unflatten(-1, (2, 4))
+    mixed_BTHK = torch.einsum("bthg,btgk->bthk", weights_BTHH, value_BTHK)
+    expected_BTD = block.out(mixed_BTHK.flatten(2))
+    torch.testing.assert_close(block(x_BTD, mask_BT), expected_BTD)
+
+
+def test_cross_attention_weights_are_those_that_forward_uses() -> None:
+    """The values that a layer reads, mixed by its weights, must enter its output map."""
+    spec = CrossAttentionDecoder(width=16, heads=2, feed_forward=32, layers=2)
+    decoder = CrossAttention(spec, 12, 5).eval()
+    memory_BTD, prefix_BU = torch.randn(2, 7, 12), torch.tensor([[0, 1, 2], [0, 3, 0]])
+    mask_BT = torch.arange(7) < torch.tensor([[7], [4]])
+    mixed: list[torch.Tensor] = []
+    for layer in decoder.layers.layers:
+        layer.multihead_attn.register_forward_hook(lambda m, i, output: mixed.append(output[0]))
+    plain_BUV = decoder(memory_BTD, mask_BT, prefix_BU)
+    from_forward, mixed[:] = list(mixed), []
+    weights = decoder.weights(memory_BTD, mask_BT, prefix_BU)
+    assert [w.shape for w in weights] == [(2, 2, 3, 7)] * 2
+    for layer, weights_BHUT, expected_BUE in zip(
+        decoder.layers.layers, weights, from_forward, strict=True
+    ):
+        torch.testing.assert_close(weights_BHUT.sum(-1), torch.ones(2, 2, 3))
+        assert not weights_BHUT[1, :, :, 4:].any()
+        attend = layer.multihead_attn
+        value_BTE = decoder.memory(memory_BTD) @ attend.in_proj_weight[32:].T
+        value_BHTK = (value_BTE + attend.in_proj_bias[32:]).unflatten(-1, (2, 8)).transpose(1, 2)
+        found_BUE = attend.out_proj((weights_BHUT @ value_BHTK).transpose(1, 2).flatten(2))
+        torch.testing.assert_close(found_BUE, expected_BUE, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(decoder(memory_BTD, mask_BT, prefix_BU), plain_BUV)
+
+
+# Figures
+
+
+def test_figures_of_a_layer_by_hand() -> None:
+    """Two utterances of one head. Three frames, each attending to itself: distance 0, entropy 0.
+    Two frames, evenly: distance 1/2 frame and ln 2 nats, all there can be. Evenly spread, three
+    frames would be 8/9 of a frame away (of nine pairs four are 1 apart, two are 2)."""
+    figures = LayerFigures(FRAMES)
+    figures.add(torch.eye(3)[None], frames_apart(3))
+    figures.add(torch.full((1, 2, 2), 0.5), frames_apart(2))
+    plain = figures.plain(frame_ms=40.0)
+    (head,) = plain["heads"]
+    assert plain["rows"] == 5
+    assert head["distance_ms"] == pytest.approx(40 * (3 * 0 + 2 * 1 / 2) / 5)
+    assert head["entropy_nats"] == pytest.approx(2 * math.log(2) / 5)
+    assert head["entropy_relative"] == pytest.approx(2 / 5)
+    assert plain["uniform_distance_ms"] == pytest.approx(40 * (3 * 8 / 9 + 2 * 1 / 2) / 5)
+
+
+def test_a_single_frame_has_no_relative_entropy() -> None:
+    figures = LayerFigures(FRAMES)
+    figures.add(torch.ones(2, 1, 1), frames_apart(1))
+    for head in figures.plain(40.0)["heads"]:
+        assert head == {"distance_ms": 0.0, "entropy_nats": 0.0, "entropy_relative": None}
+
+
+def test_a_decoders_distance_is_from_the_symbols_place() -> None:
+    """Symbol 1 on frames 1 to 2, symbol 2 on frame 4; a row more, of the end, has no place."""
+    spoken_symbols = [Spoken(1, 1, 3, 1.0), Spoken(2, 4, 5, 1.0)]
+    apart_US = symbols_apart(spoken_symbols, 5)
+    assert apart_US.tolist() == [[1.5, 0.5, 0.5, 1.5, 2.5], [4.0, 3.0, 2.0, 1.0, 0.0]]
+    figures = LayerFigures(SYMBOLS)
+    weights_1US = torch.tensor([[[0, 0.5, 0.5, 0, 0], [0, 0, 0, 0.5, 0.5], [1, 0, 0, 0, 0]]])
+    figures.add(weights_1US, apart_US)
+    plain = figures.plain(10.0)
+    assert plain["rows"] == 3
+    assert plain["heads"][0]["distance_ms"] == pytest.approx(10 * (0.5 + 0.5) / 2)
+
+
+@given(st.integers(2, 9), st.integers(1, 3), st.integers(0, 2**31 - 1))
+def test_figures_stay_within_their_bounds(frames: int, heads: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores_HTS = 4 * torch.randn(heads, frames, frames, generator=generator)
+    figures = LayerFigures(FRAMES)
+    figures.add(scores_HTS.softmax(-1), frames_apart(frames))
+    for head in figures.plain(1.0)["heads"]:
+        assert 0 <= head["distance_ms"] <= frames - 1
+        assert 0 <= head["entropy_nats"] <= math.log(frames) + 1e-6
+        assert head["entropy_relative"] == pytest.approx(head["entropy_nats"] / math.log(frames))
+
+
+# A split
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_seen_is_what_evaluation_does(name: str, tmp_path: Path, corpus: Path) -> None:
+    """Posteriors, hypotheses and, of every layer, its kind and its heads."""
+    recogniser, split = recogniser_of(tmp_path, corpus, name), Corpus.open(corpus).split("train")
+    chosen = list(range(len(split)))
+    seen = look(recogniser, split, chosen, Silent())
+    batch = make_batch(split.ids, split.texts, [split.audio(i) for i in chosen], INVENTORY)
+    (done,) = recogniser.transcribe([batch], "greedy")
+    heard = recogniser.heard(batch)
+    assert [each["id"] for each in seen.figures["utterances"]] == split.ids
+    assert [each["hypothesis"] for each in seen.figures["utterances"]] == done.hypotheses
+    for k, length in enumerate(heard.lengths_B.tolist()):
+        log_probs_TV = seen.arrays[f"{k}.log_probs"].astype(np.float64)
+        expected_TV = heard.log_probs_BTV[k, :length].detach().numpy()
+        np.testing.assert_allclose(log_probs_TV, expected_TV, rtol=2e-3, atol=2e-3)
+    layers = seen.figures["layers"]
+    relates = {each: layer["relates"] for each, layer in layers.items()}
+    assert relates == {
+        "ds2": {},
+        "ds2_crossattn": {"decoder.0": "symbols to frames"},
+        "ds2_selfattn_deck": {"attention.0": "heads to heads"},
+    }.get(name, {"attention.0": "frames to frames"})
+    for layer in layers.values():
+        assert len(layer["heads"]) == 2
+        mixes = layer["relates"] == "heads to heads"
+        assert all((head["distance_ms"] is None) == mixes for head in layer["heads"])
+
+
+@pytest.mark.parametrize("name", [kind for kind in KINDS if kind != "ds2"])
+def test_weights_kept_are_distributions_of_the_right_shape(
+    name: str, tmp_path: Path, corpus: Path
+) -> None:
+    recogniser, split = recogniser_of(tmp_path, corpus, name), Corpus.open(corpus).split("train")
+    seen = look(recogniser, split, [3, 0], Silent())
+    layers = seen.figures["layers"]
+    for k, i in enumerate([3, 0]):
+        (layer,) = layers
+        weights_HTS = seen.arrays[f"{k}.{layer}"].astype(np.float64)
+        frames = len(seen.arrays[f"{k}.log_probs"])
+        symbols = len(split.texts[i])
+        assert (
+            weights_HTS.shape
+            == {
+                "frames to frames": (2, frames, frames),
+                "heads to heads": (2, frames, 2),
+                "symbols to frames": (2, symbols + 1, frames),
+            }[layers[layer]["relates"]]
+        )
+        np.testing.assert_allclose(weights_HTS.sum(-1), 1, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["ds2_posattn", "ds2_crossattn", "ds2_selfattn_deck"])
+def test_figures_do_not_depend_on_batches_or_on_who_is_chosen(
+    name: str, tmp_path: Path, corpus: Path
+) -> None:
+    split = Corpus.open(corpus).split("train")
+    found = []
+    for seconds, chosen in ((100, [0]), (0.1, [1, 2])):
+        recogniser = recogniser_of(tmp_path, corpus, name, f"train.batch_seconds={seconds}")
+        found.append(look(recogniser, split, chosen, Silent()).figures["layers"])
+    together, alone = ([h for layer in each.values() for h in layer["heads"]] for each in found)
+    assert len(together) == 2
+    for one, other in zip(together, alone, strict=True):
+        assert one == {
+            key: value if value is None else pytest.approx(value, rel=1e-4)
+            for key, value in other.items()
+        }
+
+
+def test_looking_leaves_the_model_as_it_was(tmp_path: Path, corpus: Path) -> None:
+    recogniser = recogniser_of(tmp_path, corpus, "ds2_selfattn", *CHANCE)
+    recogniser.model.train()
+    before = {name: t.clone() for name, t in recogniser.model.state_dict().items()}
+    look(recogniser, Corpus.open(corpus).split("dev"), [0], Silent())
+    assert recogniser.model.training
+    assert not any(module._forward_pre_hooks for module in recogniser.model.modules())
+    after = recogniser.model.state_dict()
+    assert all(torch.equal(after[name], t) for name, t in before.items())
+
+
+def test_an_utterance_too_short_for_its_text_is_counted_not_aligned(
+    tmp_path: Path, corpus: Path
+) -> None:
+    """A window of 25 ms is one frame; 'abc' needs three."""
+    recogniser = recogniser_of(tmp_path, corpus, "ds2_crossattn")
+
+    class Short:
+        ids, texts, sides = ["short", "long"], ["abc", "abc"], ("text",)
+        samples = np.array([400, len(spoken("abc"))])
+
+        def __len__(self) -> int:
+            return 2
+
+        def audio(self, index: int) -> np.ndarray:
+            return spoken("abc")[: self.samples[index]]
+
+    seen = look(recogniser, Short(), [0, 1], Silent())  # type: ignore[arg-type]
+    short, long = seen.figures["utterances"]
+    assert short["alignment"] is None
+    assert [s["symbol"] for s in long["alignment"]] == list("abc")
+    assert seen.figures["utterances_unaligned"] == 1
+    assert seen.figures["layers"]["decoder.0"]["rows"] == 2 * 4
+
+
+def test_utterances_are_chosen_by_duration_or_by_id(corpus: Path) -> None:
+    """Of six, of the lengths 4, 3, 3, 4, 3, 4 letters, two: the 2nd and the 5th."""
+    split = Corpus.open(corpus).split("train")
+    assert choose(split, [], 2, "here") == [2, 3]
+    assert sorted(choose(split, [], 100, "here")) == list(range(6))
+    assert choose(split, ["train4", "train1", "train4"], 2, "here") == [4, 1]
+    with pytest.raises(UserError, match=r"^here: found 'trian1'.* 6 utterances; did you mean"):
+        choose(split, ["trian1"], 2, "here")
+
+
+# Gradients
+
+
+def history(*ratios: float) -> list[dict[str, object]]:
+    return [
+        {
+            "epoch": epoch,
+            "layer_gradient_norms": {
+                "front_end": 9.0,
+                "recurrence.0": 3.0 * ratio,
+                "recurrence.1": 5.0,
+                "recurrence.10": 3.0,
+                "head": 7.0,
+            },
+        }
+        for epoch, ratio in enumerate(ratios, start=1)
+    ]
+
+
+def test_descent_is_the_lowest_layer_over_the_highest() -> None:
+    """Layer 10 is above layer 1 though its name sorts below it; 1/2 and 2 are 1 on average."""
+    found = descent(3, history(0.5, 2.0))
+    assert found is not None
+    assert (found.seed, found.epochs) == (3, (1, 2))
+    assert found.ratios == pytest.approx((0.5, 2.0))
+    assert found.typical() == pytest.approx(1)
+    assert found.typical({2}) == pytest.approx(2)
+
+
+def test_epochs_without_norms_are_left_out() -> None:
+    rows = [{"epoch": 1}, *history(1.0)[:1]]
+    rows[1]["epoch"] = 2
+    found = descent(0, rows)
+    assert found is not None
+    assert found.epochs == (2,)
+    assert descent(0, [{"epoch": 1}]) is None
+    assert descent(0, [{"epoch": 1, "layer_gradient_norms": {"recurrence.0": 1.0}}]) is None
+    assert descent(0, history(0.0, math.inf, math.nan)) is None
+
+
+def test_words_say_what_the_figures_say() -> None:
+    """Only over shared epochs are variants held against each other."""
+    made = {
+        "new": [descent(0, history(2.0)), descent(1, history(3.0))],
+        "ds2": [descent(0, history(0.5, 4.0)), descent(1, history(0.25, 4.0))],
+    }
+    words = list(in_words(made, "ds2"))
+    assert [line.split(":")[0] for line in words] == ["ds2", "new", "new against ds2"]
+    assert "1.00-1.41 times the highest's" in words[0]
+    assert "from 0.25 in epoch 1 to 4.00 in epoch 2" in words[0]
+    assert "does not shrink" in words[1]
+    assert "2.00-3.00 against 0.25-0.50 over 1 shared epoch, higher in every seed" in words[2]
+    made["new"] = made["new"][:1]
+    assert list(in_words(made, "ds2"))[-1].endswith("a single seed says nothing of the spread")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ([0.5, 0.9], "it shrinks on its way down"),
+        ([0.5, 1.5], "it shrinks in some seeds and not in others"),
+        ([1.0, 1.5], "it does not shrink on its way down"),
+    ],
+)
+def test_the_verdict_is_about_every_seed(ratios: list[float], verdict: str) -> None:
+    runs = [descent(seed, history(ratio)) for seed, ratio in enumerate(ratios)]
+    assert next(iter(in_words({"ds2": runs}, "ds2"))).endswith(verdict)
+
+
+# Operations
+
+
+def test_forward_operations_by_hand() -> None:
+    """A product of (m, k) and (k, n) takes 2 m k n. With stride 2 twice over 80 bins, 998 frames
+    become 499 of 20 * 4; then one GRU of width 8 in each direction, and 5 symbols."""
+    model = MODELS["ds2"].model
+    small = model.model_copy(
+        update={
+            "front_end": Ds2FrontEnd(channels=4),
+            "recurrence": model.recurrence.model_copy(update={"layers": 1, "width": 8}),
+        }
+    )
+    frames, d, h, v = 499, 80, 8, 5
+    convolutions = 2 * frames * (4 * 40 * 41 * 11 + 4 * 20 * 4 * 21 * 11)
+    recurrence = 2 * (2 * frames * 3 * h * d + 2 * frames * 3 * h * h)
+    head = 2 * frames * 2 * h * v
+    state = torch.get_rng_state()
+    found = forward_flops(small, LogMel(), v)
+    assert found * 10 == pytest.approx(convolutions + recurrence + head, rel=1e-3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.backends.mkldnn.enabled
+
+
+def test_eval_keeps_the_operations_for_a_second_of_audio(study: Path) -> None:
+    """Attention adds to them, for it adds products."""
+    found = {}
+    for name in ("ds2_selfattn", "ds2_crossattn"):
+        (each,) = Run.find([study / "tiny" / name])
+        code, _, _ = run("eval", each, "--split", "dev")
+        assert code == 0
+        symbols = len(Recogniser.load(each.weights_path("best"), CPU).tokenizer)
+        found[name] = each.scores()["dev"]["greedy"]["flops_per_audio_second"]
+        assert found[name] == forward_flops(each.cell.model, each.cell.features, symbols)
+    assert found["ds2_selfattn"] > found["ds2_crossattn"]
+
+
+# Pictures
+
+
+def test_symbols_that_no_font_has_are_numbered() -> None:
+    """Whatever fonts there are, none has what Unicode keeps private; what has no picture cannot
+    be drawn, for a missing glyph is a warning and a warning fails here."""
+    assert _spelled(["a", " ", "é"]) == (["a", "␣", "é"], [FONT])
+    assert _spelled(["a", "\U0010fffd"]) == (["1", "2"], [FONT])
+    symbols = [Symbol(text, i, i - 1.0, i) for i, text in enumerate("안 녕\U0010fffd", start=1)]
+    log_probs = np.log(np.full((4, 5), 0.2))
+    figure = posteriors_of(log_probs, symbols, frame_s=1.0, first_s=0.5, title="안녕")
+    figure.canvas.draw()
+
+
+def test_pictures_show_the_mean_table_of_head_mixing() -> None:
+    weights_HTS = np.zeros((2, 4, 2))
+    weights_HTS[0, :, 1] = weights_HTS[1, :2, 0] = weights_HTS[1, 2:, 1] = 1
+    maps = Maps("attention.0", weights_HTS, "heads to heads")
+    figure = attention([maps], frame_s=0.04, first_s=0.01, title="")
+    (image,) = (image for axes in figure.axes for image in axes.images)
+    assert image.get_array().tolist() == [[0, 1], [0.5, 0.5]]
+
+
+def test_maps_lie_on_the_seconds_of_their_frames() -> None:
+    """Five frames of 40 ms, the first in the middle of its own at 12.5 ms."""
+    maps = Maps("attention.0", np.full((1, 5, 5), 0.2), "frames to frames")
+    figure = attention([maps], frame_s=0.04, first_s=0.0125, title="")
+    (image,) = (image for axes in figure.axes for image in axes.images)
+    assert image.get_extent() == pytest.approx((-0.0075, 0.1925, 0.1925, -0.0075))
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+    """Runs of two layers, of three variants, a few epochs each."""
+    folder = tmp_path_factory.mktemp("study")
+    for name in ("ds2_selfattn", "ds2_crossattn", "ds2_selfattn_deck"):
+        sets = (*sets_for(name), "model.recurrence.layers=2", "train.epochs=2")
+        trained(cell_of(folder, corpus, *sets), folder / "results")
+    return folder / "results"
+
+
+def test_inspect_leaves_figures_arrays_and_pictures(study: Path) -> None:
+    code, out, err = run("inspect", study, "--split", "dev", "--count", "2")
+    assert (code, err) == (0, "")
+    for found in Run.find([study]):
+        seen = json.loads(found.inspect_path("dev").read_text(encoding="utf-8"))
+        assert (seen["split"], seen["checkpoint"], len(seen["utterances"])) == ("dev", "best", 2)
+        assert seen["corpus"] == Corpus.open(Path(found.cell.corpus)).fingerprint
+        named = [*seen["pictures"], *(p for each in seen["utterances"] for p in each["pictures"])]
+        there = {path.name for path in found.folder.glob("inspect.dev.*")}
+        assert there == {*named, "inspect.dev.json", "inspect.dev.npz"}
+        with np.load(found.inspect_path("dev", "npz")) as arrays:
+            assert set(arrays) == {
+                f"{k}.{name}" for k in (0, 1) for name in ("log_probs", *seen["layers"])
+            }
+    assert "heads to heads" in out
+    assert re.search(r"ds2_crossattn.*decoder\.0 \(symbols to frames, 2 heads\), distance", out)
+    gradients = json.loads((study / "gradients.json").read_text())
+    assert set(gradients["variants"]) == {"ds2_selfattn", "ds2_crossattn", "ds2_selfattn_deck"}
+    assert (study / "gradients.svg").is_file()
+
+
+def test_inspecting_again_gives_the_same_bytes_and_clears_what_is_not_of_it(study: Path) -> None:
+    (folder,) = (each.folder for each in Run.find([study / "tiny" / "ds2_selfattn"]))
+    run("inspect", folder, "--split", "dev", "--count", "2")
+    before = {path.name: path.read_bytes() for path in folder.glob("inspect.dev.*")}
+    run("inspect", folder, "--split", "dev", "--count", "2")
+    assert {path.name: path.read_bytes() for path in folder.glob("inspect.dev.*")} == before
+    run("inspect", folder, "--split", "dev", "--utterance", "dev1")
+    after = {path.name for path in folder.glob("inspect.dev.*")}
+    assert after < before.keys()
+    assert not [name for name in after if name.startswith("inspect.dev.1.")]
+
+
+def test_inspect_refuses_in_one_line_and_leaves_nothing(study: Path) -> None:
+    (folder,) = (each.folder for each in Run.find([study / "tiny" / "ds2_selfattn_deck"]))
+    before = sorted(study.rglob("*"))
+    assert "found 'test', allowed: " in error("inspect", folder)
+    said = error("inspect", folder, "--split", "dev", "--utterance", "dve1")
+    assert "did you mean 'dev1'?" in said
+    assert sorted(study.rglob("*")) == before

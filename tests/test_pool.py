@@ -1,0 +1,206 @@
+"""Runs beside one another: what one of them meets is not the others'."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tones import Heard, same_weights
+from typer.testing import CliRunner
+
+from asrbench.cli.app import app
+from asrbench.executors.pool import Ended, places, pool, why
+from asrbench.experiment.run_folder import Run
+
+PATIENCE_SECONDS = 300
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+# Any commands
+
+
+def test_a_crew_has_one_command_in_each_place_and_says_how_it_ended(tmp_path: Path) -> None:
+    log = tmp_path / "new" / "log"
+    with pool([{"PLACE": "0"}, {"PLACE": "1"}]) as those:
+        those.start("ends", ["sh", "-c", "echo in $PLACE; read x; echo no input"], log)
+        those.start("fails", ["sh", "-c", "echo error: $PLACE; exit 2"], tmp_path / "fails")
+        assert not those.free
+        ended: list[Ended] = []
+        wait_for(lambda: bool(ended.extend(those.ended()) or len(ended) == 2))
+        assert {each.name: each for each in ended} == {
+            "ends": Ended("ends", 0, ""),
+            "fails": Ended("fails", 2, "1"),
+        }
+        those.start("again", ["sh", "-c", "echo bye; kill -9 $$"], log)
+        assert those.running == ["again"]
+        wait_for(lambda: bool(ended.extend(those.ended()) or len(ended) == 3))
+    assert ended[-1].status == -signal.SIGKILL
+    assert log.read_text() == "in 0\nno input\nbye\n"
+
+
+def test_nobody_of_a_crew_is_left(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def broken() -> None:
+        with pool([{}]) as those:
+            those.start("sleeps", ["sh", "-c", "echo $$; exec sleep 100"], log)
+            wait_for(lambda: log.read_text().endswith("\n"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "reason"),
+    [
+        (2, "epoch 1\nerror: no such thing\nbye\n", "no such thing"),
+        (1, "Traceback\n  File\nZeroDivisionError: by nought\n\n", "ZeroDivisionError: by nought"),
+        (3, "", "exit status 3"),
+        (-9, "epoch 1\n", "killed by SIGKILL; the system does that where memory runs out"),
+        (-11, "", "killed by SIGSEGV"),
+    ],
+)
+def test_why_a_command_failed(status: int, printed: str, reason: str) -> None:
+    assert why(status, printed) == reason
+
+
+def test_places_deal_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asrbench.executors.pool.available", lambda: 7)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert places(2, []) == [{"OMP_NUM_THREADS": "3"}] * 2
+    assert places(9, [])[0] == {"OMP_NUM_THREADS": "1"}
+    dealt = [place["CUDA_VISIBLE_DEVICES"] for place in places(3, ["2", "GPU-5"])]
+    assert dealt == ["2", "GPU-5", "2"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert places(2, []) == [{"OMP_NUM_THREADS": "5"}] * 2
+
+
+# A study
+
+STUDY = """
+name: tiny
+corpus: {corpus}
+features: {{bands: 20}}
+augment: {{time_masks: 0, frequency_masks: 0}}
+model: {{front_end: {{channels: 4}}, recurrence: {{layers: 1, width: 16}}}}
+train: {{epochs: 2, batch_seconds: 3, precision: fp32, optimizer: {{lr: 1e-2}}}}
+variants:
+  endless: {{train: {{epochs: 100000}}}}
+  wild: {{train: {{optimizer: {{lr: 1e38}}, schedule: {{kind: constant, warmup: 0}}}}}}
+  plain:
+  wide: {{model: {{recurrence: {{width: 24}}}}}}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, corpus: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.format(corpus=corpus))
+    return path
+
+
+def run_of(results: Path, variant: str) -> Run:
+    (run,) = Run.find([results / "tiny" / variant])
+    return run
+
+
+def holder(results: Path, variant: str) -> int:
+    """The process that trains it."""
+    found: list[Path] = []
+    wait_for(lambda: bool(found.extend((results / "tiny" / variant).glob("*/spec.yaml")) or found))
+    return int(found[0].with_name("lock.holder").read_text().split()[1])
+
+
+def test_a_study_goes_on_beside_a_run_that_diverges_and_one_that_is_killed(
+    spec: Path, tmp_path: Path
+) -> None:
+    """And the other two come out as they do one after another."""
+    apart, alone = tmp_path / "apart", tmp_path / "alone"
+    killer = threading.Thread(
+        target=lambda: os.kill(holder(apart, "endless"), signal.SIGKILL), daemon=True
+    )
+    killer.start()
+    command = ["train", str(spec), "--device", "cpu"]
+    result = CliRunner().invoke(app, [*command, "--results", str(apart), "--parallel", "2"])
+    assert result.exit_code == 2
+    assert result.stderr == "error: 2 of 4 runs failed, see above\n"
+    table = result.stdout[result.stdout.index("variant") :]
+    assert re.search(r"endless +0 +failed +killed by SIGKILL; the system", table)
+    assert re.search(r"wild +0 +failed +the (loss|gradient norm) is (nan|inf) at step", table)
+    assert re.search(r"plain +0 +done *\n", table)
+    assert re.search(r"wide +0 +done *\n", table)
+    assert "next: asrbench eval" in result.stdout
+    for variant in ("plain", "wide"):
+        run = run_of(apart, variant)
+        assert f"{run}: done, dev CER" in result.stdout
+        assert "epoch   2/2" in run.log_path.read_text()
+        CliRunner().invoke(app, [*command, "--results", str(alone), "--only", variant])
+        assert same_weights(run, run_of(alone, variant))
+    result = CliRunner().invoke(
+        app, [*command, "--results", str(apart), "--parallel", "2", "--only", "plain"]
+    )
+    assert result.exit_code == 0
+    assert "started" not in result.stdout
+
+
+def test_an_interrupt_is_passed_on_and_the_study_goes_on_later(spec: Path, tmp_path: Path) -> None:
+    """SIGTERM reaches the parent alone; both its runs leave a state. One more never began."""
+    results = tmp_path / "results"
+    sets = ["--set", "seeds=[0, 1, 2]", "--only", "endless", "--parallel", "2"]
+    command = [sys.executable, "-m", "asrbench", "train", spec, "--results", results, *sets]
+    folders = results / "tiny" / "endless"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            wait_for(lambda: len(list(folders.glob("*/history.jsonl"))) == 2)
+        finally:
+            parent.terminate()
+        out, _ = parent.communicate()
+    assert parent.returncode == 130
+    assert "stopped: 3 of 3 runs are left (" in out
+    assert out.endswith("); the same command goes on\n")
+    runs = Run.find([folders])
+    assert len(runs) == 2
+    assert all(run.state_paths() for run in runs)
+    assert not any((run.folder / "lock.holder").exists() for run in runs)
+
+
+def test_runs_share_the_time(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two minutes of three are over: each begins with one; when none is left only the first does,
+    so that every start gets somewhere."""
+    from asrbench.executors import local as cli_train
+    from asrbench.experiment.spec_file import load_study
+    from asrbench.training.setup import set_up
+
+    prepared = [set_up(cell, tmp_path) for cell in load_study(spec).cells[2:]]
+    monkeypatch.setattr(cli_train.time, "monotonic", lambda: 120.0)
+    script = "import sys; print(sys.argv)"
+    outcome = cli_train.train_apart(
+        prepared, Heard(), [sys.executable, "-c", script], 2, started_at=0.0, max_hours=0.05
+    )
+    assert outcome.left == [each.run for each in prepared]
+    for each in prepared:
+        assert f"'{each.cell.variant}', '--seed', '0', '--max-hours', '0.016" in (
+            each.run.log_path.read_text()
+        )
+    heard = Heard()
+    cli_train.train_apart(
+        prepared, heard, [sys.executable, "-c", script], 2, started_at=0.0, max_hours=0.01
+    )
+    assert [line for line in heard.lines if "started" in line] == [
+        f"{prepared[0].run}: started (1 of 2)"
+    ]
