@@ -1,7 +1,7 @@
-"""Other intervals for a difference between systems of several runs, to hold the chosen one against.
+"""Other procedures for the interval of a difference, to compare the chosen one with.
 
-Each takes the bootstrap of the systems, their errors_SG by block, and gives 95 % of the second's
-rate minus the first's.
+Each takes the bootstrap and the errors_SG of two systems by block, and returns the 95 % interval of
+the rate of the second minus that of the first.
 """
 
 from collections.abc import Callable
@@ -13,33 +13,34 @@ from scipy import stats
 from asrbench.stats.blocks import Floats
 from asrbench.stats.bootstrap import Bootstrap, Interval, bootstrap
 from asrbench.stats.power import ALPHA
-from asrbench.stats.variance import Luck, Variance
+from asrbench.stats.variance import TrainingVariance, Variance
 
 SEED = 2
 Alternative = Callable[[Bootstrap, list[Floats]], Interval]
 
 
 def chosen(boot: Bootstrap, errors: list[Floats]) -> Interval:
+    """Returns the interval that `asrbench compare` prints."""
     return boot.difference(1, 0).interval
 
 
 def over_blocks_only(boot: Bootstrap, errors: list[Floats]) -> Interval:
-    """As though the mean of the runs were one model: luck is left out."""
+    """Treats the mean of the runs as one model, without training variance."""
     return _again(boot, [system.mean(axis=0) for system in errors]).difference(1, 0).interval
 
 
 def two_level(boot: Bootstrap, errors: list[Floats]) -> Interval:
-    """Runs drawn with replacement, then blocks."""
+    """Draws runs with replacement, then blocks."""
     return _two_level(boot, errors, paired=False)
 
 
 def two_level_paired(boot: Bootstrap, errors: list[Floats]) -> Interval:
-    """The same seeds drawn for both systems."""
+    """Draws the same seeds for both systems, then blocks."""
     return _two_level(boot, errors, paired=True)
 
 
 def over_seeds_only(boot: Bootstrap, errors: list[Floats]) -> Interval:
-    """Student's t of the differences seed by seed; the test set is left out."""
+    """Applies Student's t to the differences seed by seed, without the variance of the test set."""
     differences_S = _rates(boot, errors[1]) - _rates(boot, errors[0])
     seeds = len(differences_S)
     error = float(differences_S.std(ddof=1)) / sqrt(seeds)
@@ -47,34 +48,36 @@ def over_seeds_only(boot: Bootstrap, errors: list[Floats]) -> Interval:
 
 
 def nothing_subtracted(boot: Bootstrap, errors: list[Floats]) -> Interval:
-    """As chosen, with the interaction counted twice."""
+    """Is as the chosen one, but counts the interaction twice."""
     variance = boot.difference(1, 0).variance
-    lucks = tuple(Luck(luck.seeds, luck.seen, 0.0) for luck in variance.lucks)
-    return _of(boot, Variance(variance.over_blocks, variance.blocks, lucks))
+    training = tuple(
+        TrainingVariance(each.seeds, each.between_runs, 0.0) for each in variance.training
+    )
+    return _of(boot, Variance(variance.over_blocks, variance.blocks, training))
 
 
 def seeds_paired(boot: Bootstrap, errors: list[Floats]) -> Interval:
-    """As chosen, with the luck of the differences seed by seed in place of that of each system."""
-    luck = Luck.of(boot.blocks, errors[1] - errors[0])
+    """Is as the chosen one, but takes training variance from the differences seed by seed."""
+    training = TrainingVariance.of(boot.blocks, errors[1] - errors[0])
     over_blocks = boot.difference(1, 0).variance.over_blocks
-    return _of(boot, Variance(over_blocks, boot.blocks.count, (luck,) if luck else ()))
+    return _of(boot, Variance(over_blocks, boot.blocks.count, (training,) if training else ()))
 
 
 def students_summed(boot: Bootstrap, errors: list[Floats]) -> Interval:
-    """Behrens and Fisher's: blocks drawn, and for each system a Student's t of its own luck."""
+    """Draws blocks, and a Student's t with each system's training variance (Behrens and Fisher)."""
     generator = np.random.default_rng(SEED)
-    draws_B = boot._deviations_BK @ [-1.0, 1.0] + boot.rates_K[1] - boot.rates_K[0]
-    for luck in boot.difference(1, 0).variance.lucks:
-        draws_B += sqrt(luck.variance) * generator.standard_t(luck.freedom, len(draws_B))
+    draws_B = boot.deviations_BK @ [-1.0, 1.0] + boot.rates_K[1] - boot.rates_K[0]
+    for each in boot.difference(1, 0).variance.training:
+        draws_B += sqrt(each.variance) * generator.standard_t(each.freedom, len(draws_B))
     return _quantiles(draws_B)
 
 
 ALTERNATIVES: dict[str, Alternative] = {
     "chosen": chosen,
-    "blocks resampled, luck left out": over_blocks_only,
+    "blocks resampled, no training variance": over_blocks_only,
     "seeds and blocks resampled": two_level,
     "the same, seeds paired": two_level_paired,
-    "t over paired seeds, test set left out": over_seeds_only,
+    "t over paired seeds, no test-set variance": over_seeds_only,
     "as chosen, nothing subtracted": nothing_subtracted,
     "as chosen, seeds paired": seeds_paired,
     "blocks resampled, a t of each system": students_summed,
@@ -87,7 +90,7 @@ def _two_level(boot: Bootstrap, errors: list[Floats], paired: bool) -> Interval:
     chosen_BS = None
     for system in errors:
         runs = _again(boot, [*system])
-        rates_BS = runs.rates_K + runs._deviations_BK
+        rates_BS = runs.rates_K + runs.deviations_BK
         if chosen_BS is None or not paired:
             chosen_BS = generator.integers(0, len(system), rates_BS.shape)
         means.append(np.take_along_axis(rates_BS, chosen_BS, axis=1).mean(axis=1))
@@ -95,9 +98,9 @@ def _two_level(boot: Bootstrap, errors: list[Floats], paired: bool) -> Interval:
 
 
 def _again(boot: Bootstrap, errors: list[Floats]) -> Bootstrap:
-    """The same replicates, of other systems."""
+    """Draws the same replicates for other systems."""
     summed = boot.blocks.of(boot.blocks.symbols_G)
-    return bootstrap(summed, errors, len(boot._deviations_BK), boot._seed)
+    return bootstrap(summed, errors, len(boot.deviations_BK), boot.seed)
 
 
 def _rates(boot: Bootstrap, errors_SG: Floats) -> Floats:
@@ -110,8 +113,8 @@ def _of(boot: Bootstrap, variance: Variance) -> Interval:
 
 
 def _student(delta: float, error: float, freedom: float) -> Interval:
-    reach = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
-    return Interval(delta - reach, delta + reach)
+    half = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
+    return Interval(delta - half, delta + half)
 
 
 def _quantiles(draws_B: Floats) -> Interval:

@@ -1,10 +1,10 @@
-"""Gives a process the memory settings of `asrbench train`. To be imported before torch is."""
+"""Gives a process the memory settings of `asrbench train`; must be imported before torch."""
 
 import os
 
 from asrbench.base.memory import reuse_memory
 
 ENVIRONMENT = dict(os.environ)
-"""As it was: that of processes which are not to have these settings."""
+"""The environment before that, for processes that must not have these settings."""
 
 reuse_memory()

@@ -1,7 +1,7 @@
-"""What each variant costs beside the baseline at equal size: time of a step, memory of long ones.
+"""Cost of each variant relative to the baseline at equal size: step time and peak memory.
 
-Steps are those of training on utterances of 2 to 4 s, a variant's and the baseline's in turn.
-Memory is that of a batch of 30 s utterances, where attention over time weighs most.
+The time is that of a training step on utterances of 2 to 4 s; a variant and the baseline take
+turns. The memory is that of a batch of 30 s utterances, for which attention over time costs most.
 """
 
 import as_trained  # noqa: F401  # before torch is imported
@@ -33,17 +33,18 @@ LONG_S = 30.0
 
 def main(
     sizes: Annotated[
-        list[str] | None, typer.Option("--size", help="full or an4; repeatable. Both by default.")
+        list[str] | None,
+        typer.Option("--size", help="Size, full or an4; repeatable. Both by default."),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 3,
+    pairs: Annotated[int, typer.Option(min=1, help="Turns of each model.")] = 3,
     long: Annotated[int, typer.Option(min=1, help="Utterances of 30 s in a batch.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of lengths, audio and text.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of lengths, audio and text.")] = 0,
     device_name: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to run on.")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Time the step of every variant relative to the baseline's, and find its peak memory."""
+    """Measure the step time and the peak memory of every variant relative to the baseline."""
     device = resolve_device(device_name)
     chosen = [pick("--size", size, SPECS) for size in sizes or SPECS]
     with recorded("attention", device) as figures:
@@ -59,7 +60,7 @@ def main(
 
 
 def _steps(size: str, pairs: int, seed: int, device: torch.device) -> dict[str, Figures]:
-    """For each variant the seconds of its steps and of the baseline's, and their ratio."""
+    """Returns, for each variant, the seconds of its steps and the baseline's, and their ratio."""
     cells, tokenizer = cells_of(size), tokenizer_of(size)
     batch = drawn_batch(drawn_seconds(UTTERANCES[size], seed), tokenizer, seed, device)
 
@@ -97,8 +98,9 @@ def _table(size: str, found: Figures, figures: Figures) -> Table:
         rows.append([name, step, f"{held / 1e9:.2f}", f"{held / memory[BASELINE]:.2f}"])
     header = ["variant", f"step over {BASELINE}'s", "peak, GB", f"over {BASELINE}'s"]
     note = (
-        f"Steps: {UTTERANCES[size]} utterances of 2 to 4 s. Peak memory: model, optimizer and a "
-        f"batch of {figures['long_utterances']} utterances of {LONG_S:g} s."
+        f"A step has {UTTERANCES[size]} utterances of 2 to 4 s. The peak memory is that of the "
+        f"model, the optimizer and a batch of {figures['long_utterances']} utterances of "
+        f"{LONG_S:g} s."
     )
     return Table(f"Variants at the size of {SPECS[size].relative_to(ROOT)}", header, rows, note)
 

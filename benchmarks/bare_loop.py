@@ -1,8 +1,8 @@
-"""The arithmetic of `ds2` as bare as torch can have it, to hold a CUDA step against.
+"""The arithmetic of `ds2` in as little torch code as possible, to compare a CUDA step with.
 
-Two convolutions, cuDNN's own stack of bidirectional GRU layers, a linear layer, CTC, fused AdamW.
-No masks, norms, dropout, clipping, features or augmentation, so it trains nothing of use.
-Legend: B batch, T frames, F feature bins, C channels.
+It has two convolutions, cuDNN's own stack of bidirectional GRU layers, a linear layer, CTC and
+fused AdamW. It has no masks, norms, dropout, clipping, features or augmentation, so it cannot train
+a useful model. Legend: B batch, T frames, F feature bins, C channels.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class _Bare(nn.Module):
         self.output = nn.Linear(2 * width, symbols)
 
     def forward(self, x_BTF: Tensor) -> Tensor:
-        """log_probs_BTV, with half the frames."""
+        """Returns log_probs_BTV, with half as many frames as x_BTF."""
         x_BCFT = self.convolutions(x_BTF.transpose(1, 2).unsqueeze(1))
         x_BTD, _ = self.recurrence(x_BCFT.flatten(1, 2).transpose(1, 2))
         return self.output(x_BTD).float().log_softmax(-1)  # type: ignore[no-any-return]
@@ -39,12 +39,14 @@ def bare_step(
     device: torch.device,
     half: bool,
 ) -> Callable[[], None]:
-    """A step on `tensors` (see `kospeech`); `half` runs it in fp16 autocast, the type cuDNN's
-    recurrence is fastest in."""
+    """Returns a function that makes one step on `tensors`, which `kospeech` describes.
+
+    `half` runs it in fp16 autocast, in which cuDNN's recurrence is fastest.
+    """
     model = _Bare(**sizes).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     x_BTF, targets_BU = tensors["x_BTF"].to(device), tensors["targets_BU"].to(device)
-    # Lengths stay on the CPU, as CTC wants them.
+    # Lengths stay on the CPU, where CTC needs them.
     lengths_B, target_lengths_B = (tensors["frames_B"] + 1) // 2, tensors["target_lengths_B"]
 
     def step() -> None:

@@ -1,7 +1,7 @@
-"""How often the statistics of `asrbench compare` are wrong, in simulated studies where one knows.
+"""Error rates of the statistics of `asrbench compare`, in simulated studies.
 
-Writes its tables into docs/statistics.md, below the line that says so. The world it simulates is
-described in `simulated.py`.
+Writes its tables into docs/statistics.md, below the line that says so. `simulated.py` describes the
+distribution that studies are drawn from.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,16 +27,16 @@ MARK = "<!-- Below this line: benchmarks/calibration.py -->\n"
 
 SETS = [(130, 0), (130, 10), (3000, 0), (3000, 300)]
 """Utterances and speakers: test sets of the size of AN4's and of KsponSpeech's."""
-LUCK = 0.1
-"""A training of the same system once more moves its rate by a tenth, give or take."""
+TRAINING_SD = 0.1
+"""Standard deviation of a rate between training seeds, divided by the rate."""
 
 
 def world(
-    utterances: int, speakers: int, seeds: int, luck: float = LUCK, systems: int = 2
+    utterances: int, speakers: int, seeds: int, training_sd: float = TRAINING_SD, systems: int = 2
 ) -> World:
-    """With one seed, luck has no part in it: the trained models are as good as each other."""
-    luck = luck if seeds > 1 else 0.0
-    return World(utterances, speakers, (seeds,) * systems, (luck,) * systems)
+    """Returns equal systems. With one seed there is no training variance: the models are equal."""
+    training_sd = training_sd if seeds > 1 else 0.0
+    return World(utterances, speakers, (seeds,) * systems, (training_sd,) * systems)
 
 
 NULL = [
@@ -45,16 +45,16 @@ NULL = [
     *(world(*size, seeds=3) for size in SETS),
     *(world(*SETS[i], seeds=5) for i in (0, 1, 3)),
     world(130, 0, seeds=10),
-    *(world(130, 0, seeds=seeds, luck=0.0) for seeds in (2, 3, 5)),
+    *(world(130, 0, seeds=seeds, training_sd=0.0) for seeds in (2, 3, 5)),
 ]
 HARD = {
     "2 seeds against 5": World(130, 0, (2, 5), (0.1, 0.1)),
     "3 seeds against 10": World(130, 0, (3, 10), (0.1, 0.1)),
-    "seeds of both alike (correlation 0.5)": World(130, 0, (3, 3), (0.1, 0.1), matched=0.5),
+    "seeds of both correlated by 0.5": World(130, 0, (3, 3), (0.1, 0.1), matched=0.5),
     "5 speakers": World(130, 5, (3, 3), (0.1, 0.1)),
-    "luck 5 and 15 %": World(130, 0, (3, 3), (0.05, 0.15)),
-    "luck 1 and 30 %": World(130, 0, (3, 3), (0.01, 0.3)),
-    "luck 1 and 30 %, 10 seeds": World(130, 0, (10, 10), (0.01, 0.3)),
+    "training sd 5 and 15 %": World(130, 0, (3, 3), (0.05, 0.15)),
+    "training sd 1 and 30 %": World(130, 0, (3, 3), (0.01, 0.3)),
+    "training sd 1 and 30 %, 10 seeds": World(130, 0, (10, 10), (0.01, 0.3)),
 }
 FAMILIES = [
     *(world(130, 0, seeds=seeds, systems=6) for seeds in (1, 2, 3, 5)),
@@ -80,15 +80,14 @@ COMPARED = {
     world(130, 0, seeds=2): 2.5,
     world(130, 0, seeds=3): 1.9,
     world(130, 0, seeds=5): 1.4,
-    world(130, 0, seeds=3, luck=0.0): 1.3,
+    world(130, 0, seeds=3, training_sd=0.0): 1.3,
     world(3000, 300, seeds=3): 1.4,
 }
-"""Where procedures are held against each other; and by how many points one system is worse there,
-when it is."""
+"""The cases in which procedures are compared, and the difference in points, if there is one."""
 
 
 class Study(NamedTuple):
-    """How much is simulated. Every world is given the same stream of random numbers."""
+    """The size of the simulation. Every world gets the same stream of random numbers."""
 
     trials: int
     replicates: int
@@ -102,7 +101,7 @@ class Study(NamedTuple):
             yield trial, blocks, bootstrap(blocks, trial.errors, self.replicates, self.seed)
 
     def pairs(self, world: World) -> dict[str, float]:
-        """Of the difference of the second system to the first; shares in per cent."""
+        """Returns in percent how often the second system is found to differ from the first."""
         rows = []
         for _, _, boot in self.of(world):
             difference, first = boot.difference(1, 0), boot.rate(0)
@@ -118,7 +117,7 @@ class Study(NamedTuple):
         return _shares(rows)
 
     def alternatives(self, world: World) -> dict[str, list[Interval]]:
-        """What each procedure says of each trial."""
+        """Returns the interval of each procedure in each trial."""
         found: dict[str, list[Interval]] = {name: [] for name in ALTERNATIVES}
         for trial, blocks, boot in self.of(world):
             errors = [blocks.summed(system) for system in trial.errors]
@@ -127,17 +126,17 @@ class Study(NamedTuple):
         return found
 
     def families(self, world: World) -> dict[str, float]:
-        """Of all systems against the first, and of any two of them; shares in per cent."""
+        """Returns in percent how often any difference is shown, to the first or of any two."""
         rows = []
         for _, _, boot in self.of(world):
             p = [boot.difference(k, 0).p for k in range(1, len(world.seeds))]
-            apart = np.ptp(boot.rates_K) > boot.critical().difference
-            rows.append({"plain": min(p) <= ALPHA, "holm": min(holm(p)) <= ALPHA, "any": apart})
+            differ = np.ptp(boot.rates_K) > boot.critical().difference
+            rows.append({"plain": min(p) <= ALPHA, "holm": min(holm(p)) <= ALPHA, "any": differ})
         return _shares(rows)
 
 
 def without_zero(intervals: Sequence[Interval]) -> float:
-    """Share that show a difference, in per cent."""
+    """Returns the share of intervals that show a difference, in percent."""
     return 100 * float(np.mean([0 not in interval for interval in intervals]))
 
 
@@ -154,7 +153,7 @@ def null_table(study: Study) -> Table:
         found = study.pairs(each)
         shares = [found["shown"], found["covered"], found["rate_covered"]]
         rows.append([*_world(each), *map(_percent, shares)])
-    header = ["utterances", "speakers", "seeds", "luck %", "shown %", "difference covered %"]
+    header = ["utterances", "speakers", "seeds", "training sd %", "shown %", "difference covered %"]
     return Table("No true difference", [*header, "rate covered %"], rows)
 
 
@@ -168,7 +167,7 @@ def alternatives_table(study: Study) -> Table:
             row.append(f"{without_zero(intervals):.1f} ({width:.2f})")
         rows.append(row)
     header = ["procedure", *map(_named, COMPARED)]
-    note = "Per cent shown; in parentheses the median width of the interval in points."
+    note = "Percent shown; in parentheses the median width of the interval in points."
     return Table("No true difference, other procedures", header, rows, note)
 
 
@@ -180,7 +179,9 @@ def alternatives_power_table(study: Study) -> Table:
     ]
     header = ["procedure"]
     header += [f"{_named(each)}: {100 * each.shift:.1f} points" for each in known]
-    note = "Per cent shown; no merit of a procedure that shows more than 5 in the table above."
+    note = (
+        "Percent shown. A procedure that shows more than 5 in the table above is not better for it."
+    )
     return Table("A known difference, other procedures", header, rows, note)
 
 
@@ -200,7 +201,7 @@ def family_table(study: Study) -> Table:
         shares = [found["plain"], found["holm"], found["any"]]
         rows.append([str(len(each.seeds)), *_world(each)[:3], *map(_percent, shares)])
     header = ["systems", "utterances", "speakers", "seeds"]
-    header += ["one shown, plain %", "one shown, Holm %", "any pair apart %"]
+    header += ["one shown, plain %", "one shown, Holm %", "any pair different %"]
     return Table("Families without a true difference", header, rows)
 
 
@@ -210,7 +211,7 @@ def power_table(study: Study) -> Table:
         found = study.pairs(each)
         shares = [found["power"], found["right"], found["covered"]]
         rows.append([*_world(each), f"{100 * each.shift:.1f}", *map(_percent, shares)])
-    header = ["utterances", "speakers", "seeds", "luck %", "difference, points"]
+    header = ["utterances", "speakers", "seeds", "training sd %", "difference, points"]
     return Table("A known difference", [*header, "power computed %", "shown %", "covered %"], rows)
 
 
@@ -225,14 +226,14 @@ TABLES = (
 
 
 def _world(each: World) -> list[str]:
-    luck = f"{100 * each.luck[0]:.0f}" if each.seeds[0] > 1 else "-"
-    return [f"{each.utterances:,}", str(each.speakers or "-"), str(each.seeds[0]), luck]
+    training_sd = f"{100 * each.training_sd[0]:.0f}" if each.seeds[0] > 1 else "-"
+    return [f"{each.utterances:,}", str(each.speakers or "-"), str(each.seeds[0]), training_sd]
 
 
 def _named(each: World) -> str:
-    utterances, _, seeds, luck = _world(each)
+    utterances, _, seeds, training_sd = _world(each)
     by = f" by {each.speakers} speakers" if each.speakers else ""
-    return f"{utterances}{by}, {seeds} seeds, luck {luck} %"
+    return f"{utterances}{by}, {seeds} seeds, sd {training_sd} %"
 
 
 def _percent(share: float) -> str:
@@ -240,12 +241,12 @@ def _percent(share: float) -> str:
 
 
 def main(
-    trials: Annotated[int, typer.Option(min=1, help="Of each row.")] = 2000,
-    replicates: Annotated[int, typer.Option(min=100, help="Of each bootstrap.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
-    page: Annotated[Path, typer.Option("--page", help="Whose tables are written anew.")] = PAGE,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each row.")] = 2000,
+    replicates: Annotated[int, typer.Option(min=100, help="Replicates of each bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
+    page: Annotated[Path, typer.Option("--page", help="Page whose tables are rewritten.")] = PAGE,
 ) -> None:
-    """Simulate, and write the tables."""
+    """Simulate studies, and write the tables."""
     text = page.read_text(encoding="utf-8")
     if MARK not in text:
         raise UserError(f"{page}: found no line '{MARK.strip()}'; it says where the tables go")

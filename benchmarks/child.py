@@ -1,7 +1,7 @@
-"""A command in a process of its own: how long it runs, and the most memory it holds.
+"""Runs a command in a new process and measures its time and peak memory.
 
-Started as a script this file is a small process that stands between. Of a process the system counts
-as its own what the one that started it held at that moment: of one started from here, torch.
+Started as a script, this file is a small process between the caller and the command. It is needed
+because a process inherits its parent's peak memory: the caller's would include torch.
 """
 
 import json
@@ -18,18 +18,19 @@ MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 class Ended(NamedTuple):
-    """How a command ended: what it took, and what it said on either output.
+    """The result of a command: its exit status, time, memory and output.
 
-    CPU time and memory include the processes it started, if it waited for them.
+    CPU time and memory include the processes that it started and waited for.
     """
 
     status: int
-    """As `Popen.returncode`."""
+    """The exit status, as `Popen.returncode`."""
     seconds: float
     cpu_seconds: float
     peak_bytes: int
-    """Resident in memory at one time."""
+    """The greatest resident memory."""
     said: str
+    """Both outputs of the command."""
 
     @property
     def last_line(self) -> str:
@@ -37,7 +38,7 @@ class Ended(NamedTuple):
 
 
 def run_apart(command: list[str], folder: Path) -> Ended:
-    """Runs `command` in `folder`, and waits for its end even if this process is to end before."""
+    """Runs `command` in `folder` and waits for its end, even after an exception such as Ctrl-C."""
     between = subprocess.Popen(
         [sys.executable, "-S", __file__, *command],
         stdout=subprocess.PIPE,
@@ -56,7 +57,7 @@ def run_apart(command: list[str], folder: Path) -> Ended:
 def _run(command: list[str]) -> None:
     began = time.perf_counter()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
-    # Ctrl-C reaches both; the command's is to clear away what it made.
+    # Ctrl-C reaches both processes. This one ignores it, so that the command can clean up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status, usage = os.wait4(process.pid, 0)
     report = {

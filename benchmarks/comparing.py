@@ -1,8 +1,8 @@
-"""Comparing many runs, beside reading what they heard.
+"""Comparing many runs, beside reading their hypotheses.
 
-Reading is one thread that parses the hypotheses of every run as JSON and keeps nothing.
-`asrbench compare` does it with `--replicates 0`, which leaves the table of rates alone, and as it
-is by default: bootstrap, tests, where the differences lie, figures and page.
+One thread reads the hypotheses of every run as JSON and keeps nothing. `asrbench compare` runs
+with `--replicates 0`, which gives the table of rates only, and with its defaults: bootstrap, tests,
+error analysis, figures and page.
 """
 
 import itertools
@@ -89,13 +89,13 @@ def made(folder: Path, runs: int, utterances: int, seed: int) -> None:
         run.write_history(
             [row | {"train_seconds": 12.0, "dev_cer": 0.9 / row["epoch"]} for row in rows]
         )
-        heard = [garbled(reference, generator) for reference in references]
-        texts = enumerate(zip(references, heard, strict=True))
+        hypotheses = [garbled(reference, generator) for reference in references]
+        texts = enumerate(zip(references, hypotheses, strict=True))
         write_jsonl(
             run.hypotheses_path("test", "greedy"),
-            [{"id": f"u{u}", "reference": said, "hypothesis": text} for u, (said, text) in texts],
+            [{"id": f"u{u}", "reference": one, "hypothesis": other} for u, (one, other) in texts],
         )
-        scores = score(references, heard, cell.score.profile, run).plain()
+        scores = score(references, hypotheses, cell.score.profile, run).plain()
         more = {"parameters": 1, "corpus": FINGERPRINT, "side": "text", "sides": ["text"]}
         run.write_scores("test", "greedy", scores | more)
 
@@ -156,9 +156,9 @@ def tables(figures: Figures) -> list[Table]:
         rows.append(row + (["1", "-", "-"] if name == READ else _process(rounds, name, read)))
     note = (
         f"{figures['runs']} runs of {figures['utterances']:,} utterances, {SEEDS} seeds a variant; "
-        f"{100 * WRONG:.0f} % of the characters are wrong, in every run others, so that no two "
-        f"runs heard the same. Processes are timed from launch to end; the peak is that of the "
-        f"largest of them."
+        f"{100 * WRONG:.0f} % of the characters are wrong, different ones in every run, so that no "
+        f"two runs have the same hypotheses. Processes are timed from launch to end; the peak is "
+        f"that of the largest of them."
     )
     return [Table("Time to compare", header, rows, note)]
 

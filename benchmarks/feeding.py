@@ -1,8 +1,8 @@
-"""What stands between a corpus and the step: padding, the loader, and the start.
+"""Padding, loader speed, and start-up time.
 
-Padding is counted in the plans training would follow. The loader runs alone, through an epoch,
-and is held against what training steps consume in the same rounds. The start is timed from
-launching `asrbench train` to the line that tells of its first step.
+Padding is counted in the batches that training would use. The loader runs alone, through an epoch,
+and its speed is compared with that of training steps in the same rounds. The start-up time is
+measured from launching `asrbench train` to the line of its first step.
 """
 
 import as_trained  # noqa: F401  # before torch is imported
@@ -40,7 +40,8 @@ from study import (
 
 from asrbench.base.errors import UserError
 from asrbench.data.batch_sampler import epoch_plan
-from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
+from asrbench.data.corpus import Corpus
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 from asrbench.experiment.spec import LogMel
 from asrbench.experiment.spec_augment import AugmentSpec
@@ -52,11 +53,11 @@ from asrbench.training.augmentation import change_speed
 
 BATCH_SECONDS = (60, 120, 240, 480)
 LOADED_SECONDS = 60
-"""In a batch, where the loader is measured."""
+"""The seconds of audio in a batch of the loader benchmark."""
 WORKERS = (0, 1, 2)
-SPEEDS = {"as it is": (1.0,), "speed perturbed": (0.9, 1.0, 1.1)}
+SPEEDS = {"unchanged": (1.0,), "speed perturbed": (0.9, 1.0, 1.1)}
 DRAWN_UTTERANCES = 400
-"""Of the corpus that is made where none is given."""
+"""The number of utterances of the synthetic corpus, which is used where none is given."""
 START_SPEC = ROOT / "experiments" / "an4" / "ds2.yaml"
 
 Frames = npt.NDArray[np.int64]
@@ -64,16 +65,16 @@ Frames = npt.NDArray[np.int64]
 
 def main(
     corpora: Annotated[
-        list[Path] | None, typer.Argument(help="TrainingSetup corpora; without one it is made.")
+        list[Path] | None, typer.Argument(help="Corpus folders; without one, a synthetic corpus.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of loader and step; starts.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of lengths, audio, text and plans.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of loader and step; starts.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of lengths, audio, text and batches.")] = 0,
     device_name: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to run on.")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Measure padding waste, the loader alone, and the time to the first step."""
+    """Measure the share of padding, the speed of the loader, and the time to the first step."""
     device = resolve_device(device_name)
     with recorded("feeding", device) as figures, ExitStack() as stack:
         folders = corpora or [
@@ -92,7 +93,7 @@ def main(
 
 
 def _padding(corpora: list[Corpus], seed: int) -> dict[str, dict[str, float]]:
-    """Share of frames that are padding, by corpus and by seconds in a batch."""
+    """Returns the share of frames that are padding, by corpus and by seconds in a batch."""
     lengths = {corpus.name: corpus.split("train").samples for corpus in corpora}
     lengths |= {drawn.name: drawn.samples(seed) for drawn in DRAWN}
     return {
@@ -102,7 +103,7 @@ def _padding(corpora: list[Corpus], seed: int) -> dict[str, dict[str, float]]:
 
 
 def padding_share(samples: npt.NDArray[np.int64], batch_seconds: float, seed: int) -> float:
-    """Of the frames of an epoch's batches, those that belong to no utterance."""
+    """Returns the share of the frames of an epoch's batches that are padding."""
     plan = epoch_plan(
         samples, seed=seed, epoch=0, fingerprint="benchmark", batch_seconds=batch_seconds
     )
@@ -117,8 +118,10 @@ def padding_share(samples: npt.NDArray[np.int64], batch_seconds: float, seed: in
 def _fed(
     corpora: list[Corpus], rounds: int, seed: int, device: torch.device
 ) -> tuple[dict[str, list[float]], list[Figures]]:
-    """Seconds of audio a second: those that steps consume, and for each way to load those it
-    delivers, with the ratio of the two turn by turn."""
+    """Returns seconds of audio per second: of training steps by size, and of each way to load.
+
+    Each way to load also gets the ratio of its speed to that of steps, by rounds.
+    """
     steps = {size: _consumer(size, seed, device) for size in SPECS}
     consumed: dict[str, list[float]] = {size: [] for size in SPECS}
     ways: list[Figures] = [
@@ -143,7 +146,7 @@ def _fed(
 
 
 def _consumer(size: str, seed: int, device: torch.device) -> tuple[Contestant, float]:
-    """Steps of the baseline, and the seconds of audio in each."""
+    """Returns the baseline's step, and the seconds of audio in one."""
     tokenizer = tokenizer_of(size)
     batch = drawn_batch(drawn_seconds(UTTERANCES[size], seed), tokenizer, seed, device)
     step = step_of(cells_of(size)["ds2"], tokenizer, batch, device)
@@ -151,7 +154,7 @@ def _consumer(size: str, seed: int, device: torch.device) -> tuple[Contestant, f
 
 
 def _delivered(corpus: Corpus, workers: int, audio: str, epoch: int, device: torch.device) -> float:
-    """Seconds of audio a second over an epoch, the start of the workers included."""
+    """Returns the seconds of audio per second over an epoch, with the start of the workers."""
     split = corpus.split("train")
     tokenizer = Tokenizer.of("char", split.texts)
     plan = epoch_plan(
@@ -178,7 +181,7 @@ def _at_speed(epoch: int, speeds: tuple[float, ...], wave: Samples, utterance: s
 
 
 def _starts(corpus: Path, times: int, device: torch.device) -> list[float]:
-    """Seconds from the launch of `asrbench train` to its first step being done, of each launch."""
+    """Returns the seconds from launching `asrbench train` to the end of its first step."""
     found = []
     for number in range(times):
         with tempfile.TemporaryDirectory() as results:
@@ -189,7 +192,7 @@ def _starts(corpus: Path, times: int, device: torch.device) -> list[float]:
 
 def _start(corpus: Path, results: str, device: torch.device) -> float:
     command = [sys.executable, "-m", "asrbench", "train", str(START_SPEC), "--results", results]
-    # Every step then has a line of its own.
+    # With this option every step prints a line.
     command += ["--set", "run.log_seconds=1e-9", "--set", f"corpus={corpus.resolve()}"]
     command += ["--device", device.type]
     began = time.perf_counter()
@@ -207,14 +210,14 @@ def _start(corpus: Path, results: str, device: torch.device) -> float:
                 seconds = time.perf_counter() - began
                 process.kill()
                 return seconds
-    raise UserError(f"{corpus}: training ended before its first step: {line.strip()}")
+    raise UserError(f"{corpus}: training ended before its first step, saying: {line.strip()}")
 
 
-# The corpus that is made
+# The synthetic corpus
 
 
 def _made(folder: Path, seed: int) -> Path:
-    """A corpus of noise whose lengths are like KsponSpeech's."""
+    """Makes a corpus of noise with utterance lengths like KsponSpeech's, and returns its folder."""
     generator, tokenizer = np.random.default_rng(seed), tokenizer_of("full")
     with CorpusWriter.create(
         folder, name="drawn", recipe="noise", source="drawn", text_profile="verbatim", strict=True
@@ -222,7 +225,7 @@ def _made(folder: Path, seed: int) -> Path:
         lengths = TRAIN._replace(utterances=DRAWN_UTTERANCES).samples(seed) / SAMPLE_RATE_HZ
         for number, seconds in enumerate(lengths.tolist()):
             text = drawn_text(generator, seconds, tokenizer)
-            # A dev split is asked for by training, not by anything that is timed.
+            # Training needs a dev split, although no benchmark uses it.
             split = "dev" if number == 0 else "train"
             writer.add(split, Utterance(f"u{number}", noise(generator, seconds), text))
     return folder
@@ -242,10 +245,10 @@ def _padding_table(figures: Figures) -> Table:
         for name, shares in figures["padding"].items()
     ]
     note = (
-        "Share of the frames of an epoch's batches, at so many seconds of audio in a batch, that "
-        "are padding; on a CPU the recurrence leaves them out, the convolutions do not. Drawn "
-        "lengths are log-normal; the figure in their name is the standard deviation of the "
-        "logarithm, and `benchmarks/lengths.py` says where the rest comes from."
+        "Each column is the share of padding among the frames of an epoch's batches, for one batch "
+        "size in seconds of audio. On a CPU the recurrence skips padding, but the convolutions do "
+        "not. Synthetic lengths are log-normal; the figure in their name is the standard deviation "
+        "of the logarithm, and `benchmarks/lengths.py` gives the source of the other parameters."
     )
     return Table("Padding", header, rows, note)
 
@@ -262,21 +265,24 @@ def _loader_table(figures: Figures) -> Table:
         ]
         for way in figures["loaders"]
     ]
-    eaten = " and ".join(
+    consumed = " and ".join(
         f"{spread(rates)['median']:,.0f} s/s at the {size} size"
         for size, rates in figures["consumed"].items()
     )
     note = (
-        f"Seconds of audio a second that the loader delivers alone in batches of "
-        f"{LOADED_SECONDS} s, the start of its workers included, and how many times that is what "
-        f"a step of `ds2` consumed in the same round: {eaten}."
+        f"The column s/s is the seconds of audio per second that the loader delivers alone, in "
+        f"batches of {LOADED_SECONDS} s, with the start of its workers. The last columns divide it "
+        f"by the speed of a `ds2` step in the same round: {consumed}."
     )
     return Table("Loader", header, rows, note)
 
 
 def _start_table(figures: Figures) -> Table:
     rows = [[name, times(spread(each))] for name, each in figures["starts"].items()]
-    note = f"From launching `asrbench train {START_SPEC.relative_to(ROOT)}` to its first step done."
+    note = (
+        f"The time from launching `asrbench train {START_SPEC.relative_to(ROOT)}` to the end of "
+        f"its first step."
+    )
     return Table("Start", ["corpus", "seconds"], rows, note)
 
 

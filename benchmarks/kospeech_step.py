@@ -1,9 +1,9 @@
-"""A training step of KoSpeech: its model, its loss and its optimizer, in a process of their own.
+"""A training step of KoSpeech (its model, its loss and its optimizer) in a new process.
 
-Started as a script this file is that process. It leaves torch and the allocator as a user of
-KoSpeech has them, and takes a turn for each line it reads. What KoSpeech's trainer does besides is
-left out, in its favour: features, the error rate of each batch, `torch.cuda.empty_cache()`.
-Legend: B batch, T frames, F feature bins, U symbols.
+Started as a script, this file is that process. It has the settings of torch and the allocator that
+a user of KoSpeech has, and takes a turn for each line that it reads. The other work of KoSpeech's
+trainer is left out, in its favour: features, the error rate of each batch and
+`torch.cuda.empty_cache()`. Legend: B batch, T frames, F feature bins, U symbols.
 """
 
 import json
@@ -28,8 +28,11 @@ MODEL_FILE = Path("kospeech") / "models" / "deepspeech2" / "model.py"
 
 
 def check(checkout: Path) -> None:
+    """Raises `UserError` if `checkout` is not a checkout of KoSpeech."""
     if not (checkout / MODEL_FILE).is_file():
-        raise UserError(f"--kospeech {checkout}: no checkout of KoSpeech, {MODEL_FILE} is missing")
+        raise UserError(
+            f"--kospeech {checkout}: not a checkout of KoSpeech; {MODEL_FILE} is missing"
+        )
 
 
 @contextmanager
@@ -40,11 +43,11 @@ def kospeech(
     device: torch.device,
     environment: dict[str, str],
 ) -> Iterator[Callable[[], float]]:
-    """Yields what takes a turn in the other process, when that has warmed up: seconds a step.
+    """Starts the process and yields a function that takes a turn in it: the seconds per step.
 
-    `tensors` are x_BTF with frames_B, the longest first, and targets_BU with target_lengths_B;
-    `sizes` the `bands`, `symbols` (the blank included), `layers` and `width` of the model;
-    `environment` the variables the process starts with.
+    The process has warmed up by then. `tensors` are x_BTF with frames_B, the longest first, and
+    targets_BU with target_lengths_B. `sizes` are the `bands`, `symbols` (with the blank), `layers`
+    and `width` of the model. `environment` holds the environment variables of the process.
     """
     with tempfile.TemporaryDirectory() as folder:
         path, said = Path(folder) / "tensors", Path(folder) / "said"
@@ -81,7 +84,7 @@ def kospeech(
 
 
 def _step(job: dict[str, Any]) -> Callable[[], float]:
-    """Criterion, optimizer and norm limit are those of KoSpeech's `DeepSpeech2TrainConfig`."""
+    """Returns a function that makes one step with the settings of `DeepSpeech2TrainConfig`."""
     sys.path.insert(0, job["checkout"])
     device = torch.device(job["device"])
     model = import_module("kospeech.models.deepspeech2.model").DeepSpeech2(
@@ -114,7 +117,7 @@ def _step(job: dict[str, Any]) -> Callable[[], float]:
 
 
 def _take_turns(job: dict[str, Any]) -> None:
-    # As its own entry point has it.
+    # KoSpeech's own entry point does the same.
     warnings.filterwarnings("ignore")
     contestant = Contestant(_step(job), torch.device(job["device"]))
     print("ready", flush=True)

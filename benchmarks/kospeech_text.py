@@ -1,7 +1,7 @@
-"""KoSpeech's preparation of KsponSpeech, which is one of its texts, in a process of its own.
+"""Runs KoSpeech's preparation of KsponSpeech, which covers its texts only, in a new process.
 
-Started as a script this file is that process: what KoSpeech's `dataset/kspon/main.py` does with
-`--output_unit character --preprocess_mode phonetic`, its defaults.
+Started as a script, this file is that process. It does what KoSpeech's `dataset/kspon/main.py` does
+with its defaults, `--output_unit character --preprocess_mode phonetic`.
 """
 
 import re
@@ -20,26 +20,31 @@ _VOLUME = re.compile(r"KsponSpeech_\d\d")
 
 
 def check(checkout: Path) -> None:
+    """Raises `UserError` if `checkout` is not a checkout of KoSpeech."""
     if not (checkout / READER).is_file():
-        raise UserError(f"--kospeech {checkout}: no checkout of KoSpeech, {READER} is missing")
+        raise UserError(f"--kospeech {checkout}: not a checkout of KoSpeech; {READER} is missing")
 
 
 def volumes_of(tree: Path) -> list[Path]:
-    """KsponSpeech_01 to KsponSpeech_05, as far as they are there: what KoSpeech can read.
+    """Returns the folders KsponSpeech_01 to KsponSpeech_05 that exist in `tree`.
 
-    It takes every other entry that is called so for one more of them.
+    They are linked into a folder of their own, because KoSpeech reads every entry whose name begins
+    with KsponSpeech.
     """
     volumes = sorted(path for path in tree.resolve().iterdir() if _VOLUME.fullmatch(path.name))
     if not volumes:
         raise UserError(
-            f"{tree}: found no KsponSpeech_01 right in it, where KoSpeech reads; name the folder "
-            f"that has it, or leave --kospeech out"
+            f"{tree}: found no KsponSpeech_01 at its top level, where KoSpeech looks; name the "
+            f"folder that has it, or leave out --kospeech"
         )
     return volumes
 
 
 def prepare_texts(checkout: Path, volumes: list[Path], scratch: Path) -> tuple[int, Ended]:
-    """How many texts of `volumes` KoSpeech prepared, into a new folder in `scratch`, and how."""
+    """Runs KoSpeech on the texts of `volumes`, with a new folder in `scratch` for its output.
+
+    Returns the number of texts that it prepared, and how its process ended.
+    """
     tree, out = scratch / "volumes", scratch / "kospeech"
     tree.mkdir()
     out.mkdir()

@@ -1,5 +1,6 @@
-"""A tree of the shape of KsponSpeech, with texts marked by its rules: the corpus itself may not be
-redistributed, and is not needed to measure what reading it costs.
+"""Makes a folder with the layout of KsponSpeech and texts with its marks.
+
+The corpus itself may not be redistributed, and is not needed to measure the cost of reading it.
 
     python benchmarks/kspon_tree.py TREE --utterances 100000
 """
@@ -19,11 +20,11 @@ from asrbench.stages.prep.sentences import sentences
 PER_FOLDER = 1_000
 FOLDERS_PER_VOLUME = 124
 EVAL_SHARE = 0.01
-"""Of the utterances, as in the corpus: 6,000 of 628,545."""
+"""The share of evaluation utterances, as in the corpus: 6,000 of 628,545."""
 
 
 class Marked(NamedTuple):
-    """A text as it is transcribed, and what it says in either way of writing."""
+    """A transcription with marks, and its two sides."""
 
     raw: str
     spelling: str
@@ -32,7 +33,7 @@ class Marked(NamedTuple):
 
 @dataclass(frozen=True)
 class Spoken:
-    """An utterance of the tree. `number` is six digits, or E and five in an evaluation set."""
+    """An utterance of the tree. `number` has six digits, or E and five in an evaluation set."""
 
     split: str
     number: str
@@ -45,7 +46,7 @@ class Spoken:
 
     @property
     def path(self) -> str:
-        """As a list names it."""
+        """Returns the path of the audio, as a list names it."""
         if self.split.startswith("eval"):
             return f"KsponSpeech_eval/{self.split}/{self.id}.pcm"
         folder = (int(self.number) - 1) // PER_FOLDER + 1
@@ -56,9 +57,9 @@ class Spoken:
 def write_tree(
     root: Path, spoken: Iterable[Spoken], *, lists: str | None = "KsponSpeech_scripts"
 ) -> None:
-    """Leaves audio, texts, and lists in the folder `lists` of the tree, or no lists at all.
+    """Writes audio, texts, and lists in the folder `lists` of the tree; `None` writes no lists.
 
-    Evaluation files end in half a sample, as all of theirs do.
+    Evaluation files end in half a sample, as in the corpus.
     """
     lines: dict[str, list[str]] = {}
     for each in spoken:
@@ -89,7 +90,7 @@ FILLERS = ("아", "어", "그", "음", "뭐", "막")
 
 
 def marked(text: str, rng: np.random.Generator) -> Marked:
-    """`text` with marks drawn between and behind its words. Every third word has one."""
+    """Puts random marks between and after the words of `text`, at about every third word."""
     raw, spelling, phonetic = [], [], []
     for word in text.split():
         written = said = marks = word
@@ -119,7 +120,7 @@ def marked(text: str, rng: np.random.Generator) -> Marked:
 
 
 def composed(utterances: int, seconds: float, seed: int) -> Iterator[Spoken]:
-    """Sentences of a grammar over noise, of lengths about a mean of `seconds`."""
+    """Yields utterances of noise with sentences of a grammar; `seconds` is their mean length."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, 500, 60 * SAMPLE_RATE_HZ).astype(np.int16)
     texts = _forever(seed)
@@ -137,7 +138,7 @@ def composed(utterances: int, seconds: float, seed: int) -> Iterator[Spoken]:
 
 
 def _forever(seed: int) -> Iterator[str]:
-    """The grammar's sentences, and when they end those of the next seed."""
+    """Yields the sentences of the grammar, and then those of the next seeds."""
     while True:
         yield from sentences(seed)
         seed += 1
@@ -145,11 +146,13 @@ def _forever(seed: int) -> Iterator[str]:
 
 def main(
     tree: Annotated[Path, typer.Argument(help="Folder to make.")],
-    utterances: Annotated[int, typer.Option(min=10, help="How many.")] = 100_000,
-    seconds: Annotated[float, typer.Option(help="Mean length; the corpus' is 5.6.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of texts and lengths.")] = 0,
+    utterances: Annotated[int, typer.Option(min=10, help="Number of utterances.")] = 100_000,
+    seconds: Annotated[
+        float, typer.Option(help="Mean length in s; that of the corpus is 5.6.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of texts and lengths.")] = 0,
 ) -> None:
-    """Make a tree of the shape of KsponSpeech."""
+    """Make a folder with the layout of KsponSpeech."""
     if tree.exists():
         sys.exit(f"{tree}: exists already")
     write_tree(tree, composed(utterances, seconds, seed))

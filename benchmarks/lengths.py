@@ -1,11 +1,12 @@
-"""Utterance lengths like those of KsponSpeech, whose audio cannot be given away.
+"""Utterance lengths like those of KsponSpeech, whose audio may not be redistributed.
 
-Known of it: 965.2 h in 620,000 training utterances, 5.60 s each; means of 3.17 s and 4.56 s in the
-two evaluation sets; a longest utterance of 30.38 s. Lengths are drawn from log-normals of these
-means, and what is longer is drawn again. How wide the distribution is was not published. Two
-bounds: 30.38 s as the longest of 620,000 draws asks for a standard deviation of the logarithm of
-0.37; 16.8 % of the clean evaluation set below 5 syllables, at a mean of 16.0, for 0.90. So the
-training set is drawn with both and with a value between.
+Its published figures are: 965.2 h in 620,000 training utterances, 5.60 s on average; means of
+3.17 s and 4.56 s in the two evaluation sets; and 30.38 s for the longest utterance. Lengths are
+drawn from log-normal distributions with these means, and lengths out of range are drawn again. The
+width of the distribution was not published, but two figures bound it. 30.38 s as the longest of
+620,000 draws implies a standard deviation of the logarithm of 0.37. The 16.8 % of the clean
+evaluation set below 5 syllables, at a mean of 16.0, imply 0.90. So the training set is drawn with
+both values and with one between them.
 """
 
 from typing import NamedTuple
@@ -19,15 +20,17 @@ SHORTEST_S, LONGEST_S = 0.3, 30.38
 
 
 class Lengths(NamedTuple):
+    """A log-normal distribution of utterance lengths."""
+
     name: str
     utterances: int
     mean_s: float
-    """Before what is too long or too short is drawn again."""
+    """The mean in seconds, before lengths out of range are drawn again."""
     deviation: float
-    """Standard deviation of the logarithm."""
+    """The standard deviation of the logarithm."""
 
     def samples(self, seed: int) -> npt.NDArray[np.int64]:
-        """The length of each utterance, in samples at 16 kHz."""
+        """Returns the length of each utterance, in samples at 16 kHz."""
         generator = np.random.default_rng(seed)
         location = np.log(self.mean_s) - self.deviation**2 / 2
         seconds = generator.lognormal(location, self.deviation, self.utterances)

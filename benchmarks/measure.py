@@ -1,8 +1,7 @@
-"""What every benchmark here stands on: clocks, ratios, the machine and its matrix-product peak.
+"""Common tools of the benchmarks: clocks, ratios, the machine and its matrix-product peak.
 
-Hardware is often shared, so figures are compared only where they were taken side by side:
-contestants take turns, a ratio is the median of the ratios of each turn, and the least and the
-greatest of them stand beside it.
+Hardware is often shared, so only times of the same round are compared: contestants take turns, and
+a ratio is the median of the ratios of all rounds, with the least and the greatest beside it.
 """
 
 import math
@@ -21,19 +20,21 @@ from typing import Any
 
 import torch
 
+from asrbench.base.cpu import this_cpu
+
 ROOT = Path(__file__).resolve().parents[1]
 TURN_SECONDS = 2.0
-"""Least time of a turn: short steps are repeated until they fill it."""
+"""The least time of a turn; short steps are repeated until they fill it."""
 PRODUCT_SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
-"""Rows of the square matrices whose products are timed for the peak."""
+"""The numbers of rows of the square matrices whose products are timed for the peak."""
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 Figures = dict[str, Any]
-"""What a benchmark found, as JSON holds it."""
+"""The results of a benchmark, as its JSON file holds them."""
 
 
 def timed(work: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """Seconds that `work` takes once, of `times` in a row, the device's share included."""
+    """Returns the mean seconds of `times` calls of `work`, with its work on the device."""
     _synchronise(device)
     began = time.perf_counter()
     for _ in range(times):
@@ -48,7 +49,7 @@ def _synchronise(device: torch.device) -> None:
 
 
 class Contestant:
-    """Work that takes turns with other work; warmed up when it is made."""
+    """A function that takes turns with others; the constructor warms it up."""
 
     def __init__(self, step: Callable[[], object], device: torch.device) -> None:
         self._step, self._device = step, device
@@ -58,7 +59,7 @@ class Contestant:
         self._times = max(1, math.ceil(TURN_SECONDS / seconds))
 
     def turn(self) -> float:
-        """Seconds a step."""
+        """Runs the function for `TURN_SECONDS` at least, and returns the seconds per call."""
         return timed(self._step, self._device, self._times)
 
 
@@ -67,12 +68,12 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
-    """Turn by turn, what stands in `above` over what stands in `below`."""
+    """Returns median, least and greatest of the ratios of `above` to `below`, turn by turn."""
     return spread([a / b for a, b in zip(above, below, strict=True)])
 
 
 def product_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of the fastest of a few square matrix products."""
+    """Returns the FLOP/s of the fastest of a few square matrix products."""
     return max(_product_rate(size, device, dtype) for size in PRODUCT_SIZES[device.type])
 
 
@@ -88,13 +89,13 @@ def _product_rate(size: int, device: torch.device, dtype: torch.dtype) -> float:
 
 
 def say(line: str) -> None:
-    """Progress, beside the figures."""
+    """Prints a line on progress to stderr, so that stdout holds the figures alone."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def recorded(benchmark: str, device: torch.device) -> Iterator[Figures]:
-    """Yields figures to fill in: by what, when, from which commit and on which machine."""
+    """Yields figures to fill in, which name the benchmark, command, date, commit and machine."""
     figures: Figures = {
         "benchmark": benchmark,
         "command": _command(),
@@ -110,9 +111,10 @@ def recorded(benchmark: str, device: torch.device) -> Iterator[Figures]:
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    cpu = this_cpu()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": name,
@@ -122,18 +124,11 @@ def _machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def _others_seconds() -> float | None:
-    """CPU time that processes other than this one and its finished children have had, where the
-    system tells: what else ran while a benchmark did."""
+    """Returns the CPU seconds, since boot, of processes other than this one and its children.
+
+    Children count once they have ended. Returns None where the system does not report this.
+    """
     try:
         counts = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     except OSError:
@@ -145,7 +140,7 @@ def _others_seconds() -> float | None:
 
 
 def _command() -> str:
-    """As typed from the root of the repository; where things lie on this machine is left out."""
+    """Returns the command as typed in the root of the repository, without absolute paths."""
     words = ["PATH" if Path(word).is_absolute() else word for word in sys.argv[1:]]
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 

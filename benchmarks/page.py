@@ -1,4 +1,4 @@
-"""Tables of figures, on the terminal and in Markdown alike; and how a benchmark is run."""
+"""Prints tables of figures on the terminal or as Markdown, and runs a benchmark as a command."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ class Table(NamedTuple):
 
 
 def times(ratio: dict[str, float], digits: int = 2) -> str:
-    """`9.41 (9.20-9.63)`: the median of the turns, the least and the greatest."""
+    """Returns the median, the least and the greatest of the turns, as in `9.41 (9.20-9.63)`."""
     median, low, high = (f"{ratio[key]:.{digits}f}" for key in ("median", "low", "high"))
     return f"{median} ({low}-{high})"
 
@@ -35,18 +35,18 @@ def machine_table(figures: Figures) -> Table:
         ["CPU", f"{machine['cpu']}, {machine['cores']} cores; threads: {machine['threads']}"],
         ["device", machine["device"]],
         ["software", f"Python {machine['python']}, torch {machine['torch']}"],
-        ["other work meanwhile", _others(machine)],
+        ["other processes", _others(machine)],
         ["commit", figures["commit"] or "-"],
         ["date", figures["date"]],
     ]
-    return Table("Machine", ["what", "is"], rows)
+    return Table("Machine", ["property", "value"], rows)
 
 
 def _others(machine: dict[str, Any]) -> str:
-    before = f"load {machine['load_before']:.1f} before"
+    before = f"load average before the benchmark {machine['load_before']:.1f}"
     if "cores_of_others" not in machine:
         return before
-    return f"{machine['cores_of_others']:.2f} of {machine['cores']} cores; {before}"
+    return f"{machine['cores_of_others']:.2f} of {machine['cores']} cores used; {before}"
 
 
 def show(figures: Figures, tables: list[Table], as_json: bool) -> None:
@@ -72,7 +72,7 @@ def markdown(table: Table) -> str:
 
 
 def run(main: Callable[..., None]) -> None:
-    """`main` as a command: what is the user's to mend is one line and exit status 2."""
+    """Runs `main` as a command. A `UserError` is printed as one line, with exit status 2."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:

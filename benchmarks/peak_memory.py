@@ -1,6 +1,6 @@
-"""The most memory that training steps hold, measured in a fresh process.
+"""Peak memory of training steps, measured in a new process.
 
-A process that has run other steps keeps what they left, so each figure wants one of its own.
+A process that has run other steps keeps their memory, so each measurement needs a new one.
 """
 
 import as_trained  # noqa: F401  # before torch is imported
@@ -22,11 +22,11 @@ STATUS = Path("/proc/self/status")
 def peak_memory(
     size: str, variant: str, utterances: int, seconds: float, device: torch.device
 ) -> int:
-    """Bytes of model, optimizer and two steps on `utterances` of `seconds` each.
+    """Returns the bytes of model, optimizer and two steps on `utterances` of `seconds` each.
 
-    On a CPU what Python and torch hold before the model is made is left out.
+    On a CPU, the memory of Python and torch before the model is made does not count.
     """
-    # Spawned, not forked: a fork would begin with the memory of this process.
+    # Spawns, because a fork would begin with the memory of this process.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_peak, size, variant, utterances, seconds, device.type).result()
 
@@ -36,14 +36,14 @@ def _peak(size: str, variant: str, utterances: int, seconds: float, device_name:
     batch = drawn_batch(np.full(utterances, seconds), tokenizer, 0, device)
     before = _high_water(device)
     step = step_of(cells_of(size)[variant], tokenizer, batch, device)
-    # The first makes the optimizer's state, so that the second is the peak.
+    # The first step makes the optimizer's state, so the second reaches the peak.
     for _ in range(2):
         step()
     return _high_water(device) - before
 
 
 def _high_water(device: torch.device) -> int:
-    """The most bytes held so far: by tensors on CUDA, by the whole process on a CPU."""
+    """Returns the peak so far in bytes: of tensors on CUDA, of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

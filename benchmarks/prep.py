@@ -1,8 +1,8 @@
-"""Preparing KsponSpeech, against reading its files and against KoSpeech's preparation.
+"""Times the preparation of KsponSpeech, beside reading its files and KoSpeech's preparation.
 
 Reading is one thread that reads the same files in sorted order and keeps nothing. `asrbench prep`
-checks every utterance, keeps both sides of its text, and leaves audio and texts on the disk.
-KoSpeech prepares texts alone, by one of their sides, and opens no audio.
+checks every utterance, keeps both sides of its text, and writes audio and texts to the disk.
+KoSpeech prepares one side of the texts and opens no audio.
 """
 
 import sys
@@ -22,14 +22,14 @@ from torch import device
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import read_json
-from asrbench.cli.prep_common import CORES
+from asrbench.base.process_map import available
 from asrbench.stages.prep.trees import Tree
 
 READ, OURS, THEIRS = "plain read", "asrbench prep", "KoSpeech, texts alone"
 NAME = "KsponSpeech_"
 BUFFER_BYTES = 1 << 20
 SPARE_BYTES = 1 << 30
-"""Of the disk, what a preparation has to leave free."""
+"""Disk space that a preparation has to leave free."""
 
 
 def main(
@@ -38,16 +38,18 @@ def main(
         Path | None, typer.Option("--kospeech", help="A checkout of KoSpeech to measure against.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Of asrbench prep.", show_default="a core each")
-    ] = CORES,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 3,
+        int, typer.Option(min=1, help="Jobs of asrbench prep.", show_default="a core each")
+    ] = available(),
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, in which each takes a turn.")] = 3,
     scratch: Annotated[
         Path | None,
-        typer.Option(help="Where to prepare, to be deleted again; beside TREE by default."),
+        typer.Option(
+            help="Folder for the prepared corpora, which are deleted; by default that of TREE."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Time the preparation of KsponSpeech, in turns with reading it and with KoSpeech's."""
+    """Time the preparation of KsponSpeech, in turns with reading it and with KoSpeech."""
     with recorded("prep", device("cpu")) as figures:
         figures |= measured(tree, kospeech_path, jobs, rounds, scratch)
     show(figures, tables(figures), as_json)
@@ -83,7 +85,10 @@ def measured(
 
 
 def files_of(tree: Path) -> list[Path]:
-    """What `asrbench prep ksponspeech` reads, sorted: audio, lists, and texts that no list has."""
+    """Returns the files that `asrbench prep ksponspeech` reads, sorted.
+
+    These are audio, lists, and the texts of utterances that are in no list.
+    """
     with Tree(tree, ".pcm", ".wav", ".txt", ".trn") as found:
         names = found.names
     audio = [n for n in names if n.endswith((".pcm", ".wav")) and _stem(n).startswith(NAME)]
@@ -108,7 +113,7 @@ def _stem(path: str) -> str:
 
 
 def read_seconds(files: Sequence[Path]) -> float:
-    """Of reading them one after the other, into the same memory."""
+    """Returns the time to read files one after the other, into the same memory."""
     buffer = bytearray(BUFFER_BYTES)
     began = time.perf_counter()
     for path in files:
@@ -135,16 +140,16 @@ def _check_room(scratch: Path, needed: int) -> None:
 def _round(
     tree: Path, files: Sequence[Path], checkout: Path | None, jobs: int, scratch: Path
 ) -> dict[str, Any]:
-    """What each took, one after the other; what they leave is gone when the next begins."""
+    """Runs each once and returns its figures. What one writes is deleted before the next starts."""
     found: dict[str, Any] = {READ: {"seconds": read_seconds(files)}}
     with tempfile.TemporaryDirectory(prefix="asrbench-", dir=scratch) as folder:
         found[OURS] = _ours(tree, jobs, Path(folder))
     if checkout is not None:
         volumes = volumes_of(tree)
-        # As ours had its files read right before.
+        # The files of asrbench were read right before its turn, too.
         read_seconds(sorted(path for volume in volumes for path in volume.rglob("*.txt")))
         with tempfile.TemporaryDirectory(prefix="asrbench-", dir=scratch) as folder:
-            found[THEIRS] = _told(*prepare_texts(checkout, volumes, Path(folder)))
+            found[THEIRS] = _ended_figures(*prepare_texts(checkout, volumes, Path(folder)))
     return found
 
 
@@ -156,10 +161,10 @@ def _ours(tree: Path, jobs: int, folder: Path) -> Figures:
         raise UserError(f"{tree}: asrbench prep failed: {ended.last_line}")
     splits = read_json(out / "corpus.json")["splits"].values()
     hours = sum(split["hours"] for split in splits)
-    return _told(sum(split["utterances"] for split in splits), ended) | {"hours": hours}
+    return _ended_figures(sum(split["utterances"] for split in splits), ended) | {"hours": hours}
 
 
-def _told(utterances: int, ended: Ended) -> Figures:
+def _ended_figures(utterances: int, ended: Ended) -> Figures:
     return {
         "utterances": utterances,
         "seconds": ended.seconds,
@@ -214,7 +219,7 @@ def _process(figures: Figures, name: str) -> list[str]:
 
 
 def _of_one(figures: Figures, name: str) -> list[float]:
-    """Seconds an utterance."""
+    """Returns the seconds per utterance of each round."""
     seconds, utterances = (_each(figures, name, key) for key in ("seconds", "utterances"))
     return [s / n for s, n in zip(seconds, utterances, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Joins the figures of the benchmarks into the page docs/performance.md."""
+"""Writes the page docs/performance.md from the figures of all benchmarks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,57 +19,62 @@ BENCHMARKS = {
     module.__name__: module for module in (train_step, attention, feeding, prep, comparing)
 }
 OPTIONAL = ("prep", "comparing")
-"""Those whose section is there when their figures are."""
+"""The benchmarks that may be missing; the page then has no section on them."""
 
 HEAD = """# Performance
 
-Written by `make bench`, which measures and leaves the figures as JSON in `build/bench/`. With
-`KOSPEECH=PATH`, a checkout of KoSpeech, its training step is measured too; `CORPUS=DIR` names a
-prepared corpus other than `data/an4`; `KSPON=TREE`, a download of KsponSpeech or what
-`benchmarks/kspon_tree.py` makes, has its preparation measured.
+`make bench` writes this page and leaves the figures as JSON in `build/bench/`. `KOSPEECH=PATH`, a
+checkout of KoSpeech, adds its training step; `CORPUS=DIR` names a corpus folder other than
+`data/an4`; `KSPON=TREE`, a download of KsponSpeech or the output of `benchmarks/kspon_tree.py`,
+adds the preparation of KsponSpeech.
 
 ## How to read this page
 
-Read ratios, not seconds. Hardware is often shared, and the same step takes other times on another
-day; so what is compared took turns on the same machine, never at the same moment, and each ratio
-is the median over the rounds of the ratios within a round, with the least and the greatest in
-parentheses. Where those lie far apart, or "other work meanwhile" is more than a small
+Read ratios, not seconds. Hardware is often shared, and the same step takes a different time on
+another day. So the programs under comparison take turns on the same machine, and never run at the
+same time. Each ratio is the median over the rounds of the ratios within a round, with the least and
+the greatest in parentheses. If those differ much, or if "other processes" used more than a small
 part of a core, measure again on a quiet machine.
 """
 
 FOOT = """## What is not measured
 
 - KoSpeech's data loading, features and SpecAugment, its error rate of every batch and its
-  `empty_cache()` after every step: it is handed features, and only its model, loss and optimizer
-  are timed. asrbench's step begins with int16 waveforms, and features and SpecAugment count.
-- Whether what is trained is any good: audio is noise, texts are drawn. For that see the tables of
-  `asrbench compare`.
-- Whole epochs, checkpoints and dev passes. `history.jsonl` of every run has them, with the share
-  of the time that the step waited for the loader.
+  `empty_cache()` after every step. It gets finished features, and only its model, loss and
+  optimizer are timed. asrbench's step begins with int16 waveforms and includes features and
+  SpecAugment.
+- The accuracy of the trained models: audio is noise, and texts are random. For accuracy see the
+  tables of `asrbench compare`.
+- Whole epochs, checkpoints and dev passes. `history.jsonl` of every run has their times, with the
+  share of the time that the step waited for the loader.
 - More than one device.
-- Preparing a corpus from zips, or when none of its files is in memory yet.
+- Preparing a corpus from zip files, or from files that the page cache does not hold yet.
 """
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where the JSON of each benchmark lies.")],
-    out: Annotated[Path, typer.Option("--out", help="The page.")] = ROOT / "docs/performance.md",
+    folder: Annotated[Path, typer.Argument(help="Folder with the JSON file of each benchmark.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write the page to.")] = ROOT
+    / "docs/performance.md",
 ) -> None:
-    """Write the page of figures."""
+    """Write the page on performance."""
     write_text(out, "\n".join([HEAD, *map(_section, figures_in(folder)), FOOT]))
 
 
 def figures_in(folder: Path) -> list[Figures]:
-    """Of every benchmark in its order. Raises `UserError` for one that is missing and needed."""
+    """Returns the figures of the benchmarks, in the order of `BENCHMARKS`.
+
+    Raises `UserError` for a missing benchmark that is not optional.
+    """
     paths = {name: folder / f"{name}.json" for name in BENCHMARKS}
-    there = [path for name, path in paths.items() if name not in OPTIONAL or path.is_file()]
-    return [read_json(path) for path in there]
+    wanted = [path for name, path in paths.items() if name not in OPTIONAL or path.is_file()]
+    return [read_json(path) for path in wanted]
 
 
 def _section(figures: Figures) -> str:
     module = BENCHMARKS[figures["benchmark"]]
     if module.__doc__ is None:
-        raise UserError(f"{figures['benchmark']}: its text was stripped; run without -OO")
+        raise UserError(f"{figures['benchmark']}: found no docstring; run Python without -OO")
     title, _, text = module.__doc__.strip().partition("\n\n")
     tables = [machine_table(figures), *module.tables(figures)]
     parts = [f"## {title.rstrip('.')}", text, f"    {figures['command']}", *map(markdown, tables)]

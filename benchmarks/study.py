@@ -1,7 +1,7 @@
-"""The cells of the study, and batches as long as its utterances are.
+"""The cells of the study, and synthetic batches with utterances of realistic lengths.
 
-Audio is noise and text is drawn: a step costs the same whatever was said. Legend: B batch,
-S samples, U symbols, all as in `asrbench.recogniser.loader`.
+Audio is noise and text is random, because the cost of a step does not depend on them. Legend:
+B batch, S samples, U symbols, all as in `asrbench.recogniser.loader`.
 """
 
 from collections.abc import Callable
@@ -16,25 +16,25 @@ from asrbench.experiment.spec import Cell
 from asrbench.experiment.spec_file import load_study
 from asrbench.recogniser.loader import Batch, make_batch
 from asrbench.text.tokenizer import Tokenizer
-from asrbench.training.step import Measures, Trainer
+from asrbench.training.step import StepMetrics, Trainer
 
 SPECS = {
     "full": ROOT / "experiments" / "ablation.yaml",
     "an4": ROOT / "experiments" / "an4" / "ablation.yaml",
 }
 UTTERANCES = {"full": 32, "an4": 20}
-"""In a batch; those of AN4 fill its 60 s."""
+"""The number of utterances in a batch; those of AN4 fill its 60 s."""
 SYMBOLS = {"full": 2002, "an4": 28}
-"""Of the tokenizer, the blank included: KoSpeech's for KsponSpeech, and AN4's."""
+"""The size of the vocabulary, with the blank: KoSpeech's for KsponSpeech, and AN4's."""
 SHORTEST_S, LONGEST_S = 2.0, 4.0
-"""Lengths are uniform between them."""
+"""The bounds of the uniform distribution of utterance lengths, in seconds."""
 CHARACTERS_PER_SECOND = 21.5 / 3.17
-"""Of the clean evaluation set of KsponSpeech: means of an utterance."""
+"""The mean characters over the mean seconds of an utterance of KsponSpeech's eval_clean."""
 FIRST_SYLLABLE = ord("가")
 
 
 def cells_of(size: str, *sets: str) -> dict[str, Cell]:
-    """One cell of each variant at `size`, a key of `SPECS`."""
+    """Returns one cell of each variant at `size`, a key of `SPECS`."""
     cells = load_study(SPECS[size], list(sets)).cells
     return {cell.variant: cell for cell in cells if cell.seed == cells[0].seed}
 
@@ -50,7 +50,7 @@ def drawn_seconds(utterances: int, seed: int) -> npt.NDArray[np.float64]:
 def drawn_batch(
     seconds: npt.NDArray[np.float64], tokenizer: Tokenizer, seed: int, device: torch.device
 ) -> Batch:
-    """Utterances of so many seconds each, the longest first, as KoSpeech wants them."""
+    """Returns a batch of utterances of `seconds`, the longest first, as KoSpeech needs them."""
     generator = np.random.default_rng(seed)
     lengths = np.sort(seconds)[::-1]
     waves = [noise(generator, length) for length in lengths]
@@ -58,7 +58,7 @@ def drawn_batch(
     batch = make_batch([str(i) for i in range(len(lengths))], texts, waves, tokenizer)
     if device.type != "cuda":
         return batch
-    # As the loader leaves them.
+    # The loader pins memory too.
     return batch._replace(
         waves_BS=batch.waves_BS.pin_memory(),
         samples_B=batch.samples_B.pin_memory(),
@@ -81,7 +81,7 @@ def audio_seconds(batch: Batch) -> float:
 
 def step_of(
     cell: Cell, tokenizer: Tokenizer, batch: Batch, device: torch.device
-) -> Callable[[], Measures]:
-    """A step of the optimizer on `batch`, of a new trainer."""
+) -> Callable[[], StepMetrics]:
+    """Returns a function that makes one step of a new trainer on `batch`."""
     trainer = Trainer(cell, tokenizer, "benchmark", device)
     return lambda: trainer.step([batch], epoch=0, number=0, progress=0.5)

@@ -1,8 +1,8 @@
-"""One training step of the study's model, against KoSpeech's and against the machine itself.
+"""One training step compared with KoSpeech's step and with the peak of the machine.
 
-The model is 3 x 1024 bidirectional GRU over 80 mel bands with 2,002 symbols; a batch is 32
-utterances of 2 to 4 s. Our step begins with int16 waveforms: features, SpecAugment, forward,
-backward, clipping, optimizer. KoSpeech's is handed the features as tensors, which favours it.
+The model has 3 bidirectional GRU layers of 1,024 units over 80 mel bands and 2,002 symbols; a batch
+has 32 utterances of 2 to 4 s. asrbench's step begins with int16 waveforms: features, SpecAugment,
+forward, backward, clipping, optimizer. KoSpeech's step gets finished features, which favours it.
 """
 
 import as_trained  # before torch is imported
@@ -31,6 +31,7 @@ from torch import Tensor, device
 from torch.utils.flop_counter import FlopCounterMode
 
 from asrbench.experiment.spec import Cell
+from asrbench.models.encoders.deepspeech2 import DeepSpeech2Spec
 from asrbench.models.features import Features
 from asrbench.recogniser.devices import resolve_device, runs_in_bf16
 from asrbench.recogniser.loader import Batch
@@ -41,17 +42,17 @@ Turn = Callable[[], float]
 
 def main(
     kospeech_path: Annotated[
-        Path | None, typer.Option("--kospeech", help="A checkout of KoSpeech to measure against.")
+        Path | None, typer.Option("--kospeech", help="Checkout of KoSpeech to compare with.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 3,
-    utterances: Annotated[int, typer.Option(min=1, help="In the batch.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Of lengths, audio and text.")] = 0,
+    pairs: Annotated[int, typer.Option(min=1, help="Turns of each program.")] = 3,
+    utterances: Annotated[int, typer.Option(min=1, help="Utterances in the batch.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of lengths, audio and text.")] = 0,
     device_name: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to run on.")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Time a training step of the full-size model, pair by pair with others."""
+    """Time a training step of the full-size model in turns with other programs."""
     place = resolve_device(device_name)
     if kospeech_path is not None:
         check(kospeech_path)
@@ -71,7 +72,7 @@ def _measured(
         others: dict[str, Turn] = {}
         sizes, tensors = _sizes(cell), _as_tensors(cell, batch)
         if checkout is not None:
-            say("warming KoSpeech up")
+            say("warming up KoSpeech")
             theirs = kospeech(checkout, sizes, tensors, place, as_trained.ENVIRONMENT)
             others["KoSpeech"] = stack.enter_context(theirs)
         if place.type == "cuda":
@@ -97,7 +98,7 @@ def _measured(
 
 
 def _round(ours: Turn, others: dict[str, Turn], place: device, number: str) -> dict[str, float]:
-    """Seconds a step of each, one after the other, and the peaks in FLOP/s right after ours."""
+    """Returns the seconds per step of each program, and the peaks in FLOP/s measured between."""
     found = {OURS: ours()}
     found |= {
         f"{name}_peak": product_peak(place, precision) for name, precision in PRECISIONS.items()
@@ -109,10 +110,10 @@ def _round(ours: Turn, others: dict[str, Turn], place: device, number: str) -> d
 
 
 def _flops(batch: Batch) -> int:
-    """Of the products and convolutions of a step, backward included.
+    """Returns the operations of a step in matrix products and convolutions, with the backward pass.
 
-    Counted in fp32 on the CPU: the counter knows neither the prepacked products of bf16 nor
-    cuDNN's recurrence, and there no frame of padding enters the recurrence.
+    The count is made in fp32 on the CPU, because the counter can count neither the prepacked
+    products of bf16 nor cuDNN's recurrence, and because the CPU's recurrence skips padding.
     """
     cell = cells_of("full", "train.precision=fp32")["ds2"]
     step = step_of(cell, tokenizer_of("full"), batch, device("cpu"))
@@ -122,16 +123,18 @@ def _flops(batch: Batch) -> int:
 
 
 def _sizes(cell: Cell) -> dict[str, int]:
+    encoder = cell.model.encoder
+    assert isinstance(encoder, DeepSpeech2Spec)
     return {
         "bands": Features(cell.features).bins,
         "symbols": len(tokenizer_of("full")),
-        "layers": cell.model.recurrence.layers,
-        "width": cell.model.recurrence.width,
+        "layers": encoder.recurrence.layers,
+        "width": encoder.recurrence.width,
     }
 
 
 def _as_tensors(cell: Cell, batch: Batch) -> dict[str, Tensor]:
-    """What our step computes its loss from, for those that cannot read waveforms."""
+    """Returns the features and targets of `batch`, for programs that do not read waveforms."""
     x_BTF, frames_B = Features(cell.features)(batch.waves_BS, batch.samples_B)
     return {
         "x_BTF": x_BTF.contiguous(),
@@ -155,8 +158,8 @@ def tables(figures: Figures) -> list[Table]:
     ]
     note = (
         f"{batch['utterances']} utterances, {batch['audio_seconds']:.1f} s of audio, "
-        f"{batch['symbols']} symbols. The last column is the median over the rounds of how many "
-        f"times asrbench's step of the same round it is, with the least and the greatest."
+        f"{batch['symbols']} symbols. The last column divides each time by that of asrbench's step "
+        f"in the same round: the median over the rounds, the least and the greatest."
     )
     return [Table("Training step, ds2 at full size", header, rows, note), _peak_table(figures)]
 
@@ -172,11 +175,11 @@ def _peak_table(figures: Figures) -> Table:
         [f"share of the {precision} peak, %", per_cent(figures["share_of_peak"])],
     ]
     note = (
-        f"The step runs in {precision}. Its share is of the fastest square matrix product measured "
-        f"right after it, the median over the rounds; everything that is no product counts as time "
-        f"and not as FLOPs."
+        f"The step runs in {precision}. The peak is the fastest square matrix product measured "
+        f"right after it, and the share is the median over the rounds. Operations other than "
+        f"matrix products and convolutions count as time, but not as FLOPs."
     )
-    return Table("Share of the machine's peak", ["what", "is"], rows, note)
+    return Table("Share of the machine's peak", ["quantity", "value"], rows, note)
 
 
 if __name__ == "__main__":

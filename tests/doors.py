@@ -1,4 +1,4 @@
-"""What the tests of the recipes share: sounds to be told apart, and a look into what was made."""
+"""Helpers for the tests of the recipes: distinct sounds, calls of a recipe, views of a corpus."""
 
 import json
 from collections.abc import Callable
@@ -14,13 +14,16 @@ from asrbench.base.errors import UserError
 from asrbench.cli.app import app
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
-from asrbench.stages.prep import How
+from asrbench.stages.prep import load_recipe
+from asrbench.stages.prep.recipe import Preparation
+
+COMMON = ("strict", "force", "jobs", "progress")
 
 KINDS = {".flac": "FLAC", ".wav": "WAV", ".sph": "NIST", ".mp3": "MP3", ".ogg": "OGG"}
 
 
 def sound(name: str, samples: int = 800) -> Samples:
-    """Noise that is the same for the same name."""
+    """Returns noise that depends on the name alone."""
     draws = np.random.default_rng(list(name.encode())).integers(-9000, 9000, samples)
     return draws.astype(np.int16)
 
@@ -39,31 +42,32 @@ def put(path: Path, *lines: str) -> Path:
 
 
 def put_chapter(folder: Path, name: str, texts: dict[str, str]) -> Path:
-    """A transcript of that name, and beside it FLAC of a sound of its own for every id."""
+    """Writes a transcript and, beside it, a FLAC file with a distinct sound for every id."""
     for id in texts:
         put_sound(folder / f"{id}.flac", sound(id))
     return put(folder / f"{name}.trans.txt", *(f"{id} {text}" for id, text in texts.items()))
 
 
 def like_windows(path: Path) -> None:
-    """A byte order mark, CRLF, and blank lines."""
+    """Rewrites a text file with a byte order mark, CRLF, and blank lines."""
     text = path.read_bytes().replace(b"\n", b"\r\n")
     path.write_bytes(b"\xef\xbb\xbf" + text + b"\r\n  \r\n")
 
 
 def rejected(out: Path) -> list[tuple[str, str, str, str]]:
+    """Returns (id, split, reason, detail) of every row of `rejected.jsonl`."""
     lines = (out / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
     rows: list[dict[str, str]] = [json.loads(line) for line in lines]
     return [(row["id"], row["split"], row["reason"], row["detail"]) for row in rows]
 
 
 def reasons(out: Path) -> list[tuple[str, str]]:
-    """(id, reason) of everything left out, sorted."""
+    """Returns (id, reason) of every utterance that was left out, sorted."""
     return sorted((id, reason) for id, _, reason, _ in rejected(out))
 
 
 def texts(out: Path) -> dict[str, dict[str, str]]:
-    """Split -> id -> text."""
+    """Returns the texts of a corpus by split and id."""
     corpus = Corpus.open(out)
     return {
         name: dict(zip(split.ids, split.texts, strict=True))
@@ -73,7 +77,7 @@ def texts(out: Path) -> dict[str, dict[str, str]]:
 
 
 def column(out: Path, split: str, name: str) -> dict[str, Any]:
-    """Id -> what the column has."""
+    """Returns the values of a column by id."""
     rows = Corpus.open(out).split(split)
     return dict(zip(rows.ids, rows.column(name), strict=True))
 
@@ -92,16 +96,32 @@ def everything(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
-def assert_same_for_any_jobs(prepare: Callable[[Path, How], None], tmp_path: Path) -> None:
-    """`prepare(out, how)` leaves the same bytes for one job and for four."""
+def prepare(recipe: str, out: Path, /, **options: Any) -> None:
+    """Calls a recipe as its command does: with its own options and with those of all recipes."""
+    common = {name: options.pop(name) for name in COMMON if name in options}
+    loaded = load_recipe(recipe)
+    loaded.prepare(loaded.options(**options), Preparation(recipe, out, **common))
+
+
+def preparer(recipe: str) -> Callable[..., None]:
+    """Returns `prepare` for one recipe, with the source first: `prepare(source, out, dev=2)`."""
+
+    def prepare_source(source: Path | None, out: Path, **options: Any) -> None:
+        prepare(recipe, out, source=source, **options)
+
+    return prepare_source
+
+
+def assert_same_for_any_jobs(prepare: Callable[[Path, int], None], tmp_path: Path) -> None:
+    """Asserts that `prepare(out, jobs)` leaves the same bytes for one job and for four."""
     for jobs in (1, 4):
-        prepare(tmp_path / f"jobs{jobs}", How(jobs=jobs))
+        prepare(tmp_path / f"jobs{jobs}", jobs)
     assert everything(tmp_path / "jobs1") == everything(tmp_path / "jobs4")
     assert sum(map(len, texts(tmp_path / "jobs1").values())) > 1
 
 
 def refused(prepare: Callable[[Path], None], home: Path) -> str:
-    """The one line of the `UserError`; asserts that nothing is left behind in `home`."""
+    """Returns the line of the `UserError`. Asserts that nothing is left behind in `home`."""
     before = sorted(home.rglob("*"))
     with pytest.raises(UserError) as caught:
         prepare(home / "never")
@@ -111,13 +131,13 @@ def refused(prepare: Callable[[Path], None], home: Path) -> str:
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
-    """Exit status, output and errors of a command."""
+    """Returns the exit status, the output and the errors of a command."""
     result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     return result.exit_code, result.stdout, result.stderr
 
 
 def error(*arguments: object) -> str:
-    """The one line of a command that must refuse, without its `error: `."""
+    """Returns the error line of a command that must fail, without its `error: `."""
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     (line,) = err.splitlines()

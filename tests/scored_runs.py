@@ -13,7 +13,7 @@ REFERENCES = ["ONE TWO AB", "THREE FOUR", "FIVE SIX A", "SEVEN NINE"]
 
 
 def begin(variant, seed, *, step_seconds=0.5, epochs=2, done=2, more=(), env=None):
-    """A run folder that was trained: two epochs of ten steps, unless told otherwise."""
+    """A run folder that was trained: two epochs of ten steps by default."""
     model = variant if variant.startswith("ds2") else "ds2"
     Path("study.yaml").write_text(
         f"name: an4\ncorpus: data/an4\nseeds: [{seed}]\n"

@@ -1,4 +1,4 @@
-"""Rooms, noise and gain are sums that can be done by hand."""
+"""Reverberation, noise and gain, against sums done by hand."""
 
 import numpy as np
 import pytest
@@ -29,25 +29,25 @@ def test_a_room_worked_by_hand() -> None:
     The whole of it is [1/2, 9/4, 2, 1/2], and the direct sound meets the speech at its second
     sample: [9/4, 2], of power 145/32, where it was 5/2 = 80/32.
     """
-    heard = reverberated(np.array([2.0, 1.0]), np.array([0.25, 1.0, 0.5]))
-    assert heard == pytest.approx(np.array([9 / 4, 2]) * np.sqrt(80 / 145), rel=1e-12)
+    result = reverberated(np.array([2.0, 1.0]), np.array([0.25, 1.0, 0.5]))
+    assert result == pytest.approx(np.array([9 / 4, 2]) * np.sqrt(80 / 145), rel=1e-12)
 
 
 @given(st.integers(1, 60), st.integers(1, 40), st.integers(0, 1000))
 def test_a_room_is_a_convolution(samples: int, length: int, seed: int) -> None:
-    """numpy's, summed term by term; from the greatest peak on, and as loud as before."""
+    """The convolution equals numpy's, from the largest peak on, with the power of the speech."""
     wave, response = drawn(samples, seed), drawn(length, seed + 1)
     whole = np.convolve(wave, response)
     wanted = whole[np.abs(response).argmax() :][:samples]
-    heard = reverberated(wave, response)
-    assert heard == pytest.approx(wanted * np.sqrt(power(wave) / power(wanted)), abs=1e-6)
-    assert power(heard) == pytest.approx(power(wave), rel=1e-9)
+    result = reverberated(wave, response)
+    assert result == pytest.approx(wanted * np.sqrt(power(wave) / power(wanted)), abs=1e-6)
+    assert power(result) == pytest.approx(power(wave), rel=1e-9)
 
 
 @pytest.mark.parametrize("level", [1e-4, 1.0, -3.0])
 @pytest.mark.parametrize("delay", [0, 1, 700])
 def test_a_single_echo_changes_nothing_wherever_it_stands(level: float, delay: int) -> None:
-    """Neither its delay nor its level; one that is upside down turns the speech."""
+    """Neither delay nor gain of a single echo matters; a negative one inverts the speech."""
     wave, response = np.rint(drawn(500)), np.zeros(delay + 10)
     response[delay] = level
     assert np.array_equal(rounded(reverberated(wave, response)), np.sign(level) * wave)
@@ -59,9 +59,9 @@ def test_speech_is_not_later_in_a_room_whose_answer_is() -> None:
     response = np.zeros(3000)
     response[800], response[800:] = 0.5, 0.05 * np.exp(-np.arange(2200) / 300)
     response[800] = 0.5
-    heard = reverberated(wave, response)
-    assert set(np.argsort(-np.abs(heard))[:2]) == {100, 2000}
-    assert np.abs(heard[:100]).max() < 1e-9
+    result = reverberated(wave, response)
+    assert set(np.argsort(-np.abs(result))[:2]) == {100, 2000}
+    assert np.abs(result[:100]).max() < 1e-9
 
 
 def test_no_sound_and_no_room_change_nothing() -> None:
@@ -74,7 +74,7 @@ def test_no_sound_and_no_room_change_nothing() -> None:
 
 
 def test_noise_worked_by_hand() -> None:
-    """Powers 4 and 1/4; at 20 dB the noise may have 1/25, which is 2/5 of its amplitude."""
+    """Powers are 4 and 1/4. At 20 dB the noise gets 1/25, which is 2/5 of its amplitude."""
     wave, noise = np.array([2.0, -2.0]), np.array([0.5, 0.5])
     assert mixed(wave, noise, 20) == pytest.approx([2 + 1 / 5, -2 + 1 / 5], rel=1e-12)
 
@@ -109,7 +109,7 @@ def test_power_of_16_bits_does_not_overflow() -> None:
 
 
 def test_what_needs_more_than_16_bits_is_turned_down_whole() -> None:
-    """And what does not is left alone, at the very edges of 16 bits too."""
+    """A wave within 16 bits is unchanged, also at both ends of the scale."""
     loud = np.array([65_534.0, -16_384.0, 10.0])
     assert within_full_scale(loud).tolist() == [32_767, -8_192, 5]
     assert within_full_scale(-loud).tolist() == pytest.approx([-32_768, 8_192.25, -5.0001526])

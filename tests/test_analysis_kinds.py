@@ -1,8 +1,9 @@
-"""Errors by kind, by place and by speaker; odd hypotheses."""
+"""Errors by kind, by place and by speaker; degenerate hypotheses."""
 
 import random
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from unicodedata import normalize
 
 import numpy as np
@@ -19,52 +20,54 @@ from asrbench.analysis.degenerate import (
     is_looped,
     is_truncated,
 )
-from asrbench.analysis.hangul import FIRST, LAST, NO_CODA, PARTS, decomposed
-from asrbench.analysis.jamo import jamo
-from asrbench.analysis.kinds import Kinds, Spaces, kinds
+from asrbench.analysis.hangul import FIRST, LAST, NO_CODA, POSITIONS, decomposed
+from asrbench.analysis.jamo import jamo_errors
+from asrbench.analysis.kinds import ErrorKinds, SpaceErrors, error_kinds
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.segments import segments
-from asrbench.analysis.speakers import by_speaker
-from asrbench.analysis.words import Edges, Places
-from asrbench.scoring.score import ErrorCounts, character_errors, counted, worded
+from asrbench.analysis.speakers import SpeakerRates, by_speaker
+from asrbench.analysis.words import EdgeErrors, WordPlaces
+from asrbench.scoring.counted_text import counted, worded
+from asrbench.scoring.edit_counts import character_errors
 from asrbench.text.profiles import PROFILES
 
 texts = st.text(alphabet="가각나 ab", max_size=10)
 rows = st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6)
 
 
-def kinds_of(references, runs, words=None, top=20) -> Kinds:
+def kinds_of(references, runs, words=None, top=20) -> ErrorKinds:
     pairs = Pairs.of(references, {"a": runs}, words)
-    return kinds(pairs, DegeneratePairs.of(pairs), Places.of(pairs), "a", top)
+    return error_kinds(pairs, DegeneratePairs.of(pairs), WordPlaces.of(pairs), "a", top)
 
 
 # Counts and confusions
 
 
 def test_a_small_study_by_hand():
-    """Of `어제 왔다` and `가자`, 7 characters, in two runs: 왔 is heard as 왓 in both; in the first
-    the space is missing, in the second 자 is missing and 요 is put in after 다."""
+    """`어제 왔다` and `가자` have 7 characters. Two runs recognise 왔 as 왓. In the first run
+    the space is missing; in the second 자 is missing and 요 is inserted after 다."""
     found = kinds_of(["어제 왔다", "가자"], [["어제왓다", "가자"], ["어제 왓다요", "가"]])
-    assert found.counts == ErrorCounts(2, 2, 1, 14)
-    assert found.substituted == (Confusion("왔", "왓", 2),)
-    assert found.deleted == (Confusion(" ", "", 1), Confusion("자", "", 1))
-    assert found.inserted == (Confusion("", "요", 1),)
-    assert found.spaces == Spaces(0, 1, 0, 2)
+    assert (found.substitutions, found.deletions, found.insertions, found.n) == (2, 2, 1, 14)
+    assert found.confusions.substituted == (Confusion("왔", "왓", 2),)
+    assert found.confusions.deleted == (Confusion(" ", "", 1), Confusion("자", "", 1))
+    assert found.confusions.inserted == (Confusion("", "요", 1),)
+    assert found.spaces == SpaceErrors(0, 1, 0, 2)
     # 가자 and 어제 and 왔다 are all edges.
-    assert found.edges == Edges(3, 12, 0, 0)
+    assert found.edges == EdgeErrors(3, 12, 0, 0)
 
 
 @given(rows)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_counts_are_those_of_the_ruler(profile, rows):
+def test_counts_are_those_of_the_scorer(profile, rows):
     references, *runs = ([row[i] for row in rows] for i in range(3))
     found = kinds_of(
         [counted(text, profile) for text in references],
         [[counted(text, profile) for text in texts] for texts in runs],
         [worded(text, profile) for text in references],
     )
-    each = [character_errors(references, texts, profile).plain() for texts in runs]
-    assert found.counts.plain() == {key: sum(one[key] for one in each) for key in each[0]}
+    each = [character_errors(references, texts, profile) for texts in runs]
+    for count in ("substitutions", "deletions", "insertions", "n"):
+        assert getattr(found, count) == sum(getattr(one, count) for one in each)
 
 
 @given(rows)
@@ -81,14 +84,16 @@ def test_confusions_are_the_edits_one_by_one(rows):
                     expected[symbol, ""] += times
                 for symbol in part.hypothesis:
                     expected["", symbol] += times
-    found = kinds(pairs, DegeneratePairs.of(pairs), None, "a", top=1000)
-    named = (*found.substituted, *found.deleted, *found.inserted)
+    found = error_kinds(pairs, DegeneratePairs.of(pairs), None, "a", top=1000)
+    named = (*found.confusions.substituted, *found.confusions.deleted, *found.confusions.inserted)
     assert {(each.reference, each.hypothesis): each.count for each in named} == expected
 
 
 def test_the_most_frequent_come_first_and_ties_by_code_point():
     found = kinds_of(["abcc", "c"], [["xyzz", "y"]], top=3)
-    assert [(each.reference, each.hypothesis, each.count) for each in found.substituted] == [
+    assert [
+        (each.reference, each.hypothesis, each.count) for each in found.confusions.substituted
+    ] == [
         ("c", "z", 2),
         ("a", "x", 1),
         ("b", "y", 1),
@@ -112,7 +117,7 @@ def test_runs_add_up(rows):
     references, *runs = ([row[i] for row in rows] for i in range(3))
     both = kinds_of(references, runs, top=1000)
     twice = kinds_of(references * 2, [runs[0] + runs[1]], top=1000)
-    assert {**both.plain(), "runs": 0} == {**twice.plain(), "runs": 0}
+    assert replace(both, runs=0) == replace(twice, runs=0)
 
 
 # Jamo
@@ -123,15 +128,15 @@ def test_runs_add_up(rows):
     [("onset", "CHOSEONG"), ("vowel", "JUNGSEONG"), ("coda", "JONGSEONG")],
 )
 def test_every_syllable_falls_into_the_jamo_that_unicode_names(letters, names):
-    place = list(PARTS).index(letters)
+    place = list(POSITIONS).index(letters)
     numbers = decomposed(np.arange(FIRST, LAST + 1))[:, place].tolist()
     for code, number in zip(range(FIRST, LAST + 1), numbers, strict=True):
-        apart = normalize("NFD", chr(code))
-        letter = PARTS[letters][number]
-        if place == len(apart):
+        jamo = normalize("NFD", chr(code))
+        letter = POSITIONS[letters][number]
+        if place == len(jamo):
             assert letter == NO_CODA
         else:
-            conjoining, compatible = unicodedata.name(apart[place]), unicodedata.name(letter)
+            conjoining, compatible = unicodedata.name(jamo[place]), unicodedata.name(letter)
             assert conjoining.removeprefix(f"HANGUL {names} ") == compatible.removeprefix(
                 "HANGUL LETTER "
             )
@@ -142,7 +147,7 @@ def test_jamo_by_hand():
     syllable and b is none."""
     found = kinds_of(["왔왔 가나ㅋa"], [["왓왓 각도가b"]])
     assert found.jamo.syllables == 4
-    onset, vowel, coda = found.jamo.parts.values()
+    onset, vowel, coda = found.jamo.onset, found.jamo.vowel, found.jamo.coda
     assert (onset.errors, onset.alone) == (1, 0)
     assert (vowel.errors, vowel.alone) == (1, 0)
     assert (coda.errors, coda.alone) == (3, 3)
@@ -159,15 +164,15 @@ syllables = st.characters(min_codepoint=FIRST, max_codepoint=LAST)
 
 
 @given(st.lists(st.tuples(syllables, syllables), min_size=1))
-def test_a_substituted_syllable_differs_in_a_part(pairs):
+def test_a_substituted_syllable_differs_in_a_position(pairs):
     pairs = [(one, other) for one, other in pairs if one != other]
     codes = np.array([[ord(one), ord(other)] for one, other in pairs], dtype=np.int64)
     one, other = codes.reshape(-1, 2).T
-    found = jamo(one, other, np.ones(len(pairs), dtype=np.int64), top=1000)
+    found = jamo_errors(one, other, np.ones(len(pairs), dtype=np.int64), top=1000)
     assert found.syllables == len(pairs)
-    assert sum(part.errors for part in found.parts.values()) >= len(pairs)
-    assert sum(part.alone for part in found.parts.values()) <= len(pairs)
-    for part in found.parts.values():
+    assert sum(part.errors for part in (found.onset, found.vowel, found.coda)) >= len(pairs)
+    assert sum(part.alone for part in (found.onset, found.vowel, found.coda)) <= len(pairs)
+    for part in (found.onset, found.vowel, found.coda):
         assert sum(each.count for each in part.confusions) == part.errors
 
 
@@ -175,55 +180,49 @@ def test_a_substituted_syllable_differs_in_a_part(pairs):
 
 
 def test_edges_by_hand():
-    """`abcd efg h`: a, d, e, g and h are edges, b, c and f are inside. d and f are wrong, h is
-    missing; what is put in and the spaces stand at neither."""
+    """In `abcd efg h` a, d, e, g and h are edges, and b, c and f are inner characters. d and f are
+    wrong and h is missing; insertions and spaces are at neither."""
     found = kinds_of(["abcd efg h"], [["abcxy eyg"]]).edges
-    assert found == Edges(2, 5, 1, 3)
-    assert found.plain() == {
-        "edge_errors": 2,
-        "edge_symbols": 5,
-        "inside_errors": 1,
-        "inside_symbols": 3,
-        "share": 2 / 3,
-        "expected": 5 / 8,
-        "edge_rate": 2 / 5,
-        "inside_rate": 1 / 3,
-    }
+    assert found == EdgeErrors(2, 5, 1, 3)
+    assert (found.share, found.expected) == (2 / 3, 5 / 8)
+    assert (found.edge_rate, found.inner_rate) == (2 / 5, 1 / 3)
 
 
 def test_words_tell_edges_where_spaces_do_not_count():
-    assert kinds_of(["abcdefgh"], [["abcxeyg"]], ["abcd efg h"]).edges == Edges(2, 5, 1, 3)
+    assert kinds_of(["abcdefgh"], [["abcxeyg"]], ["abcd efg h"]).edges == EdgeErrors(2, 5, 1, 3)
     assert kinds_of(["abcdefgh"], [["abcxeyg"]]).edges is None
 
 
 def test_the_same_letters_may_be_other_words():
-    """`이월` inside has no character of `이 월` or of itself; of `이월가` it has 월."""
+    """`이월` has no character of `이 월` or of itself; of `이월가` it has 월."""
     pairs = ["이월가", "이월가"], [["이가", "이가"]]
-    assert kinds_of(*pairs, ["이 월가", "이월가"]).edges == Edges(1, 5, 1, 1)
+    assert kinds_of(*pairs, ["이 월가", "이월가"]).edges == EdgeErrors(1, 5, 1, 1)
 
 
 def test_what_composes_across_a_space_is_one_character():
     """`e` and an accent after the space: the word begins and ends in one place."""
-    assert kinds_of(["xéz"], [["xz"]], ["xe \u0301z"]).edges == Edges(1, 3, 0, 0)
+    assert kinds_of(["xéz"], [["xz"]], ["xe \u0301z"]).edges == EdgeErrors(1, 3, 0, 0)
 
 
 @given(rows)
-def test_every_error_but_insertions_is_at_an_edge_inside_or_a_space(rows):
+def test_every_error_but_insertions_is_at_an_edge_an_inner_character_or_a_space(rows):
     references, runs = ["가 나", *(row[0] for row in rows)], [["가 나", *(row[1] for row in rows)]]
     found = kinds_of(references, runs, top=1000)
     at_spaces = sum(
-        each.count for each in (*found.substituted, *found.deleted) if each.reference == " "
+        each.count
+        for each in (*found.confusions.substituted, *found.confusions.deleted)
+        if each.reference == " "
     )
-    at_edges = found.edges.edge_errors + found.edges.inside_errors
-    assert at_edges + at_spaces == found.counts.substitutions + found.counts.deletions
-    assert found.edges.edge_symbols + found.edges.inside_symbols + found.spaces.n == found.counts.n
+    at_edges = found.edges.edge_errors + found.edges.inner_errors
+    assert at_edges + at_spaces == found.substitutions + found.deletions
+    assert found.edges.edge_symbols + found.edges.inner_symbols + found.spaces.n == found.n
 
 
 def test_each_error_of_spacing():
-    """A space missing, one put in, one heard as a letter, a letter heard as one; 3 of 4."""
+    """One space is missing, one is inserted, one is a letter, and one letter is a space."""
     references = ["가 나", "다라", "마 바", "사아자"]
     found = kinds_of(references, [["가나", "다 라", "마요바", "사 자"]])
-    assert found.spaces == Spaces(2, 1, 1, 2)
+    assert found.spaces == SpaceErrors(2, 1, 1, 2)
     assert found.spaces.errors == 4
 
 
@@ -231,7 +230,7 @@ def test_spaces_that_do_not_count_have_no_errors():
     assert kinds_of(["가나"], [["가"]], ["가 나"]).spaces is None
 
 
-# Odd hypotheses
+# Degenerate hypotheses
 
 
 @pytest.mark.parametrize(
@@ -259,7 +258,7 @@ def test_looped(reference, hypothesis, looped):
     ("reference", "hypothesis", "truncated"),
     [
         ("오늘은 날씨가 좋네요", "오늘은 날", True),
-        # A slip before does not matter, nor that the last character is another alike.
+        # A slip before does not matter, nor that the last character is another of the same kind.
         ("어제 갔어요 그래서 왔어요", "어재 갔어요", True),
         ("오늘은 날씨가 좋네요", "오늘은 날씨가 좋", False),
         ("오늘은 날씨가 좋네요", "", False),
@@ -280,12 +279,12 @@ def test_empty():
     assert not is_empty("가", "나")
 
 
-def test_odd_hypotheses_are_counted_in_every_run():
+def test_degenerate_hypotheses_are_counted_in_every_run():
     """Of one reference no more is missing than the least that counts."""
     references = ["오늘은 날씨가 좋네요", "가", "abcdefghijklmnopqrst"]
     one = ["오늘은 날", "", "abcdefghijklmno"]
     found = kinds_of(references, [one, ["네네네네", "", references[2]]])
-    assert found.degenerate == DegenerateCounts(6, empty=2, looped=1, truncated=2)
+    assert found.hypotheses == DegenerateCounts(6, empty=2, looped=1, truncated=2)
 
 
 few = st.text(alphabet="ab ", max_size=8)
@@ -295,16 +294,16 @@ loops = st.tuples(few, few, st.integers(0, 6), few).map(lambda t: t[0] + t[1] * 
 @given(st.lists(st.tuples(few, st.one_of(few, loops)), min_size=1, max_size=8))
 def test_all_at_once_is_one_by_one(rows):
     pairs = Pairs.of([row[0] for row in rows], {"a": [[row[1] for row in rows]]})
-    odd = DegeneratePairs.of(pairs)
+    degenerate = DegeneratePairs.of(pairs)
     for p in range(len(pairs)):
-        assert odd.names(p) == [
+        assert degenerate.names(p) == [
             name
-            for name, is_odd in (
+            for name, is_kind in (
                 ("empty", is_empty),
                 ("looped", is_looped),
                 ("truncated", is_truncated),
             )
-            if is_odd(*pairs.texts(p))
+            if is_kind(*pairs.texts(p))
         ]
 
 
@@ -324,8 +323,8 @@ def test_speakers_by_hand():
     """ann: 1 of 5 and 2 of 5 characters wrong in two runs, so 3 / 10. bob: 1 / 2 in both."""
     pairs = Pairs.of(["abc", "de", "fg"], {"a": [["abx", "de", "f"], ["xbx", "de", "f"]]})
     bob, ann = by_speaker(pairs, ["ann", "ann", "bob"], "a")
-    assert ann.plain() == {"speaker": "ann", "utterances": 2, "n": 5, "cer": {"a": 3 / 10}}
-    assert bob.plain() == {"speaker": "bob", "utterances": 1, "n": 2, "cer": {"a": 1 / 2}}
+    assert ann == SpeakerRates("ann", 2, 5, {"a": 3 / 10})
+    assert bob == SpeakerRates("bob", 1, 2, {"a": 1 / 2})
 
 
 def test_speakers_without_a_character_or_a_name():

@@ -9,43 +9,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from asrbench.analysis.alignment import (
+from asrbench.analysis.edit_alignment import (
     DELETION,
     INSERTION,
     MOST_SURPLUS,
     SUBSTITUTION,
     edits,
-    likeness,
     paired,
+    similarity,
 )
 from asrbench.analysis.pairs import Pairs
-from asrbench.analysis.segments import Segment, marked, segments
+from asrbench.analysis.segments import EditSegment, marked, segments
 from asrbench.cli.terminal_aligned import aligned, coloured
-from asrbench.scoring.score import character_errors, counted, worded
+from asrbench.scoring.counted_text import counted, worded
+from asrbench.scoring.edit_counts import character_errors
 from asrbench.text.profiles import PROFILES
 
 texts = st.text(alphabet="가각나 ab", max_size=10)
 wild = st.text(st.sampled_from("각나ㅋ\u1100\u1161\u11a8aAé\u0301'.,?!0-9  "), max_size=14)
 
 
-def test_parts_by_hand():
+def test_segments_by_hand():
     """One syllable is another, a mark is missing, a word is put in."""
     assert segments("왔어요.", "왓어요 네") == (
-        Segment("substitute", "왔", "왓"),
-        Segment("equal", "어요", "어요"),
-        Segment("insert", "", " "),
-        Segment("substitute", ".", "네"),
+        EditSegment("substitute", "왔", "왓"),
+        EditSegment("equal", "어요", "어요"),
+        EditSegment("insert", "", " "),
+        EditSegment("substitute", ".", "네"),
     )
     assert segments("가나다", "가다") == (
-        Segment("equal", "가", "가"),
-        Segment("delete", "나", ""),
-        Segment("equal", "다", "다"),
+        EditSegment("equal", "가", "가"),
+        EditSegment("delete", "나", ""),
+        EditSegment("equal", "다", "다"),
     )
     assert segments("", "") == ()
 
 
 @given(texts, texts)
-def test_parts_give_both_texts_back_and_are_what_is_counted(reference, hypothesis):
+def test_segments_give_both_texts_back_and_are_what_is_counted(reference, hypothesis):
     parts = segments(reference, hypothesis)
     assert "".join(part.reference for part in parts) == reference
     assert "".join(part.hypothesis for part in parts) == hypothesis
@@ -72,11 +73,11 @@ def test_marks_can_be_read_back(reference, hypothesis):
     assert re.sub(r"\[-.*?-\]", "", line).replace("{+", "").replace("+}", "") == hypothesis
 
 
-# What stands beside what
+# Pairing
 
 
 def test_the_missing_is_a_space_and_a_syllable_is_beside_its_like():
-    """Both ways have two edits; a plain one has the space heard as 왓."""
+    """Both ways have two edits; a plain one has the space recognised as 왓."""
     assert edits("제 왔다", "제왓다") == [(DELETION, 1, 1), (SUBSTITUTION, 2, 1)]
     assert edits("가왔나", "가나왓나") == [(INSERTION, 1, 1), (SUBSTITUTION, 1, 2)]
 
@@ -92,24 +93,24 @@ def test_the_missing_is_a_space_and_a_syllable_is_beside_its_like():
         ("가", " ", 0),
     ],
 )
-def test_likeness(one, other, expected):
-    assert likeness(one, other) == likeness(other, one) == expected
+def test_similarity(one, other, expected):
+    assert similarity(one, other) == similarity(other, one) == expected
 
 
 stretches = st.text(alphabet="가각낙나도 a", max_size=4)
 
 
 @given(stretches.filter(bool), stretches.filter(bool))
-def test_no_other_way_to_pair_is_more_alike(short, more):
+def test_no_other_way_to_pair_is_more_similar(short, more):
     """Of all ways to choose places in order, this is the first of the best."""
     long = short[::-1] + more
 
-    def alike(places):
-        return sum(likeness(c, long[j]) for c, j in zip(short, places, strict=True))
+    def total_similarity(places):
+        return sum(similarity(c, long[j]) for c, j in zip(short, places, strict=True))
 
     ways = list(combinations(range(len(long)), len(short)))
-    best = max(map(alike, ways))
-    assert paired(short, long) == next(way for way in ways if alike(way) == best)
+    best = max(map(total_similarity, ways))
+    assert paired(short, long) == next(way for way in ways if total_similarity(way) == best)
 
 
 def test_beside_a_loop_the_first_are_paired():
@@ -157,7 +158,7 @@ def by_profile(profile: str, references: list[str], runs: list[list[str]]) -> Pa
 
 @given(st.lists(st.tuples(wild, wild, wild), min_size=1, max_size=6))
 @pytest.mark.parametrize("profile", PROFILES)
-def test_errors_are_those_of_the_ruler(profile, rows):
+def test_errors_are_those_of_the_scorer(profile, rows):
     references = [row[0] for row in rows]
     runs = [[row[1] for row in rows], [row[2] for row in rows]]
     errors_SU = by_profile(profile, references, runs).errors("a")

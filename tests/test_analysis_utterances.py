@@ -1,6 +1,7 @@
 """The largest wins and losses; all findings at once, of real runs too."""
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 from unicodedata import normalize
 
@@ -8,14 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from asrbench.analysis.degenerate import DegeneratePairs
-from asrbench.analysis.findings import find
+from asrbench.analysis.findings import Findings, analyse
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.utterances import by_utterance, largest
 from asrbench.base.errors import UserError
+from asrbench.base.records import to_json
+from asrbench.scoring.counted_text import counted, worded
+from asrbench.scoring.edit_counts import character_errors
 from asrbench.scoring.hypotheses import read_transcripts
-from asrbench.scoring.score import character_errors, counted, worded
 
 RUNS = Path(__file__).parent.parent / "results" / "an4"
 
@@ -40,7 +44,7 @@ def test_wins_and_losses_by_hand():
         most=1,
     )
     assert (loss.id, loss.differences, loss.errors) == ("u2", {"b": 4.0}, {"a": 0.0, "b": 4.0})
-    assert win.plain() == {
+    assert json.loads(to_json(win)) == {
         "id": "u0",
         "reference": "가나다",
         "speaker": "x",
@@ -53,7 +57,7 @@ def test_wins_and_losses_by_hand():
                 {
                     "hypothesis": "카타다",
                     "errors": 2,
-                    "odd": [],
+                    "degenerate": [],
                     "segments": [
                         {"kind": "substitute", "reference": "가나", "hypothesis": "카타"},
                         {"kind": "equal", "reference": "다", "hypothesis": "다"},
@@ -64,13 +68,13 @@ def test_wins_and_losses_by_hand():
                 {
                     "hypothesis": "가나다",
                     "errors": 0,
-                    "odd": [],
+                    "degenerate": [],
                     "segments": [{"kind": "equal", "reference": "가나다", "hypothesis": "가나다"}],
                 },
                 {
                     "hypothesis": "가나타",
                     "errors": 1,
-                    "odd": [],
+                    "degenerate": [],
                     "segments": [
                         {"kind": "equal", "reference": "가나", "hypothesis": "가나"},
                         {"kind": "substitute", "reference": "다", "hypothesis": "타"},
@@ -79,7 +83,7 @@ def test_wins_and_losses_by_hand():
             ],
         },
     }
-    assert [each.odd for each in loss.heard["b"]] == [("empty",), ("empty",)]
+    assert [each.degenerate for each in loss.systems["b"]] == [("empty",), ("empty",)]
 
 
 def test_the_largest_by_hand():
@@ -109,8 +113,8 @@ def test_studies_of_many_runs_show_fewer_utterances():
     references, texts = ["abcd"] * 6, ["xbcd", "xxcd", "xxxd", "xxxx", "", "abcd"]
     systems = {"a": [references] * 2, "b": [texts]}
     assert len(table(references, systems)) == 5
-    assert [row.id for row in table(references, systems, most_heard=6)] == ["u3", "u4"]
-    assert len(table(references, systems, most_heard=1)) == 1
+    assert [row.id for row in table(references, systems, most_hypotheses=6)] == ["u3", "u4"]
+    assert len(table(references, systems, most_hypotheses=1)) == 1
 
 
 texts = st.text(alphabet="가각 ab", max_size=6)
@@ -120,7 +124,7 @@ rows = st.lists(st.tuples(texts, texts, texts, texts), min_size=2, max_size=6)
 def findings(rows, order=None, form="NFC"):
     at = range(len(rows)) if order is None else order
     columns = [[normalize(form, rows[u][i]) for u in at] for i in range(4)]
-    return find(
+    return analyse(
         [f"u{u}" for u in at],
         columns[0],
         {"a": [columns[1]], "b": [columns[2], columns[3]]},
@@ -138,16 +142,15 @@ def test_order_and_form_move_nothing_but_what_is_drawn(rows, random):
     one, other = findings(rows), findings(rows, order, "NFD")
     assert one.kinds == other.kinds
     assert one.utterances == other.utterances
-    assert {each.speaker: each.plain() for each in one.speakers} == {
-        each.speaker: each.plain() for each in other.speakers
+    assert {each.speaker: each for each in one.speakers} == {
+        each.speaker: each for each in other.speakers
     }
 
 
 @given(rows)
 def test_all_of_it_is_json(rows):
-    plain = findings(rows).plain()
-    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert set(plain) == {"lengths", "kinds", "utterance_table", "speakers_table"}
+    found = findings(rows)
+    assert TypeAdapter(Findings).validate_json(to_json(found)) == found
 
 
 def test_intervals_draw_speakers_only_where_all_are_known():
@@ -156,8 +159,8 @@ def test_intervals_draw_speakers_only_where_all_are_known():
     systems = {"a": [["abxde", "abc", "b", "abc"]]}
 
     def interval(speakers):
-        found = find("0123", references, systems, "a", speakers=speakers, replicates=300)
-        return found.by_reference_length.bins[0].rates["a"].interval
+        found = analyse("0123", references, systems, "a", speakers=speakers, replicates=300)
+        return found.lengths.reference_length.bins[0].systems["a"].interval
 
     assert interval(["x"] * 4) == interval(["x", "x", "y", None]) == interval(None)
     assert interval(["x", "x", "y", "y"]) != interval(None)
@@ -167,47 +170,52 @@ def test_what_never_learned_has_rates_and_no_interaction():
     references = ["abcde", "abc", "ab", "abcdefg"]
     systems = {"a": [["abxde", "abc", "b", "abc"]], "b": [references], "c": [[""] * 4]}
     durations = [2.0, 1.0, 0.5, 3.0]
-    found = find(
+    found = analyse(
         "0123", references, systems, "a", durations_s=durations, replicates=300, untrained=["c"]
     )
-    for part in (found.by_duration, found.by_reference_length):
+    for part in (found.lengths.duration, found.lengths.reference_length):
         assert list(part.interactions) == ["b"]
-        assert all(each.rates["c"].cer == 1 for each in part.bins)
+        assert all(each.systems["c"].cer == 1 for each in part.bins)
 
 
 def test_an_unknown_baseline_is_one_line():
     with pytest.raises(UserError) as caught:
-        find(["u"], ["a"], {"ds2": [["a"]]}, "ds")
+        analyse(["u"], ["a"], {"ds2": [["a"]]}, "ds")
     assert str(caught.value) == "baseline: found 'ds', allowed: ds2; did you mean 'ds2'?"
 
 
 @pytest.mark.parametrize("profile", ["verbatim", "nospace"])
-def test_the_committed_runs_are_told_apart_to_the_last_edit(profile):
-    """Totals are the ruler's, run by run; where spaces do not count, words still have edges."""
+def test_the_committed_runs_are_analysed_to_the_last_edit(profile):
+    """Totals are those of the scorer, run by run, and words have edges without spaces too."""
     paths = {
         path.parent.parent.name: path for path in sorted(RUNS.glob("*/*/hypotheses.test.jsonl"))
     }
     assert "ds2" in paths
     references = read_transcripts(paths["ds2"], "reference")
-    heard = {label: list(read_transcripts(path).values()) for label, path in paths.items()}
-    found = find(
+    hypotheses = {label: list(read_transcripts(path).values()) for label, path in paths.items()}
+    found = analyse(
         list(references),
         [counted(text, profile) for text in references.values()],
-        {label: [[counted(text, profile) for text in texts]] for label, texts in heard.items()},
+        {
+            label: [[counted(text, profile) for text in texts]]
+            for label, texts in hypotheses.items()
+        },
         "ds2",
         words=[worded(text, profile) for text in references.values()],
         speakers=[name.split("-")[0] for name in references],
         replicates=50,
     )
-    for label, texts in heard.items():
+    for label, texts in hypotheses.items():
         counts = character_errors(list(references.values()), texts, profile)
         kinds = found.kinds[label]
-        assert kinds.counts == counts
-        assert kinds.edges.edge_symbols > kinds.edges.inside_symbols / 4 > 0
+        assert (kinds.substitutions, kinds.deletions, kinds.insertions, kinds.n) == astuple(counts)
+        assert kinds.edges.edge_symbols > kinds.edges.inner_symbols / 4 > 0
         assert (kinds.spaces is None) == (profile == "nospace")
         assert kinds.jamo is None
-        bins = found.by_reference_length.bins
-        assert sum(each.rates[label].cer * each.n for each in bins) == pytest.approx(counts.errors)
+        bins = found.lengths.reference_length.bins
+        assert sum(each.systems[label].cer * each.n for each in bins) == pytest.approx(
+            counts.errors
+        )
     for row in found.utterances:
         assert row.differences == {
             label: errors - row.errors["ds2"]

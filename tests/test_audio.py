@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrbench.data.audio import AudioFault, read_audio, read_part, seconds_of
+from asrbench.data.audio import read_audio, read_part, seconds_of
+from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import Samples
 
 RATE_HZ = 16_000
@@ -103,7 +104,7 @@ def test_beyond_full_scale_is_clipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 44_100, 48_000])
 def test_other_rates_are_resampled(tmp_path: Path, rate_hz: int) -> None:
-    """One second stays one second, a tone keeps its frequency and its level."""
+    """Resampling keeps the length, and the frequency and amplitude of a tone."""
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(1234, rate_hz), rate_hz, subtype="PCM_16")
     samples = read_audio(path)
@@ -122,7 +123,7 @@ def test_what_16_khz_cannot_hold_does_not_fold_back(tmp_path: Path) -> None:
 
 
 def test_a_loud_file_clips_when_resampled(tmp_path: Path) -> None:
-    """A square wave at full scale overshoots; wrapping round would turn peaks into cracks."""
+    """A full-scale square wave overshoots when resampled, and must be clipped, not wrapped."""
     path = tmp_path / "a.wav"
     square = np.repeat(np.tile([32767, -32768], 50), 200).astype(np.int16)
     soundfile.write(path, square, 32_000)
@@ -184,7 +185,7 @@ FORMATS: list[tuple[str, dict[str, str]]] = [
 def test_a_file_cut_short_is_no_utterance(
     tmp_path: Path, suffix: str, options: dict[str, str]
 ) -> None:
-    """Half a sound under the whole text would be a lie; libsndfile alone reads most of these."""
+    """A truncated file is refused, although libsndfile would read most of them."""
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, noise(16_000) // 4, RATE_HZ, **options)
     whole = path.read_bytes()
@@ -195,7 +196,7 @@ def test_a_file_cut_short_is_no_utterance(
 
 
 def test_ogg_cut_between_two_pages_is_no_utterance(tmp_path: Path) -> None:
-    """What is left is whole pages, but the last of them is not marked as the last."""
+    """The remaining pages are complete, but none is marked as the last."""
     path = tmp_path / "a.opus"
     soundfile.write(path, noise(48_000) // 4, RATE_HZ, format="OGG", subtype="OPUS")
     whole = path.read_bytes()
@@ -271,7 +272,7 @@ def test_what_is_no_sound_has_the_reasons_of_what_is_no_utterance(
 
 @pytest.mark.parametrize(("suffix", "options"), FORMATS)
 def test_a_part_is_cut_from_the_whole(tmp_path: Path, suffix: str, options: dict[str, str]) -> None:
-    """Wherever it is, and whatever the format; of a whole of 16 bits its samples are those."""
+    """A part can be read at any place in any format; 16-bit samples are exact."""
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, noise(48_000) // 4, RATE_HZ, **options)
     whole = read_part(path)

@@ -23,7 +23,7 @@ from asrbench.experiment.spec_augment import AugmentSpec, NoiseSpec, RoomSpec
 from asrbench.recogniser.loader import load
 from asrbench.text.tokenizer import Tokenizer
 from asrbench.training.augmentation import Augmentation
-from asrbench.training.loop import _lost_sound_told, train
+from asrbench.training.loop import explains_lost_sound, train
 from asrbench.training.setup import set_up
 from asrbench.training.stopping import Failed, Interrupted
 
@@ -348,7 +348,10 @@ def test_what_cannot_be_drawn_from_is_refused_with_nothing_created(
     write(sounds / "long" / "a.wav", np.zeros(31 * SAMPLE_RATE_HZ))
     for given, message in (
         ("noise.folders=nowhere", r"augment\.noise\.folders: found nowhere, allowed: a folder"),
-        (f"rooms.folders={sounds}/rooms", r"augment\.rooms\.folders: .*/1\.wav: empty file; mend"),
+        (
+            f"rooms.folders={sounds}/rooms",
+            r"augment\.rooms\.folders: .*/1\.wav: empty file; repair",
+        ),
         (f"rooms.folders={sounds}/long", r"a\.wav: found 31\.0 s, allowed: at most 30 s"),
     ):
         cell = cell_of(tmp_path, corpus, f"augment.{given}")
@@ -382,7 +385,7 @@ def test_a_sound_lost_on_one_of_several_ranks_is_said_by_that_one(
     prepared = replace(set_up(cell_of(tmp_path, corpus), tmp_path), ranks=Ranks(1, 2, 1, 2))
     with (
         pytest.raises(RankError, match=rf"^rank 1: {prepared.run}: a\.wav: missing; nothing was"),
-        _lost_sound_told(prepared),
+        explains_lost_sound(prepared),
     ):
         raise UserError("a.wav: missing")
 

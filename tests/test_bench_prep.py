@@ -1,4 +1,4 @@
-"""What `benchmarks/prep.py` reads, runs and prints; how fast anything is, no test says."""
+"""The files that `benchmarks/prep.py` reads, its processes and its tables; no timings."""
 
 import json
 import shutil
@@ -53,7 +53,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """60 utterances, of which 2 are for evaluation, in one volume and with lists."""
+    """Makes 60 utterances, of which 2 are for evaluation, in one volume with lists."""
     (tmp_path / "download").mkdir()
     write_tree(tmp_path / "download/tree", composed(60, 0.2, seed=3))
     return tmp_path / "download/tree"
@@ -93,7 +93,7 @@ def named(tree: Path, files: list[Path]) -> list[str]:
 
 
 def test_read_is_what_prep_reads(tree: Path) -> None:
-    """Of what a list has, no text; of the others the text beside the audio, and nothing else."""
+    """Texts beside the audio are read only for utterances that are in no list."""
     (tree / "notes.txt").write_text("no part of the corpus")
     (tree / "KsponSpeech_01/KsponSpeech_0001/other.pcm").write_bytes(b"\0")
     audio = {path for path in tree.rglob("KsponSpeech_*.pcm")}
@@ -133,16 +133,20 @@ def test_files_of_any_size_are_read_whole(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_kospeech_is_refused_where_it_is_not(tree: Path, tmp_path: Path, checkout: Path) -> None:
     check(checkout)
-    with pytest.raises(UserError, match=r"--kospeech .*download: no checkout of KoSpeech, dataset"):
+    with pytest.raises(
+        UserError, match=r"--kospeech .*download: not a checkout of KoSpeech; dataset"
+    ):
         check(tmp_path / "download")
-    with pytest.raises(UserError, match=r"tree/KsponSpeech_01: found no KsponSpeech_01 right in"):
+    with pytest.raises(
+        UserError, match=r"tree/KsponSpeech_01: found no KsponSpeech_01 at its top level"
+    ):
         volumes_of(tree / "KsponSpeech_01")
 
 
 def test_kospeech_reads_the_volumes_and_nothing_beside(
     tree: Path, tmp_path: Path, checkout: Path
 ) -> None:
-    """Evaluation sets and lists are called KsponSpeech too, and it would fail on the lists."""
+    """Evaluation sets and lists have KsponSpeech in their names, but are no volumes."""
     (tmp_path / "scratch").mkdir()
     count, ended = prepare_texts(checkout, volumes_of(tree), tmp_path / "scratch")
     assert (count, ended.status) == (58, 0)
@@ -189,7 +193,7 @@ def test_a_disk_without_room_is_refused_beforehand(
 
 
 def test_prep_that_fails_is_one_line(tmp_path: Path) -> None:
-    """Nothing but audio too short to be any."""
+    """All audio is shorter than a frame."""
     (tmp_path / "download").mkdir()
     short = Spoken("train", "000001", next(composed(10, 1, seed=0)).audio[:10], "응")
     write_tree(tmp_path / "download/tree", [short])

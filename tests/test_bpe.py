@@ -1,4 +1,4 @@
-"""Subwords: learned from the training texts alone, the same each time, and no text is lost."""
+"""Subwords are learned from the training texts alone, deterministically, and encode every text."""
 
 import pickle
 import subprocess
@@ -23,7 +23,7 @@ TEXTS = [
     "going to go",
 ]
 CHARACTERS = len(set("".join(TEXTS)))
-"""Spaces included: each begins a piece."""
+"""Spaces included: each begins a subword."""
 
 texts = st.text(st.sampled_from("어제비가왔요오면처럼와 goinch"), max_size=30)
 wild = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(RESERVED)))
@@ -54,7 +54,7 @@ def test_decode_of_encode_is_the_text_in_normal_form(text, form):
 
 @given(st.lists(wild, min_size=1, max_size=5))
 def test_whatever_was_learned_from_can_be_spelled(learned):
-    """Any characters at all, but for those that SentencePiece keeps for itself."""
+    """Any characters can be learned, except those that SentencePiece reserves."""
     learned = ["가", *learned]
     known = set("".join(map(normalise, learned))) - set(RESERVED)
     tokenizer = tokenizer_of(learned, len(known | {" "}))
@@ -77,7 +77,7 @@ def test_what_is_unknown_is_counted_by_character_and_left_out():
 
 
 def test_what_composes_once_the_unknown_is_gone_is_no_blank():
-    """`e` and an accent are known, `é` is not."""
+    """The tokenizer knows `e` and an accent, but not `é`."""
     tokenizer = tokenizer_of(["e a", "\u0301"], 4)
     for between in ("q", "\u2581"):
         indices = tokenizer.encode(f"e{between}\u0301")
@@ -90,7 +90,7 @@ def test_a_word_is_spelled_alike_at_the_start_and_within():
     assert tokenizer.encode("비가 비가") == 2 * tokenizer.encode("비가")
 
 
-def test_what_occurs_often_is_one_piece_with_the_space_before_it():
+def test_what_occurs_often_is_one_subword_with_the_space_before_it():
     tokenizer = tokenizer_of()
     assert "\u2581어제" in tokenizer.symbols
     assert len(tokenizer.encode("어제 어제")) == 2
@@ -107,7 +107,7 @@ def test_as_many_symbols_as_were_asked_for_and_the_blank():
 
 
 @given(st.permutations(TEXTS))
-def test_the_same_texts_in_any_order_make_the_same_pieces(shuffled):
+def test_the_same_texts_in_any_order_make_the_same_subwords(shuffled):
     assert tokenizer_of(shuffled) == tokenizer_of()
     assert tokenizer_of(shuffled).digest == tokenizer_of().digest
 
@@ -123,20 +123,20 @@ def test_other_texts_or_another_number_make_others():
     assert len(digests) == 5
 
 
-def test_a_character_that_occurs_once_in_a_very_long_text_is_a_piece():
-    """SentencePiece passes over texts of more than 4,192 bytes unless told otherwise."""
+def test_a_character_that_occurs_once_in_a_very_long_text_is_a_subword():
+    """SentencePiece ignores texts of more than 4,192 bytes by default."""
     long = "가나 " * 3000 + "힣"
     assert "힣" in tokenizer_of([long, "다"], 5).symbols
 
 
-def test_numbers_of_pieces_that_cannot_be():
+def test_numbers_of_subwords_that_cannot_be():
     assert message(TEXTS, CHARACTERS - 1) == (
-        f"text.vocabulary: found {CHARACTERS - 1}, allowed: {CHARACTERS} or more, for every "
-        f"character of the training texts is a piece"
+        f"text.vocabulary: found {CHARACTERS - 1}, allowed: {CHARACTERS} or more, because every "
+        f"character of the training texts is a subword"
     )
     line = message(TEXTS, 5000)
     assert line.startswith("text.vocabulary: found 5000, allowed: at most ")
-    assert line.endswith(", for the training texts make no more pieces")
+    assert line.endswith(", because the training texts yield no more subwords")
     most = int(line.removeprefix("text.vocabulary: found 5000, allowed: at most ").split(",")[0])
     assert len(tokenizer_of(vocabulary=most).symbols) == most
     assert f"allowed: at most {most}," in message(TEXTS, most + 1)
@@ -144,14 +144,16 @@ def test_numbers_of_pieces_that_cannot_be():
 
 @pytest.mark.parametrize("nothing", [[], [""], [" ", "\u2581"]])
 def test_no_text_to_learn_from(nothing):
-    assert message(nothing, 5) == ("text.unit: the training split has no text to learn pieces from")
+    assert message(nothing, 5) == (
+        "text.unit: the training split has no text to learn subwords from"
+    )
 
 
-# Kept
+# Storage
 
 
 @pytest.mark.parametrize("unit", ["char", "subword"])
-def test_an_inventory_is_the_same_when_it_is_read_back(unit):
+def test_a_tokenizer_is_the_same_when_it_is_read_back(unit):
     tokenizer = Tokenizer.of(unit, TEXTS, CHARACTERS + 4 if unit == "subword" else None)
     again = Tokenizer.of_plain(tokenizer.plain())
     assert again == tokenizer
@@ -159,15 +161,15 @@ def test_an_inventory_is_the_same_when_it_is_read_back(unit):
     assert again.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
 
 
-def test_an_inventory_goes_to_a_loaders_process():
+def test_a_tokenizer_goes_to_a_loaders_process():
     tokenizer = tokenizer_of()
-    tokenizer.encode("비가")  # so that it holds what it made for that
+    tokenizer.encode("비가")  # fills its caches
     again = pickle.loads(pickle.dumps(tokenizer))
     assert again.encode("어제 비가") == tokenizer.encode("어제 비가")
 
 
 def test_nothing_is_printed():
-    """By the library either, whose messages bypass Python."""
+    """SentencePiece prints its messages from C++, so a process is checked."""
     code = (
         "from asrbench.base.errors import UserError\n"
         "from asrbench.text.tokenizer import Tokenizer\n"
@@ -182,12 +184,10 @@ def test_nothing_is_printed():
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
-def test_pieces_are_as_sentencepiece_cuts_them():
+def test_subwords_are_as_sentencepiece_cuts_them():
     from sentencepiece import SentencePieceProcessor
 
-    pieces = Bpe.learned(TEXTS, CHARACTERS + 4)
-    theirs = SentencePieceProcessor(model_proto=pieces.model)
+    bpe = Bpe.learn(TEXTS, CHARACTERS + 4)
+    theirs = SentencePieceProcessor(model_proto=bpe.model)
     for text in TEXTS:
-        assert [pieces.symbols[i - 1] for i in pieces.encode(text)] == theirs.encode(
-            text, out_type=str
-        )
+        assert [bpe.symbols[i - 1] for i in bpe.encode(text)] == theirs.encode(text, out_type=str)

@@ -73,8 +73,8 @@ def test_a_damaged_state_is_told_and_the_one_before_is_used(
     heard = Heard()
     train(prepared, heard)
     told, goes_on, *_ = heard.lines
-    assert told == f"{newest}: is damaged and was deleted; {before.name} before it is used"
-    assert goes_on == f"{run}: goes on at epoch 2, batch 2"
+    assert told == f"{newest}: is damaged and was deleted; training resumes from {before.name}"
+    assert goes_on == f"{run}: continues at epoch 2, batch 2"
     whole = trained(prepared.cell, tmp_path / "whole")
     assert same_weights(whole, run)
     assert same_weights(whole, run, "best")
@@ -88,8 +88,8 @@ def test_both_states_damaged(prepared: TrainingSetup) -> None:
     with pytest.raises(UserError) as caught:
         train(prepared, Silent())
     assert str(caught.value) == (
-        f"{newest}: is damaged, and there is no other state to go on from; "
-        f"delete {run.folder} and train it again"
+        f"{newest}: is damaged, and there is no other state to resume from; "
+        f"delete {run.folder} and train the run again"
     )
     assert run.state_paths() == [newest, before]
 

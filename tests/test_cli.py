@@ -15,8 +15,13 @@ import soundfile
 import typer
 from typer.testing import CliRunner
 
-from asrbench.cli.app import _score_lines, app
+from asrbench.cli.app import app
+from asrbench.cli.evaluate import score_lines
 from asrbench.data.corpus import FORMAT
+from asrbench.experiment.run_folder import Run
+from asrbench.scoring.edit_counts import ErrorCounts
+from asrbench.scoring.score import Score
+from asrbench.stages.evaluate import Evaluation
 from asrbench.text.profiles import PROFILES
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +63,15 @@ def test_every_command_and_option_has_help_and_every_command_is_in_the_readme(
     assert command.help
     for parameter in command.params:
         assert getattr(parameter, "help", None), f"{name} {parameter.name}"
-    assert f"asrbench {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    # `asrbench prep --help` lists the recipes, so a new one needs no line in the README.
+    if not name.startswith("prep "):
+        assert f"asrbench {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_help_lists_the_commands_in_the_order_of_the_road() -> None:
+    road = "prep corpus plan train eval inspect compare models check transcribe score"
+    _, out, _ = run("--help")
+    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == road.split()
 
 
 def test_help_loads_no_torch() -> None:
@@ -92,12 +105,12 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "tiny.yaml").write_text(
         f"name: tiny\ncorpus: {home / 'corpus'}\n"
         "features: {bands: 20}\naugment: {time_masks: 0, frequency_masks: 0}\n"
-        "model: {front_end: {channels: 4}, recurrence: {layers: 1, width: 16}}\n"
+        "model: {encoder: {front_end: {channels: 4}, recurrence: {layers: 1, width: 16}}}\n"
         "train: {epochs: 2, batch_seconds: 4, optimizer: {lr: 1e-2}}\n"
         "variants:\n  ds2:\n"
         "  ds2_crossattn:\n"
         "    model: {name: ds2_crossattn,\n"
-        "      decoder: {layers: 1, width: 16, heads: 2, feed_forward: 16}}\n"
+        "      head: {decoder: {layers: 1, width: 16, heads: 2, feed_forward: 16}}}\n"
     )
     code, out, _ = run("prep", "table", home / "tones.tsv", "--out", home / "corpus")
     assert code == 0
@@ -123,11 +136,11 @@ def test_a_run_without_its_weights_says_so(road: Path, tmp_path: Path) -> None:
     (folder / "checkpoints/best.safetensors").unlink()
     code, out, _ = run("train", spec, "--only", "ds2", "--results", tmp_path, "--device", "cpu")
     assert code == 0
-    assert "done, but its weights are not here; give another --results, or delete" in out
+    assert "done, but its weights are missing; give another --results, or delete" in out
     code, out, err = run("eval", folder)
     assert code == 2
-    assert "has no weights here, left out" in out
-    assert err == f"error: {folder}: found no run to evaluate; `asrbench train` leaves weights\n"
+    assert f"{folder}: skipped, its weights are missing\n" in out
+    assert err == f"error: {folder}: found no run to evaluate; `asrbench train` makes weights\n"
 
 
 def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(road: Path) -> None:
@@ -147,7 +160,7 @@ def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(road: Path) 
 def test_the_decoder_decodes_and_the_baseline_is_left_out(road: Path, decode: str) -> None:
     code, out, _ = run("eval", road / "results", "--split", "dev", "--decode", decode)
     assert code == 0
-    assert f"has no decoder, left out of --decode {decode}" in out
+    assert f"skipped, it has no --decode {decode}, only greedy\n" in out
     told = re.search(rf"dev {decode}\n  CER .* N 7, verbatim/1\)\n  WER .* \(N 2\)  RTF ", out)
     assert told, out
     assert list((road / "results/tiny/ds2_crossattn").glob(f"*/hypotheses.dev.{decode}.jsonl"))
@@ -166,25 +179,44 @@ def test_compare_under_another_profile(road: Path, tmp_path: Path) -> None:
     code, out, _ = run("compare", road / "results", "--profile", "espnet", "--out", tmp_path)
     assert code == 0
     assert "N = 7 characters, profile espnet/1" in out
-    assert "weights were chosen by dev CER under verbatim/1, not under espnet/1" in out
+    assert "checkpoints were chosen by dev CER under verbatim/1, not under espnet/1" in out
 
 
-def test_what_eval_says_of_korean_keeps_within_80_columns() -> None:
-    """At the size of KsponSpeech's `other`, with nothing right."""
-    counts = {"substitutions": 99_999, "deletions": 99_999, "insertions": 99_999}
-    figures = {
-        "profile": "kospeech/1",
-        **{rate: 9.9999 for rate in ("cer", "jer", "wer", "swer")},
-        "characters": counts | {"n": 99_999},
-        "jamo": counts | {"n": 299_999},
-        "words": counts | {"n": 99_999},
-        "unknown_symbols": 0,
-        "real_time_factor": 9.9999,
-    }
-    lines = _score_lines(figures)
+@pytest.mark.parametrize("command", ["eval", "transcribe"])
+def test_a_search_that_no_run_has(road: Path, command: str) -> None:
+    (folder,) = (road / "results/tiny/ds2_crossattn").iterdir()
+    files = [road / "0.wav"] if command == "transcribe" else []
+    line = error(command, folder, *files, "--decode", "beam")
+    assert line.endswith("--decode: found 'beam', allowed: greedy, attention, joint")
+    (baseline,) = (road / "results/tiny/ds2").iterdir()
+    line = error(command, baseline, *files, "--decode", "joint")
+    assert line.endswith("--decode: found 'joint', allowed: greedy")
+
+
+def test_the_scores_of_korean_fit_80_columns() -> None:
+    """The size of KsponSpeech's `other` split, with nothing right."""
+    wrong = {"substitutions": 99_999, "deletions": 99_999, "insertions": 99_999}
+    counts, jamo = ErrorCounts(**wrong, n=99_999), ErrorCounts(**wrong, n=299_999)
+    evaluation = Evaluation(
+        Run(Path("run")),
+        "test",
+        "greedy",
+        Score(
+            "kospeech/1",
+            utterances=1,
+            characters=counts,
+            jamo=jamo,
+            words=counts,
+            spaced_words=counts,
+        ),
+        unknown_symbols=9_999,
+        real_time_factor=9.9999,
+    )
+    lines = score_lines(evaluation)
     assert lines == [
-        "CER 999.99 % (S 99,999 D 99,999 I 99,999 N 99,999, kospeech/1)",
-        "WER 999.99 %  sWER 999.99 % (N 99,999)  jamo 999.99 % (N 299,999)  RTF 10.000",
+        "CER 300.00 % (S 99,999 D 99,999 I 99,999 N 99,999, kospeech/1)",
+        "WER 300.00 %  sWER 300.00 % (N 99,999)  jamo 100.00 % (N 299,999)  RTF 10.000",
+        "9,999 symbols of the references are unknown to the model",
     ]
     assert max(map(len, lines)) <= 78
 
@@ -253,7 +285,7 @@ def test_score_without_a_character_to_count(tmp_path: Path) -> None:
     command = ("score", "--ref", tmp_path / "ref.tsv", "--profile", "nospace")
     assert error(*command, f"s={tmp_path / 'ref.tsv'}") == (
         f"{tmp_path / 'ref.tsv'}: found no character in the references under nospace/2; "
-        f"there is no CER of them"
+        f"a CER needs at least one"
     )
 
 
@@ -365,7 +397,7 @@ def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("asrbench.stages.compare.comparison.comparison_of", broken)
+    monkeypatch.setattr("asrbench.stages.compare.study.study_of", broken)
     result = CliRunner().invoke(app, ["compare", str(road / "results")])
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
@@ -390,7 +422,7 @@ def test_what_the_disk_refuses_is_one_line(
     def refused(*_: object) -> None:
         raise OSError(number, os.strerror(number), "out/table.md")
 
-    monkeypatch.setattr("asrbench.stages.compare.comparison.comparison_of", refused)
+    monkeypatch.setattr("asrbench.stages.compare.study.study_of", refused)
     assert error("compare", road / "results") == line
 
 
@@ -405,10 +437,10 @@ def test_a_study_that_is_out_of_time_says_what_is_left_and_goes_on(
     *_, stopped, last = out.splitlines()
     assert "the time is up, stopped in epoch 1 after batch 1 of" in stopped
     assert last.startswith("the time is up: 2 of 2 runs are left (")
-    assert last.endswith("); the same command goes on")
+    assert last.endswith("); run the same command again to continue")
     code, out, _ = run(*command)
     assert code == 0
-    assert "goes on at epoch 1, batch 2" in out
+    assert "continues at epoch 1, batch 2" in out
     assert out.splitlines()[-1].startswith("next: asrbench eval")
 
 

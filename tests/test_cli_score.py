@@ -13,7 +13,7 @@ from asrbench.cli.app import app
 REFERENCES = ["abcd"] * 7 + ["abce"]
 BASE = ["abxd"] * 6 + ["abcd", "abce"]
 NEW = ["abxd"] + ["abcd"] * 6 + ["abce"]
-"""As in test_versus, which derives what is to be expected of them."""
+"""As in test_stats_comparison, which derives what is to be expected of them."""
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -79,20 +79,23 @@ def test_json_whole(files: Path) -> None:
     base, new = found["systems"]
     difference = new["difference"]
     drawn = [(system.pop("interval"), system["cer"]) for system in (base, new)]
+    judgement = new["judgement"]
     drawn.append((difference.pop("interval"), difference["delta"]))
     assert all(low <= middle <= high for (low, high), middle in drawn)
-    chances = [difference.pop(name) for name in ("p", "holm_p")]
-    assert chances[0] == chances[1] < 0.05
+    assert difference.pop("p") == judgement.pop("holm_p") < 0.05
     assert difference.pop("improvement_probability") > 0.975
-    assert 0 < difference.pop("smallest_difference") < 1
-    assert new.pop("reason").startswith("-15.62 points (")
+    variance = difference.pop("variance")
+    assert (variance["blocks"], variance["training"]) == (8, [])
+    assert 0 < judgement.pop("smallest_difference") < 1
+    assert judgement.pop("reason").startswith("-15.62 points (")
     z = {"z": -5.0, "p": math.erfc(5 / math.sqrt(2)), "segments": 6}
+    z |= {"mean": -5 / 6, "deviation": math.sqrt(1 / 6)}
     right = RUN | {"rate": 1 / 32, "cer": 1 / 32, "jer": 1 / 32, "wer": 1 / 8, "swer": 1 / 8}
     right |= {"substitutions": 1}
     totals = [{k: v for k, v in each.items() if k != "failure"} for each in (RUN, right)]
     assert rounded(found) == rounded(
         {
-            "format": 1,
+            "version": 1,
             "profile": "verbatim/1",
             "unit": "character",
             "utterances": 8,
@@ -100,6 +103,7 @@ def test_json_whole(files: Path) -> None:
             "speakers": None,
             "replicates": 10000,
             "baseline": "base",
+            "critical": None,
             "statement": "",
             "systems": [
                 {
@@ -109,8 +113,8 @@ def test_json_whole(files: Path) -> None:
                     "spread": None,
                     "runs": [RUN],
                     "difference": None,
-                    "verdict": None,
-                    "reason": "",
+                    "tests": None,
+                    "judgement": None,
                 },
                 {
                     "label": "new",
@@ -121,14 +125,19 @@ def test_json_whole(files: Path) -> None:
                     "difference": {
                         "delta": -5 / 32,
                         "relative": -5 / 6,
-                        "mapsswe": {"word": z, "character": z},
-                        "permutation_p": 1 / 16,
-                        "mcnemar_p": 1 / 16,
-                        "more_seeds": None,
-                        "more_utterances": None,
-                        "verdict": "better",
+                        "scope": "these trained models",
                     },
-                    "verdict": "better",
+                    "tests": {
+                        "mapsswe_words": z,
+                        "mapsswe_characters": z,
+                        "permutation": {"p": 1 / 16, "least": 1 / 16, "exchanged": "utterances"},
+                        "mcnemar": {"only_one": 5, "only_other": 0, "p": 1 / 16},
+                    },
+                    "judgement": {
+                        "verdict": "better",
+                        "scope": "these trained models",
+                        "needed": None,
+                    },
                 },
             ],
             "references": str(files / "ref.trn"),
@@ -159,7 +168,7 @@ def test_two_seeds_and_a_third_system(files: Path) -> None:
     assert [len(system["runs"]) for system in found["systems"]] == [2, 2, 1]
     assert found["systems"][0]["cer"] == 7 / 64
     assert found["statement"].startswith(
-        "of all systems at once, as they are trained, two that are "
+        "All systems at once, these trained models only: two systems differ if "
     )
     code, out, _ = run(*systems(files, "base=a", "base=b", "new=b", "new=c", "x=a"))
     assert code == 0
@@ -176,7 +185,7 @@ def test_table_of_two(files: Path) -> None:
     assert "-83.3" in pair
     assert ["new", "MAPSSWE,", "words", "-5.000", "<0.001", "6"] in lines
     assert ["new", "permutation", "of", "utterances", "-", "0.062", "-"] in lines
-    assert "new: better: -15.62 points" in out
+    assert "new: better. -15.62 points" in out
     tables = [line for line in out.splitlines() if not line.startswith("new: ")]
     assert max(map(len, tables)) <= 80
     assert "\x1b" not in out
@@ -211,14 +220,14 @@ def test_speakers(files: Path) -> None:
         "--speaker-of: found no speaker of 8 of 8 utterances (s0-u0, s1-u1, s2-u2, ...)"
     )
     assert error(*command, "--speaker-of", "(z") == (
-        "--speaker-of: found '(z', no regular expression: "
+        "--speaker-of: found '(z', which is no regular expression: "
         "missing ), unterminated subpattern at position 0"
     )
     assert error(*command, "--speaker-of", "^s") == (
-        "--speaker-of: found '^s', which has no group, as in '^([^-_]+)'"
+        "--speaker-of: found '^s', which has no group; '^([^-_]+)' has one"
     )
     assert error(*command, "--speaker-of", "(s)", "--speakers", table) == (
-        "--speaker-of: found beside --speakers; one of them is enough"
+        "--speaker-of: found together with --speakers; use one of them"
     )
 
 
@@ -232,7 +241,7 @@ def test_kospeech_without_ref(tmp_path: Path) -> None:
     assert found["references"] == str(tmp_path / "a.csv")
 
 
-def test_notes_are_told(files: Path) -> None:
+def test_notes_are_printed(files: Path) -> None:
     frame = pd.DataFrame({"targets": REFERENCES, "predictions": BASE})
     frame.to_csv(files / "k.csv", index=False)
     line = f"{files / 'k.csv'}: matched with ref.trn by the order of rows"
@@ -248,7 +257,7 @@ def test_refused(files: Path) -> None:
     )
     again = f"base={files / 'a.trn'}"
     assert error(*command, again) == (
-        f"{again}: found a second time; seeds of a system are different files"
+        f"{again}: found twice; the seeds of a system are different files"
     )
     assert error(again) == (
         f"--ref: found none, and no references in {files / 'a.trn'}; name a file that holds them"

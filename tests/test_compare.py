@@ -9,9 +9,11 @@ import pytest
 from scored_runs import RESULTS, begin, leave, score, wrong
 from typer.testing import CliRunner
 
+from asrbench.base.records import to_json
 from asrbench.cli.app import app
-from asrbench.stages.compare.comparison import comparison_of
-from asrbench.stages.compare.document import document, write
+from asrbench.report.study import Study, StudySystem
+from asrbench.stages.compare.study import study_of, write
+from asrbench.stats.verdicts import Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -21,12 +23,12 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def study(replicates: int = 1_000, **options: Any) -> dict[str, Any]:
-    return document(comparison_of([RESULTS], **options), replicates=replicates)
+def study(replicates: int = 1_000, **options: Any) -> Study:
+    return study_of([RESULTS], replicates=replicates, **options)
 
 
-def by_label(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {system["label"]: system for system in found["systems"]}
+def by_label(found: Study) -> dict[str, StudySystem]:
+    return {system.label: system for system in found.systems}
 
 
 def leave_all() -> None:
@@ -52,8 +54,8 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def test_golden_tables_and_document() -> None:
-    """Rates by hand: two edits over 40 characters are 5 %, three 7.5 %, so ds2 has 6.25. `E` stands
+def test_golden_tables_and_json() -> None:
+    """Rates by hand: two edits over 40 characters are 5 %, three 7.5 %, so ds2 has 6.25. `E` is
     in each of the four texts of ten, so `E` for each is 36 edits over 40."""
     leave_all()
     found = study()
@@ -63,14 +65,27 @@ def test_golden_tables_and_document() -> None:
     expected = json.loads((GOLDEN / "study.json").read_text(encoding="utf-8"))
     assert rounded(json.loads(Path("out/study.json").read_text(encoding="utf-8"))) == expected
     systems = by_label(found)
-    assert [system["cer"] for system in found["systems"]] == pytest.approx(
+    assert [system.cer for system in found.systems] == pytest.approx(
         [2.5 / 40, 1.5 / 40, 4 / 40, 3 / 40, 38 / 40]
     )
-    assert systems["ds2_selfattn"]["difference"]["delta"] == pytest.approx(-1 / 40)
-    assert systems["ds2_selfattn"]["difference"]["seeds"] == [0, 1]
-    assert systems["ds2_selfattn"]["cost"]["step_ratio"] == 1.5
-    assert systems["ds2_selfattn_deck"]["verdict"] == "not trained"
-    assert systems["ds2_selfattn_deck"]["difference"] is None
+    selfattn = systems["ds2_selfattn"]
+    assert selfattn.difference is not None
+    assert selfattn.difference.delta == pytest.approx(-1 / 40)
+    assert selfattn.shared_seeds == (0, 1)
+    assert selfattn.cost.step_ratio == 1.5
+    assert systems["ds2_selfattn_deck"].verdict is Verdict.NOT_TRAINED
+    assert systems["ds2_selfattn_deck"].difference is None
+
+
+def test_the_json_reads_back_as_the_study() -> None:
+    leave_all()
+    found = study(replicates=100)
+    write(found, Path("out"))
+    text = Path("out/study.json").read_text(encoding="utf-8")
+    assert Study.from_json(text) == found
+    with pytest.raises(ValueError, match="version"):
+        Study.from_json(text.replace('"version": 1', '"version": 2'))
+    assert Study.from_json(to_json(study(replicates=0))).findings is None
 
 
 def test_everything_that_is_written_is_there() -> None:
@@ -120,20 +135,20 @@ def test_one_untrained_seed_takes_the_verdict_away() -> None:
         leave("ds2", seed, 2)
     leave("ds2_selfattn", 0, 1)
     leave("ds2_selfattn", 1, 37)
-    _, other = study()["systems"]
-    assert other["verdict"] == "not trained"
-    assert other["reason"] == "run 2 of 2: CER is 90 % or more"
-    assert other["difference"] is None
+    _, other = study().systems
+    assert other.verdict is Verdict.NOT_TRAINED
+    assert other.reason == "run 2 of 2: CER is 90 % or more"
+    assert other.difference is None
 
 
 def test_an_untrained_baseline_leaves_nothing_to_compare_to() -> None:
     leave("ds2", 0, 40)
     leave("ds2_selfattn", 0, 1)
     found = study()
-    baseline, other = found["systems"]
-    assert baseline["verdict"] == "not trained"
-    assert other["verdict"] == "not comparable"
-    assert "the baseline ds2 is not trained" in other["reason"]
+    baseline, other = found.systems
+    assert baseline.verdict is Verdict.NOT_TRAINED
+    assert other.verdict is Verdict.NOT_COMPARABLE
+    assert "the baseline ds2 is not trained" in other.reason
     write(found, Path("out"))
 
 
@@ -143,14 +158,14 @@ def test_another_decoder_or_order_of_batches_is_no_comparison() -> None:
     score(cross, wrong(1), decode="joint")
     leave("ds2_selfattn", 0, 1, more=["train.batch_seconds=33"])
     systems = by_label(study())
-    assert systems["ds2_crossattn"]["verdict"] == "no evidence of a difference"
+    assert systems["ds2_crossattn"].verdict is Verdict.NO_EVIDENCE
     for label, reason in (
         ("ds2_crossattn [joint]", "another decoder: joint, where ds2 has greedy"),
         ("ds2_selfattn", "another order of batches: train.batch_seconds is 33, not 120"),
     ):
-        assert systems[label]["verdict"] == "not comparable"
-        assert systems[label]["reason"] == reason
-        assert systems[label]["difference"] is None
+        assert systems[label].verdict is Verdict.NOT_COMPARABLE
+        assert systems[label].reason == reason
+        assert systems[label].difference is None
 
 
 def test_the_operations_of_a_decoder_are_not_known() -> None:
@@ -159,27 +174,28 @@ def test_the_operations_of_a_decoder_are_not_known() -> None:
     for decode in ("greedy", "joint"):
         more = {"flops_per_audio_second": 2e9, "real_time_factor": 0.5}
         score(run, wrong(1), decode=decode, more=more)
-    greedy, joint = (system["cost"] for system in study()["systems"])
-    assert (greedy["flops_per_audio_second"], greedy["real_time_factor"]) == (2e9, 0.5)
-    assert (joint["flops_per_audio_second"], joint["real_time_factor"]) == (None, 0.5)
+    greedy, joint = (system.cost for system in study().systems)
+    assert (greedy.flops_per_audio_second, greedy.real_time_factor) == (2e9, 0.5)
+    assert (joint.flops_per_audio_second, joint.real_time_factor) == (None, 0.5)
 
 
 def test_dev_curves_of_different_profiles_are_no_picture() -> None:
-    """They would stand on one axis."""
+    """They would be on one axis."""
     leave("ds2", 0, 1)
-    assert len(study()["systems"][0]["curves"]) == 1
+    assert len(study().systems[0].curves) == 1
     leave("ds2_selfattn", 0, 1, more=["score.profile=nospace"])
-    systems = study(profile="verbatim")["systems"]
-    assert [system["curves"] for system in systems] == [[], []]
+    found = study(profile="verbatim")
+    assert [system.curves for system in found.systems] == [(), ()]
+    assert found.dev is None
 
 
 def test_without_replicates_there_are_rates_alone() -> None:
     leave("ds2", 0, 1)
     leave("ds2_selfattn", 0, 2, done=0)
     found = study(replicates=0)
-    assert [system["cer"] for system in found["systems"]] == [1 / 40, 2 / 40]
-    assert [system["interval"] for system in found["systems"]] == [None, None]
-    assert found["systems"][1]["cost"]["step_ratio"] is None
+    assert [system.cer for system in found.systems] == [1 / 40, 2 / 40]
+    assert [system.interval for system in found.systems] == [None, None]
+    assert found.systems[1].cost.step_ratio is None
     names = {path.name for path in write(found, Path("out"))}
     assert names == {"table.md", "table.csv", "table.tex", "study.json"}
 
@@ -231,10 +247,10 @@ def test_words_are_another_unit() -> None:
     shown = invoke("--replicates", "500", "--unit", "word").output
     assert "WER %" in shown
     assert "10.00" in shown
-    assert "diff: points of WER" in shown
+    assert "diff: difference in points of WER" in shown
     table, latex = (Path("results", f"table.{form}").read_text() for form in ("md", "tex"))
     assert "| WER % |" in table
-    assert "WER (\\%)" in latex
+    assert "WER \\%" in latex
     page = Path("results/report.html").read_text()
     assert "WER by variant, test" in page
     assert "CER by variant" not in page
@@ -242,7 +258,7 @@ def test_words_are_another_unit() -> None:
 
 def test_neither_torch_nor_a_drawing_library_comes_with_the_rates() -> None:
     code = (
-        "import asrbench.stages.compare.document, sys; "
+        "import asrbench.stages.compare.study, sys; "
         "assert not {'torch', 'matplotlib'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

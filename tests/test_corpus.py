@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from asrbench.base.errors import UserError
-from asrbench.data import corpus
-from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
+from asrbench.data import corpus, corpus_writer
+from asrbench.data.corpus import Corpus
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
 
 
 def utterance(i: int, samples: int = 160, **fields: Any) -> Utterance:
@@ -56,10 +57,10 @@ def assert_equal(split: corpus.Split, utterances: Sequence[Utterance]) -> None:
 
 
 def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:
-    """More rows than one Arrow batch, lengths that differ, every column there and not there."""
+    """Covers several Arrow batches, different lengths, and columns with and without values."""
     train = [
         utterance(i, samples=1 + 7 * i, speaker=f"s{i % 3}" if i % 2 else None)
-        for i in range(2 * corpus.ROWS_PER_BATCH + 5)
+        for i in range(2 * corpus_writer.ROWS_PER_BATCH + 5)
     ]
     dev = [utterance(900, spelling="10", phonetic="십", raw="(10)/(십)"), utterance(901, samples=0)]
     prepared = write(tmp_path / "toy", {"train": train, "dev": dev})
@@ -139,7 +140,7 @@ def test_remarks_are_counted_and_listed(tmp_path: Path) -> None:
 
 
 def test_marks_count_in_the_fingerprint_where_they_are(tmp_path: Path) -> None:
-    """Channel and language came later: what was prepared before keeps its fingerprint."""
+    """Columns that were added later leave the fingerprint of older corpora unchanged."""
     plain = write(tmp_path / "a", {"train": [utterance(0)]}).fingerprint
     korean = write(tmp_path / "b", {"train": [utterance(0, language="ko")]}).fingerprint
     left = write(tmp_path / "c", {"train": [utterance(0, channel="1")]}).fingerprint
@@ -182,7 +183,7 @@ def test_a_full_disk_is_one_line(
             for i in range(64):
                 writer.add("train", utterance(i, samples=1_600_000))
             writer.share_written = share
-            monkeypatch.setattr(corpus._SplitWriter, "_flush", full)
+            monkeypatch.setattr(pa.ipc, "new_file", full)
             writer.add("dev", utterance(64))
 
     needed = " of about 0.8" if share else ""
@@ -230,8 +231,8 @@ def test_pandas_reads_it(tmp_path: Path) -> None:
 def test_shards_read_back_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = [utterance(i, samples=100 + i) for i in range(23)]
     whole = write(tmp_path / "whole", {"train": given})
-    monkeypatch.setattr(corpus, "SHARD_BYTES", 1000)
-    monkeypatch.setattr(corpus, "ROWS_PER_BATCH", 4)
+    monkeypatch.setattr(corpus_writer, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(corpus_writer, "ROWS_PER_BATCH", 4)
     cut = write(tmp_path / "cut", {"train": given})
     names = sorted(path.name for path in (tmp_path / "cut").glob("*.arrow"))
     # 4 rows of about 200 bytes are less than a shard, 8 are more.

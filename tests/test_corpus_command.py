@@ -1,4 +1,4 @@
-"""`asrbench corpus`: figures by hand, what splits share, what is printed, and the picture."""
+"""`asrbench corpus`: statistics counted by hand, printed tables, the JSON, and the picture."""
 
 import io
 import json
@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from doors import prepare
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -20,13 +21,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from asrbench.base.reporting import Silent
-from asrbench.cli import corpus as cli_corpus
+from asrbench.cli import terminal_corpus
 from asrbench.cli.app import app
-from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
-from asrbench.data.loudness import LEVELS
-from asrbench.data.reading import Reading, _evenly, read
+from asrbench.data.corpus import Corpus
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
+from asrbench.data.loudness import LOUDNESS_DTYPE
+from asrbench.data.split_reading import SplitReading, evenly_spaced, read_splits
 from asrbench.data.waveform import SAMPLE_RATE_HZ
-from asrbench.stages import corpus as contents
+from asrbench.stages.corpus.statistics import MAX_BINS, bin_counts, duration_bins
+from asrbench.stages.corpus.symbols import unit_statistics
 from asrbench.text.tokenizer import UNITS, Tokenizer
 
 SELVAS = Path(__file__).parents[2] / "shared/data/selvas_ko/transcripts.tsv"
@@ -97,7 +100,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("home") / "toy", splits, rejected=["missing", "missing"])
 
 
-# By hand
+# Figures counted by hand
 
 
 def test_how_much_and_how_long(toy: Path) -> None:
@@ -179,25 +182,25 @@ def test_what_splits_share(toy: Path) -> None:
 
 def test_how_loud(tmp_path: Path) -> None:
     """Peaks of 1/10 and 1/100 of full scale, -20 and -40 dB; one clipped; one silent, which is in
-    no level; one off centre by 1/8."""
+    no percentile; one off centre by 1/8."""
     half = np.full(400, 4096, dtype=np.int16)
     recordings = [tone(1, 3277), tone(1, 328), np.repeat(tone(1, 32767), 3), tone(1, 32), half]
     rows: list[Row | Utterance] = [
         Utterance(f"u{i}", audio, "가") for i, audio in enumerate(recordings)
     ]
     audio = figures(write(tmp_path / "toy", {"train": rows}))["splits"]["train"]["audio"]
-    assert audio["heard"] == 5
+    assert audio["measured"] == 5
     assert audio["clipped"] == {"count": 1, "first": ["u2"]}
     assert audio["silent"] == {"count": 1, "first": ["u3"]}
     assert audio["off_centre"] == {"count": 1, "first": ["u4"]}
     assert audio["max_offset"] == 1 / 8
     assert audio["max_peak_db"] == pytest.approx(0, abs=1e-3)
-    # Of -40, -20, -18.06 and 0 the middle; of a square wave the RMS is the peak.
+    # The median of -40, -20, -18.06 and 0. The RMS of a square wave is its peak.
     assert audio["rms_db"]["p50"] == pytest.approx((-20 - 20 * np.log10(8)) / 2, abs=0.01)
     assert audio["rms_db"] == pytest.approx(audio["peak_db"])
 
 
-def test_silence_alone_has_no_level_and_no_panel(tmp_path: Path) -> None:
+def test_silence_alone_has_no_loudness_and_no_panel(tmp_path: Path) -> None:
     folder = write(tmp_path / "toy", {"train": [Utterance("u", tone(1, 1), "가")]})
     audio = figures(folder)["splits"]["train"]["audio"]
     assert audio["rms_db"] is audio["peak_db"] is audio["max_peak_db"] is None
@@ -241,7 +244,9 @@ def test_a_corpus_without_train_has_nothing_to_hold_others_against(tmp_path: Pat
     folder = write(tmp_path / "toy", {"test": TEST})
     assert figures(folder)["units"] == []
     assert figures(folder)["overlaps"] == []
-    assert "no split 'train', and so no symbols" in printed(folder, "--plot", tmp_path / "a.png")
+    assert "no split 'train', so there are no symbols" in printed(
+        folder, "--plot", tmp_path / "a.png"
+    )
     assert size(tmp_path / "a.png") == size_of_panels(2)
 
 
@@ -263,11 +268,11 @@ def test_folders_from_before_there_were_remarks(tmp_path: Path) -> None:
 # Properties
 
 
-def reading(name: str, texts: list[str]) -> Reading:
+def reading(name: str, texts: list[str]) -> SplitReading:
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(unicodedata.normalize("NFC", text))
-    return Reading(
+    return SplitReading(
         name,
         samples=np.full(len(texts), SAMPLE_RATE_HZ),
         characters=np.array([len(text) for text in texts]),
@@ -277,8 +282,8 @@ def reading(name: str, texts: list[str]) -> Reading:
         speakers=Counter(),
         languages=Counter(),
         channels=Counter(),
-        heard=(),
-        levels=np.zeros(0, dtype=LEVELS),
+        measured=(),
+        loudness=np.zeros(0, dtype=LOUDNESS_DTYPE),
     )
 
 
@@ -297,44 +302,44 @@ TEXTS = st.lists(
 
 
 @given(TEXTS, TEXTS)
-def test_unknown_is_what_the_inventory_of_a_model_cannot_spell(
+def test_unknown_is_what_the_tokenizer_of_a_model_cannot_spell(
     train: list[str], dev: list[str]
 ) -> None:
     train.append("가")
-    found = contents._units([reading("train", train), reading("dev", dev)])
+    found = unit_statistics([reading("train", train), reading("dev", dev)])
     assert {name for unit in found for name in unit.units} == set(UNITS) - {"subword"}
     for unit in found:
         for name in unit.units:
             tokenizer = Tokenizer.of(name, train)
             unknown = tokenizer.unknown(dev)
-            told = unit.unknown["dev"]
+            counted = unit.unknown["dev"]
             assert unit.symbols == len(tokenizer.symbols)
-            assert (told.symbols, told.occurrences) == (len(unknown), unknown.total())
-            assert told.share == unknown.total() / sum(len(UNITS[name].split(t)) for t in dev)
-            assert told.utterances == sum(bool(tokenizer.unknown([text])) for text in dev)
-            assert dict(told.most_frequent).items() <= unknown.items()
+            assert (counted.symbols, counted.occurrences) == (len(unknown), unknown.total())
+            assert counted.share == unknown.total() / sum(len(UNITS[name].split(t)) for t in dev)
+            assert counted.utterances == sum(bool(tokenizer.unknown([text])) for text in dev)
+            assert dict(counted.most_frequent).items() <= unknown.items()
 
 
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=60))
 def test_every_utterance_is_in_one_bin_of_at_most_twelve(samples: list[int]) -> None:
     lengths = np.array(samples)
-    bins = contents._bins([lengths])
-    assert 1 <= len(bins) <= contents.BINS
+    bins = duration_bins([lengths])
+    assert 1 <= len(bins) <= MAX_BINS
     assert bins[0] == 0
     assert len(set(np.diff(bins).tolist())) <= 1
-    counts = contents._counts(lengths, bins)
+    counts = bin_counts(lengths, bins)
     assert sum(counts) == len(samples)
     ends = [*bins[1:].tolist(), float("inf")]
     for low, high, count in zip(bins.tolist(), ends, counts, strict=True):
         assert count == sum(low <= each < high for each in samples)
-    # All but the longest hundredth lie before the last bin, if that is the twelfth.
-    if len(bins) == contents.BINS:
+    # If there are twelve bins, the last one holds at most the longest hundredth.
+    if len(bins) == MAX_BINS:
         assert counts[-1] <= len(samples) / 100 + 1
 
 
 @given(st.integers(1, 3000), st.integers(0, 400))
 def test_recordings_are_evenly_spaced(count: int, chosen: int) -> None:
-    found = _evenly(count, chosen)
+    found = evenly_spaced(count, chosen)
     assert len(found) == min(count, chosen)
     assert all(0 <= place < count for place in found)
     gaps = {after - before for before, after in pairwise(found)}
@@ -350,11 +355,11 @@ def test_the_order_of_utterances_changes_nothing(tmp_path: Path) -> None:
     assert one == other
 
 
-# How it is told
+# Printing
 
 
 def test_what_is_printed_is_what_json_says(toy: Path) -> None:
-    """Every row of every table, from the JSON, by the splits' names."""
+    """Finds every row of every table, with the figures of the JSON."""
     out, found = printed(toy), figures(toy)
     for name, split in found["splits"].items():
         seconds, text, audio = split["seconds"], split["text"], split["audio"]
@@ -372,7 +377,7 @@ def test_what_is_printed_is_what_json_says(toy: Path) -> None:
         )
         assert re.search(row, out, re.MULTILINE)
         rms = " +".join(f"{audio['rms_db'][each]:.1f}" for each in ("p5", "p50", "p95"))
-        row = rf"^ {name} +{audio['heard']} +{rms} +-20.0 +-20.0 +0 +0 +0 *$"
+        row = rf"^ {name} +{audio['measured']} +{rms} +-20.0 +-20.0 +0 +0 +0 *$"
         assert re.search(row, out, re.MULTILINE)
     for unit in found["units"]:
         for name, unknown in unit["unknown"].items():
@@ -385,12 +390,12 @@ def test_what_is_printed_is_what_json_says(toy: Path) -> None:
         assert re.search(row, out, re.MULTILINE)
     assert "char and syllable: 4 symbols in train, 2 of them once" in out
     assert "dev and train: texts '가나'(1)\ndev and train: speakers a\n" in out
-    assert "train: 1 of no known speaker" in out
+    assert "train: speaker unknown in 1 of 4 utterances\n" in out
     assert f"2 left out: missing; see {toy / 'rejected.jsonl'}" in out
 
 
 def test_the_longest_bar_is_the_greatest_share_and_all_are_to_one_scale(toy: Path) -> None:
-    """Train has 1, 2 and 1 of 4, test its only one: a quarter of its bar, and half of it."""
+    """Shares of train are 1/4, 1/2 and 1/4; test has its one utterance in the longest bar."""
     bars = {
         label: [cell.count("█") + eighths(cell) for cell in re.findall(r"[█▏▎▍▌▋▊▉]+", line)]
         for line in printed(toy).splitlines()
@@ -408,20 +413,20 @@ def eighths(bar: str) -> float:
 
 
 def test_a_share_that_is_hardly_any_still_has_a_bar() -> None:
-    assert cli_corpus._bar(1e-9, 10) == "▏"
-    assert cli_corpus._bar(0.0, 10) == ""
-    assert cli_corpus._bar(1.0, 10) == "█" * 10
+    assert terminal_corpus.bar(1e-9, 10) == "▏"
+    assert terminal_corpus.bar(0.0, 10) == ""
+    assert terminal_corpus.bar(1.0, 10) == "█" * 10
 
 
 def test_where_there_is_only_ascii_bars_are_too(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(cli_corpus, "Console", lambda: Console(file=plain))
-    assert cli_corpus._bar(0.5, 10) == "#####"
-    assert cli_corpus._bar(1e-9, 10) == "#"
+    monkeypatch.setattr(terminal_corpus, "Console", lambda: Console(file=plain))
+    assert terminal_corpus.bar(0.5, 10) == "#####"
+    assert terminal_corpus.bar(1e-9, 10) == "#"
 
 
 def test_tables_fit_80_columns_and_have_no_colours_when_piped(tmp_path: Path) -> None:
-    """Six splits of long names, and Hangul, which is twice as wide."""
+    """Prints six splits with long names, also in Hangul, which is twice as wide."""
     names = ("train", "dev_clean", "dev_other", "test_clean", "test_other", "시험_말뭉치")
     texts = [chr(0xAC00 + 28 * i) * 9 for i in range(len(names))]
     splits: dict[str, list[Row | Utterance]] = {
@@ -456,24 +461,25 @@ def test_tables_fit_80_columns_and_have_no_colours_when_piped(tmp_path: Path) ->
     ],
 )
 def test_symbols_can_be_read_alone(symbol: str, shown: str) -> None:
-    assert cli_corpus._shown(symbol) == shown
+    assert terminal_corpus.symbol_name(symbol) == shown
 
 
 def test_long_texts_are_cut_by_their_width() -> None:
-    assert cli_corpus._cropped("가" * 12) == "가" * 12
-    cropped = cli_corpus._cropped("가" * 13)
+    assert terminal_corpus.cropped("가" * 12) == "가" * 12
+    cropped = terminal_corpus.cropped("가" * 13)
     assert cropped.endswith("…")
     assert 23 <= cell_len(cropped) <= 24
 
 
-# Audio that is not all heard
+# Audio that is not all read
 
 
-def test_a_few_are_heard_and_it_is_said(toy: Path) -> None:
+def test_a_part_of_the_recordings_is_measured_and_reported(toy: Path) -> None:
     out = printed(toy, "--audio", 2)
-    assert "train: heard 2 of 4, evenly spaced; --all-audio hears all\n" in out
-    assert "dev: heard" not in out
-    assert figures(toy, "--audio", 2)["splits"]["train"]["audio"]["heard"] == 2
+    expected = "train: 2 of 4 recordings measured, evenly spaced; --all-audio measures all\n"
+    assert expected in out
+    assert "recordings measured, evenly" not in out.replace(expected, "")
+    assert figures(toy, "--audio", 2)["splits"]["train"]["audio"]["measured"] == 2
     assert figures(toy, "--audio", 2, "--all-audio") == figures(toy)
 
 
@@ -490,7 +496,7 @@ def test_it_tells_how_far_it_is(toy: Path) -> None:
         def progress(self, task: str, done: int, total: int, note: str = "") -> None:
             tasks.append((task, done, total))
 
-    read(Corpus.open(toy), "text", 2, Told())
+    read_splits(Corpus.open(toy), "text", 2, Told())
     assert tasks[:3] == [("train: texts", 0, 4), ("train: audio", 0, 2), ("dev: texts", 0, 2)]
 
 
@@ -498,7 +504,7 @@ def test_it_tells_how_far_it_is(toy: Path) -> None:
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG, in dots: big-endian, behind its signature and the head of IHDR."""
+    """Returns width and height of a PNG in dots, from its IHDR chunk."""
     head = path.read_bytes()[:24]
     assert head.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", head[16:])
@@ -506,7 +512,7 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def size_of_panels(count: int) -> tuple[int, int]:
-    """5.2 by 3.7 inches each, two in a row, 0.3 for the title; 160 dots an inch."""
+    """Returns the size of a picture: panels of 5.2 by 3.7 inches, a title of 0.3, 160 dpi."""
     columns = min(count, 2)
     rows = (count + 1) // 2
     return round(160 * 5.2 * columns), int(160 * (3.7 * rows + 0.3))
@@ -544,12 +550,12 @@ def drawn(toy: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_what_is_drawn(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train's symbols by frequency are 나 (4), 가 (3), then space and 다. With 나 alone 5 of its 9
     characters are left, with 가 2; of dev's 5 one for good."""
-    durations, levels, ranks, left = drawn(toy, tmp_path / "a.png", monkeypatch)
+    durations, loudness, ranks, left = drawn(toy, tmp_path / "a.png", monkeypatch)
     assert durations.unit == "duration (s)"
     assert durations.edges == [i / 4 for i in range(15)]
     assert durations.figures["train"].tolist() == [1, 2, 3, 2]
-    assert levels.edges[0] <= -20.0 <= levels.edges[-1] == 0
-    assert {name: len(each) for name, each in levels.figures.items()} == {
+    assert loudness.edges[0] <= -20.0 <= loudness.edges[-1] == 0
+    assert {name: len(each) for name, each in loudness.figures.items()} == {
         "train": 4,
         "dev": 2,
         "test": 1,
@@ -569,10 +575,10 @@ def test_what_is_longer_than_the_last_bin_is_said(
     assert figures(folder)["bins_from_seconds"][-1] == 0.11
     assert re.search(r"^ *0.11 to 30 +0.5 ", printed(folder), re.MULTILINE)
     durations, *_ = drawn(folder, tmp_path / "a.png", monkeypatch)
-    assert durations.unit == "duration (s); what is longer is in the last bin"
+    assert durations.unit == "duration (s); the last bin has all that is longer"
 
 
-# What it refuses, and leaves alone
+# Errors and side effects
 
 
 def test_errors(toy: Path, tmp_path: Path) -> None:
@@ -605,15 +611,13 @@ def test_nothing_is_written(toy: Path, options: tuple[str, ...]) -> None:
     assert state() == before
 
 
-# A real one
+# A real corpus
 
 
 @pytest.mark.skipif(not SELVAS.is_file(), reason="the recordings are not here")
 def test_real_korean_recordings(tmp_path: Path) -> None:
-    from asrbench.stages.prep import table
-
     folder = tmp_path / "selvas"
-    table.prepare(SELVAS, folder, id_column="utt_id", split=(0.8, 0.1, 0.1))
+    prepare("table", folder, source=SELVAS, id="utt_id", split="0.8/0.1/0.1")
     found = figures(folder)
     splits = found["splits"].values()
     assert sum(split["utterances"] for split in splits) == 603 - sum(found["rejected"].values())

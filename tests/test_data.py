@@ -1,4 +1,4 @@
-"""The batch plan is a pure function of what is to be learned, and the loader follows it.
+"""The batch sampler is a pure function of its inputs, and the loader follows it.
 
 Legend: B batch, S samples, U symbols.
 """
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from asrbench.base.errors import UserError
 from asrbench.data.batch_sampler import Batches, epoch_plan, length_plan, micro_batches_of
-from asrbench.data.corpus import Corpus, CorpusWriter, Split, Utterance
+from asrbench.data.corpus import Corpus, Split
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 from asrbench.recogniser.loader import Batch, load, make_batch
 from asrbench.text.tokenizer import Tokenizer
@@ -27,7 +28,7 @@ TEXTS = ("go", "stop", "go on", "no", "on top", "too", "pot", "got no top", "spo
 
 @pytest.fixture(scope="module")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """20 utterances to train on and 4 to look at: a tenth of a second of tone for each letter."""
+    """Makes a corpus of 20 + 4 utterances, with a tone of 0.1 s for each letter."""
     folder = tmp_path_factory.mktemp("corpora") / "tiny"
     with CorpusWriter.create(
         folder, name="tiny", recipe="test", source="", text_profile="verbatim", strict=True
@@ -69,7 +70,7 @@ def plan_of(
     )
 
 
-# Plan
+# Batch sampler
 
 lengths = st.one_of(
     st.lists(st.integers(1, 400_000), min_size=1, max_size=80),
@@ -81,8 +82,7 @@ seeds = st.integers(0, 2**31)
 
 
 def assert_sound(batches: Batches, samples: Lengths, batch_seconds: float) -> None:
-    """Each utterance once; padding included no batch is over the limit, unless it is one
-    utterance."""
+    """Every utterance is in one batch, and a batch of several is within the limit, padded."""
     assert sorted(i for batch in batches for i in batch) == list(range(len(samples)))
     for batch in batches:
         padded = len(batch) * samples[batch].max() / SAMPLE_RATE_HZ
@@ -101,7 +101,7 @@ def test_a_plan_holds_each_utterance_once_within_the_limit(
 @settings(deadline=None, max_examples=50)
 @given(lengths, seeds, limits)
 def test_a_plan_is_a_pure_function(samples: Lengths, seed: int, batch_seconds: float) -> None:
-    """The same again, whatever the global generators hold; and it leaves them as they are."""
+    """Batches neither depend on the global generators nor change them."""
     kept = samples.copy()
     first = plan_of(samples, seed=seed, batch_seconds=batch_seconds)
     random.seed(seed)
@@ -115,20 +115,20 @@ def test_a_plan_is_a_pure_function(samples: Lengths, seed: int, batch_seconds: f
 
 
 def test_a_plan_knows_nothing_of_the_model() -> None:
-    """So all variants of an experiment get the same batches."""
+    """All variants of an experiment therefore get the same batches."""
     arguments = {"samples", "seed", "epoch", "fingerprint", "batch_seconds"}
     assert set(inspect.signature(epoch_plan).parameters) == arguments
 
 
 def like_speech(utterances: int) -> Lengths:
-    """Log-normal about 4 s, between 0.5 and 25 s: like read or spontaneous sentences."""
+    """Draws log-normal lengths around 4 s, from 0.5 to 25 s, as those of read sentences."""
     seconds = np.random.default_rng(0).lognormal(np.log(4), 0.6, utterances).clip(0.5, 25)
     return (seconds * SAMPLE_RATE_HZ).astype(np.int64)
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"epoch": 1}, {"fingerprint": "g"}])
 def test_another_seed_epoch_or_corpus_is_another_plan(change: dict[str, int | str]) -> None:
-    """Not only the order of batches differs: hardly a batch has the same members."""
+    """Two epochs differ in the members of almost every batch, not only in the order."""
     samples = like_speech(3000)
     first = plan_of(samples, batch_seconds=60)
     other = epoch_plan(
@@ -157,7 +157,7 @@ def test_little_is_padding_because_like_lengths_meet() -> None:
 
 
 def test_batches_are_about_full_and_shuffled() -> None:
-    """Most are nearly at the limit; short and long ones come mixed over the epoch."""
+    """Most batches are almost full, and short and long utterances are mixed over the epoch."""
     samples = like_speech(3000)
     plan = plan_of(samples, batch_seconds=120)
     padded = np.array([len(batch) * samples[batch].max() / SAMPLE_RATE_HZ for batch in plan])
@@ -201,7 +201,7 @@ def assert_same(mine: list[Batch], theirs: list[Batch]) -> None:
 
 
 def test_batches_follow_the_plan(train: Split, tokenizer: Tokenizer) -> None:
-    """Each row is its utterance, bit for bit, then zeros; targets spell its text, then zeros."""
+    """A row holds its utterance, bit for bit, and then zeros; so do the targets."""
     plan = plan_of(train.samples)
     assert max(map(len, plan)) > 1
     batches = list(load(train, tokenizer, plan))
@@ -257,7 +257,7 @@ def test_a_transform_sees_each_wave_with_its_id(train: Split, tokenizer: Tokeniz
 def test_a_users_error_of_a_transform_arrives_as_it_is(
     workers: int, train: Split, tokenizer: Tokenizer
 ) -> None:
-    """And not as the traceback of another process; the batches before it arrive too."""
+    """The error is no traceback of another process, and earlier batches still arrive."""
     plan = [[0, 1], [2, 3], [4, 5], [6, 7]]
     batches = load(train, tokenizer, plan, workers=workers, transform=fails_at_4)
     assert [next(batches).ids, next(batches).ids] == [train.ids[:2], train.ids[2:4]]
@@ -272,7 +272,7 @@ def fails_at_4(wave: Samples, utterance: str) -> Samples:
 
 
 def test_unknown_symbols_are_left_out_of_targets_never_of_references() -> None:
-    """The reference stays whole, so that what a model cannot spell counts as an error."""
+    """The reference is not cut, so symbols that a model cannot spell count as errors."""
     tokenizer = Tokenizer.of("char", ["go"])
     wave = np.array([1, 2, 3], dtype=np.int16)
     batch = make_batch(["a", "b"], ["dog", "og"], [wave, wave[:1]], tokenizer)

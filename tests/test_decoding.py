@@ -21,7 +21,7 @@ from asrbench.models.searches import (
     ctc_greedy,
     joint_beam,
 )
-from asrbench.scoring.score import character_errors
+from asrbench.scoring.edit_counts import character_errors
 from asrbench.text.tokenizer import BLANK, Tokenizer
 
 SEEDS = st.integers(0, 2**32)

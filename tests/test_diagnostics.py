@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asrbench.training.diagnostics import PATIENCE_STEPS, findings, news, stuck_epochs
+from asrbench.training.diagnostics import PATIENCE_STEPS, findings, new_findings, stuck_epochs
 
 EPOCHS = 30
 Row = dict[str, Any]
@@ -64,9 +64,9 @@ def test_a_run_has_a_fifth_of_its_training_and_three_epochs_to_get_going() -> No
 def test_lines_name_likely_reasons_in_one_line() -> None:
     rows = history(6, blank_fraction=0.994, steps=300)
     assert findings(rows, EPOCHS)["blank"] == (
-        "99 % of dev frames are blank: only 300 updates so far; too few frames for the symbols "
-        "(lower model.front_end.time_stride), a learning rate too high or too low, or texts that "
-        "are not those of the audio"
+        "99 % of dev frames are blank; possible causes: only 300 updates so far; too few frames "
+        "for the symbols (lower the time stride of the encoder), a learning rate too high or too "
+        "low, or transcripts that do not match the audio"
     )
     late = findings(history(6, blank_fraction=1.0, distinct_hypotheses=1), EPOCHS)
     assert not any("updates so far" in line or "\n" in line for line in late.values())
@@ -75,7 +75,7 @@ def test_lines_name_likely_reasons_in_one_line() -> None:
 def test_each_kind_is_news_once() -> None:
     rows = history(10, blank_fraction=1.0)
     rows[7:] = [each | {"distinct_hypotheses": 1} for each in rows[7:]]
-    told = [[line[:5] for line in news(rows[:n], EPOCHS)] for n in range(1, 11)]
+    told = [[line[:5] for line in new_findings(rows[:n], EPOCHS)] for n in range(1, 11)]
     assert told == [[], [], [], [], [], ["100 %"], [], ["every"], [], []]
 
 

@@ -30,7 +30,6 @@ from tones import (
 
 from asrbench.base.distributed import ALONE, VARIABLES, Ranks
 from asrbench.base.errors import RankError, UserError
-from asrbench.base.reporting import Silent
 from asrbench.data.batch_sampler import share_of
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import Run
@@ -39,14 +38,14 @@ from asrbench.models.layers.masking import MaskedBatchNorm, valid_frames
 from asrbench.recogniser.devices import deterministic, resolve_device
 from asrbench.recogniser.loader import Batch, dummy_batch, make_batch
 from asrbench.text.tokenizer import Tokenizer
-from asrbench.training.loop import _out_of_memory_told, _Sitting, train
+from asrbench.training.loop import train
 from asrbench.training.setup import set_up, set_up_all
 from asrbench.training.step import Trainer
 from asrbench.training.stopping import Interrupted, OutOfMemory, TimeUp
 
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 """Both ranks are on this machine, whatever its name resolves to."""
-INVENTORY = Tokenizer.of("char", ["abc"])
+TOKENIZER = Tokenizer.of("char", ["abc"])
 Pair = Callable[..., list[Any]]
 
 
@@ -226,7 +225,7 @@ def batch_of(texts: list[str]) -> Batch:
     if not texts:
         return dummy_batch()
     waves = [spoken(text) for text in texts]
-    return make_batch([f"u-{text}" for text in texts], texts, waves, INVENTORY)
+    return make_batch([f"u-{text}" for text in texts], texts, waves, TOKENIZER)
 
 
 def stepped(
@@ -235,17 +234,18 @@ def stepped(
     """For each cell: the gradients and running statistics after a step, and what it measured."""
     found = []
     for cell in cells:
-        trainer = Trainer(cell, INVENTORY, "f1", torch.device("cpu"), ranks)
+        trainer = Trainer(cell, TOKENIZER, "f1", torch.device("cpu"), ranks)
         shares = [
             batch_of(share_of(micro_batch, ranks.rank, ranks.world_size))
             for micro_batch in micro_batches
         ]
-        measures = trainer.step(shares, epoch=0, number=0, progress=0.5)
+        metrics = trainer.step(shares, epoch=0, number=0, progress=0.5)
         model = trainer.recogniser.model
         tensors = {name: p.grad for name, p in model.named_parameters()}
         tensors |= dict(model.named_buffers())
         assert None not in tensors.values()
-        measured = [float(ranks.sum(value)) for value in measures[:3]] + [float(measures[3])]
+        measured = [float(ranks.sum(loss)) for loss in metrics.losses.values()]
+        measured += [float(metrics.gradient_norm), *metrics.layer_norms_L.tolist()]
         plain = {name: t.tolist() for name, t in tensors.items() if t is not None}
         found.append(plain | {"measured": measured})
     return found
@@ -266,16 +266,16 @@ def compare(found: dict[str, Any], expected: dict[str, Any], what: str) -> None:
 @pytest.mark.parametrize(
     "micro_batches",
     [[["abc", "ab", "cab"]], [["abcab", "bc", "a"], ["cabc"]], [["ab"]]],
-    ids=["a batch", "in two micro_batches, one too small for two", "one utterance"],
+    ids=["a batch", "in two micro-batches, one too small for two", "one utterance"],
 )
 def test_a_step_of_two_processes_is_that_of_one(
     micro_batches: list[list[str]], pair: Pair, tmp_path: Path, corpus: Path
 ) -> None:
-    """Gradients, statistics of batch norm and measures, for every variant and every kind of
+    """Gradients, statistics of batch norm and metrics, for every variant and every kind of
     recurrence: the same sums in another order."""
     kinds = [sets_for(name) for name in MODELS]
-    kinds += [[f"model.recurrence.cell={cell}"] for cell in ("rnn", "lstm")]
-    kinds += [["model.front_end={kind: vgg, channels: 2}"]]
+    kinds += [[f"model.encoder.recurrence.cell={cell}"] for cell in ("rnn", "lstm")]
+    kinds += [["model.encoder.front_end={kind: vgg, channels: 2}"]]
     cells = [cell_of(tmp_path, corpus, "train.optimizer.clip_norm=1e9", *s) for s in kinds]
     one, two = pair(stepped, cells, micro_batches)
     alone = stepped(ALONE, cells, micro_batches)
@@ -285,13 +285,15 @@ def test_a_step_of_two_processes_is_that_of_one(
 
 
 def losses_of(ranks: Ranks, cell: Cell) -> list[float]:
-    trainer = Trainer(cell, INVENTORY, "f1", torch.device("cpu"), ranks)
-    loss = trainer.step([batch_of(["abcabc"])], epoch=0, number=0, progress=0.0).loss
+    trainer = Trainer(cell, TOKENIZER, "f1", torch.device("cpu"), ranks)
+    loss = trainer.step([batch_of(["abcabc"])], epoch=0, number=0, progress=0.0).losses["total"]
     return ranks.gather(loss.item())
 
 
 def test_ranks_draw_dropout_each_for_itself(pair: Pair, tmp_path: Path, corpus: Path) -> None:
-    first, second = pair(losses_of, cell_of(tmp_path, corpus, "model.recurrence.dropout=0.5"))
+    first, second = pair(
+        losses_of, cell_of(tmp_path, corpus, "model.encoder.recurrence.dropout=0.5")
+    )
     assert first == second
     assert first[0] != pytest.approx(first[1], rel=1e-6)
 
@@ -348,7 +350,7 @@ def test_two_ranks_give_the_same_weights_each_time(
     pair: Pair, tmp_path: Path, corpus: Path
 ) -> None:
     """Dropout on: bit for bit, also when stopped in between."""
-    cell = cell_of(tmp_path, corpus, "train.epochs=2", "model.recurrence.dropout=0.2")
+    cell = cell_of(tmp_path, corpus, "train.epochs=2", "model.encoder.recurrence.dropout=0.2")
     pair(train_two, cell, tmp_path / "whole", [None, None])
     pair(train_two, cell, tmp_path / "halves", [2, 2])
     pair(train_two, cell, tmp_path / "halves", [None, None])
@@ -377,7 +379,7 @@ def test_a_damaged_state_is_told_on_every_rank(pair: Pair, tmp_path: Path, corpu
     state.write_bytes(b"cut")
     (first, _), (second, _) = pair(train_two, cell, tmp_path / "results", [None, None])
     assert first == second
-    assert "is damaged, and there is no other state to go on from" in first
+    assert "is damaged, and there is no other state to resume from" in first
 
 
 def diverging(ranks: Ranks, cell: Cell, results: Path) -> str:
@@ -410,13 +412,26 @@ def test_ranks_that_find_another_corpus_are_refused(
     assert first.endswith("give every machine the same spec, corpus, sounds and kind of device")
 
 
-def test_out_of_memory_on_one_of_several_ranks_ends_them(tmp_path: Path, corpus: Path) -> None:
-    """The others wait for it within the step, so no other run of the study can be begun."""
-    prepared = set_up(cell_of(tmp_path, corpus), tmp_path, Ranks(1, 2, 1, 2))
-    sitting = _Sitting(prepared, [], Silent(), None, [], lambda: None)  # type: ignore[arg-type]
-    told = pytest.raises(RankError, match=r"^rank 1: .* out of memory on cpu in step 5; nothing")
-    with told, _out_of_memory_told(sitting, "in step 5"):
-        raise torch.OutOfMemoryError
+def full(*_: object, **__: object) -> None:
+    raise torch.OutOfMemoryError
+
+
+def out_of_memory(ranks: Ranks, cell: Cell, results: Path) -> str:
+    """How training ends on this rank where the first step does not fit its memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "step", full)
+        return train_two(ranks, cell, results, [None, None])[0]
+
+
+def test_out_of_memory_on_one_of_several_ranks_ends_them(
+    pair: Pair, tmp_path: Path, corpus: Path
+) -> None:
+    """The others would wait for it in the step, so no other run of the study can be begun; each
+    rank says what it met itself."""
+    ends = pair(out_of_memory, cell_of(tmp_path, corpus), tmp_path / "results")
+    for rank, end in enumerate(ends):
+        assert end.startswith(f"RankError: rank {rank}: ")
+        assert "out of memory on cpu in step 1 (utterances: " in end
     assert not issubclass(RankError, OutOfMemory)
 
 
@@ -465,7 +480,7 @@ def test_torchrun_trains_a_study(tmp_path: Path, corpus: Path) -> None:
     assert done.stdout.count("2 of 2 runs are left") == 1
     done = torchrun(spec, *sets, "--results", tmp_path / "results")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("goes on at epoch 1, batch 2") == 1
+    assert done.stdout.count("continues at epoch 1, batch 2") == 1
     assert done.stdout.count("next: asrbench eval") == 1
     runs = Run.find([tmp_path / "results"])
     assert [run.done for run in runs] == [True, True]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asrbench.models.layers.dropout import LEVELS, Dropout
+from asrbench.models.layers.dropout import STEPS, Dropout
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9])
@@ -15,7 +15,7 @@ def test_what_is_left_is_scaled_to_the_same_mean(share: float, dtype: torch.dtyp
     dropped = float((y == 0).float().mean())
     # Five standard deviations of a mean of so many draws.
     assert abs(dropped - share) < 5 * (share * (1 - share) / y.numel()) ** 0.5
-    kept = LEVELS / (LEVELS - round(share * LEVELS))
+    kept = STEPS / (STEPS - round(share * STEPS))
     assert y.unique().tolist() == [0.0, float(torch.tensor(kept, dtype=dtype))]
 
 

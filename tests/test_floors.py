@@ -1,6 +1,7 @@
 """Imports go down only, and the lower half of the house stands without torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_every_folder_of_the_package_is_a_room():
     assert files == {"__init__.py", "__main__.py"}
 
 
+def test_the_listing_of_the_readme_is_the_tree():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    listed = [line.split()[0].rstrip("/") for line in lines if re.match(r"    [a-z/]+/  ", line)]
+    folders = {path.parent.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*/__init__.py")}
+    folders = {folder for folder in folders if "prep/" not in folder}
+    assert set(listed) == folders
+    assert [name for name in listed if "/" not in name] == list(reversed(ROOMS))
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_go_down_only(name):
     floor = ROOMS.index(room(name))
@@ -116,8 +126,8 @@ def test_only_the_commands_know_the_terminal():
 def test_files_import_is_read_whole():
     """What holds the floors sees: the head, functions, both spellings, names that are modules."""
     assert "asrbench.base.errors" in imported("asrbench.base.files")
-    assert "asrbench.stages.prep.an4" in imported("asrbench.cli.prep")
-    assert "asrbench.stages.compare.document" in imported("asrbench.cli.compare")
+    assert "asrbench.stages.prep.recipe" in imported("asrbench.cli.prep")
+    assert "asrbench.stages.compare.study" in imported("asrbench.cli.compare")
     assert within("asrbench.base.files") == ["asrbench.base.errors"]
 
 
@@ -133,7 +143,7 @@ def test_lower_rooms_name_no_torch(name):
     "modules",
     [
         [name for name in MODULES if room(name) in TORCH_FREE and name != "asrbench.__main__"],
-        ["asrbench.stages.compare.document"],
+        ["asrbench.stages.compare.study"],
     ],
     ids=["rooms", "compare"],
 )

@@ -1,9 +1,11 @@
-"""What is seen inside a model is what the model did: weights, alignment, distances, times."""
+"""An inspection shows what the model did: weights, alignment, distances, times."""
 
 import json
 import math
 import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,34 +13,29 @@ import torch
 from doors import error, run
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import small
 from tones import CHANCE, cell_of, sets_for, spoken, trained
+from torch.utils.hooks import RemovableHandle
 
-from asrbench.analysis.gradients import descent, in_words
+from asrbench.analysis.gradients import depth_ratio, in_words
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Silent
 from asrbench.data.corpus import Corpus
-from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import Run
-from asrbench.experiment.spec import (
-    CrossAttentionDecoder,
-    Ds2FrontEnd,
-    HeadMixing,
-    LogMel,
-    VggFrontEnd,
-)
-from asrbench.models.encoders.deepspeech2 import initialise
+from asrbench.experiment.spec import LogMel
+from asrbench.models.attention.block import FRAMES
+from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
 from asrbench.models.flops import forward_flops
-from asrbench.models.layers.attention import HeadMixingBlock
-from asrbench.models.layers.decoder import CrossAttention
-from asrbench.models.layers.front_end import FrontEnd
-from asrbench.models.objective import frames_needed
+from asrbench.models.heads.ctc import Ctc, CtcSpec
+from asrbench.models.heads.transformer_decoder import TransformerDecoder, TransformerDecoderSpec
+from asrbench.models.layers.front_end import Ds2FrontEnd, FrontEnd, VggFrontEnd
+from asrbench.models.model import initialise
 from asrbench.models.searches import collapse
 from asrbench.recogniser.loader import make_batch
 from asrbench.recogniser.recogniser import Recogniser
-from asrbench.report.plots.inspect import FONT, Maps, Symbol, _spelled, attention
+from asrbench.report.plots.inspect import FONT, LayerHeads, Maps, Symbol, attention, by_layer
 from asrbench.report.plots.inspect import posteriors as posteriors_of
-from asrbench.stages.inspect import (
-    FRAMES,
+from asrbench.stages.inspect.attention import (
     SYMBOLS,
     Clock,
     LayerFigures,
@@ -46,12 +43,13 @@ from asrbench.stages.inspect import (
     aligned,
     choose,
     frames_apart,
-    look,
+    inspect_split,
     symbols_apart,
 )
+from asrbench.stages.inspect.records import VERSION, HeadAttention
 from asrbench.text.tokenizer import BLANK, Tokenizer
 
-INVENTORY = Tokenizer.of("char", ["abc"])
+TOKENIZER = Tokenizer.of("char", ["abc"])
 KINDS = ["ds2", "ds2_selfattn", "ds2_posattn", "ds2_twattn", "ds2_crossattn", "ds2_selfattn_deck"]
 CPU = torch.device("cpu")
 
@@ -59,7 +57,7 @@ CPU = torch.device("cpu")
 def recogniser_of(tmp_path: Path, corpus: Path, name: str, *sets: str) -> Recogniser:
     """With weights away from their initial ones, biases and norms included."""
     cell = cell_of(tmp_path, corpus, *sets_for(name), *sets)
-    recogniser = Recogniser(cell, INVENTORY, "f1", CPU)
+    recogniser = Recogniser(cell, TOKENIZER, "f1", CPU)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in recogniser.model.parameters():
@@ -101,8 +99,8 @@ def test_alignment_is_the_best_of_all_paths(symbols: list[int], frames: int, see
     """Against every path there is, written out."""
     generator = torch.Generator().manual_seed(seed)
     log_probs_TV = torch.randn(frames, 3, generator=generator).log_softmax(-1)
-    if frames < frames_needed(symbols):
-        with pytest.raises(ValueError, match="fewer frames"):
+    if frames < Ctc(CtcSpec(), width=1, symbols=3).frames_needed(symbols):
+        with pytest.raises(RuntimeError, match="targets length is too long"):
             aligned(log_probs_TV, symbols)
         return
     found = aligned(log_probs_TV, symbols)
@@ -126,10 +124,10 @@ def test_alignment_is_the_best_of_all_paths(symbols: list[int], frames: int, see
 @pytest.mark.parametrize(
     ("sets", "frame_ms", "first_ms"),
     [
-        (["model.front_end={channels: 4, time_stride: 2}"], 20.0, 12.5),
-        (["model.front_end={channels: 4, time_stride: 4}"], 40.0, 12.5),
-        (["model.front_end={channels: 4, convolutions: 3}"], 20.0, 12.5),
-        (["model.front_end={kind: vgg, channels: 2}"], 40.0, 12.5 + 15.0),
+        (["model.encoder.front_end={channels: 4, time_stride: 2}"], 20.0, 12.5),
+        (["model.encoder.front_end={channels: 4, time_stride: 4}"], 40.0, 12.5),
+        (["model.encoder.front_end={channels: 4, convolutions: 3}"], 20.0, 12.5),
+        (["model.encoder.front_end={kind: vgg, channels: 2}"], 40.0, 12.5 + 15.0),
         (["features={hop_ms: 5, window_ms: 20}"], 10.0, 10.0),
     ],
 )
@@ -174,22 +172,23 @@ def test_an_impulse_comes_out_where_the_clock_says(spec: Ds2FrontEnd | VggFrontE
 
 
 def test_head_mixing_weights_are_those_that_forward_uses() -> None:
-    block = HeadMixingBlock(8, HeadMixing(heads=2))
+    block = HeadMixingBlock(HeadMixing(heads=2), 8)
     initialise(block, 1)
     block.eval()
     x_BTD, mask_BT = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
-    weights_BTHH = block.weights(x_BTD, mask_BT)
-    torch.testing.assert_close(weights_BTHH.sum(-1), torch.ones(2, 5, 2))
+    weights_BHTH = block.weights(x_BTD, mask_BT)
+    assert weights_BHTH.shape == (2, 2, 5, 2)
+    torch.testing.assert_close(weights_BHTH.sum(-1), torch.ones(2, 2, 5))
     value_BTHK = block.value(x_BTD).unflatten(-1, (2, 4))
-    mixed_BTHK = torch.einsum("bthg,btgk->bthk", weights_BTHH, value_BTHK)
+    mixed_BTHK = torch.einsum("bhtg,btgk->bthk", weights_BHTH, value_BTHK)
     expected_BTD = block.out(mixed_BTHK.flatten(2))
     torch.testing.assert_close(block(x_BTD, mask_BT), expected_BTD)
 
 
 def test_cross_attention_weights_are_those_that_forward_uses() -> None:
     """The values that a layer reads, mixed by its weights, must enter its output map."""
-    spec = CrossAttentionDecoder(width=16, heads=2, feed_forward=32, layers=2)
-    decoder = CrossAttention(spec, 12, 5).eval()
+    spec = TransformerDecoderSpec(width=16, heads=2, feed_forward=32, layers=2)
+    decoder = TransformerDecoder(spec, 12, 5).eval()
     memory_BTD, prefix_BU = torch.randn(2, 7, 12), torch.tensor([[0, 1, 2], [0, 3, 0]])
     mask_BT = torch.arange(7) < torch.tensor([[7], [4]])
     mixed: list[torch.Tensor] = []
@@ -222,20 +221,19 @@ def test_figures_of_a_layer_by_hand() -> None:
     figures = LayerFigures(FRAMES)
     figures.add(torch.eye(3)[None], frames_apart(3))
     figures.add(torch.full((1, 2, 2), 0.5), frames_apart(2))
-    plain = figures.plain(frame_ms=40.0)
-    (head,) = plain["heads"]
-    assert plain["rows"] == 5
-    assert head["distance_ms"] == pytest.approx(40 * (3 * 0 + 2 * 1 / 2) / 5)
-    assert head["entropy_nats"] == pytest.approx(2 * math.log(2) / 5)
-    assert head["entropy_relative"] == pytest.approx(2 / 5)
-    assert plain["uniform_distance_ms"] == pytest.approx(40 * (3 * 8 / 9 + 2 * 1 / 2) / 5)
+    means = figures.means(frame_ms=40.0)
+    (head,) = means.heads
+    assert means.rows == 5
+    assert head.distance_ms == pytest.approx(40 * (3 * 0 + 2 * 1 / 2) / 5)
+    assert head.entropy_nats == pytest.approx(2 * math.log(2) / 5)
+    assert head.entropy_relative == pytest.approx(2 / 5)
+    assert means.uniform_distance_ms == pytest.approx(40 * (3 * 8 / 9 + 2 * 1 / 2) / 5)
 
 
 def test_a_single_frame_has_no_relative_entropy() -> None:
     figures = LayerFigures(FRAMES)
     figures.add(torch.ones(2, 1, 1), frames_apart(1))
-    for head in figures.plain(40.0)["heads"]:
-        assert head == {"distance_ms": 0.0, "entropy_nats": 0.0, "entropy_relative": None}
+    assert figures.means(40.0).heads == 2 * (HeadAttention(0.0, 0.0, None),)
 
 
 def test_a_decoders_distance_is_from_the_symbols_place() -> None:
@@ -246,9 +244,9 @@ def test_a_decoders_distance_is_from_the_symbols_place() -> None:
     figures = LayerFigures(SYMBOLS)
     weights_1US = torch.tensor([[[0, 0.5, 0.5, 0, 0], [0, 0, 0, 0.5, 0.5], [1, 0, 0, 0, 0]]])
     figures.add(weights_1US, apart_US)
-    plain = figures.plain(10.0)
-    assert plain["rows"] == 3
-    assert plain["heads"][0]["distance_ms"] == pytest.approx(10 * (0.5 + 0.5) / 2)
+    means = figures.means(10.0)
+    assert means.rows == 3
+    assert means.heads[0].distance_ms == pytest.approx(10 * (0.5 + 0.5) / 2)
 
 
 @given(st.integers(2, 9), st.integers(1, 3), st.integers(0, 2**31 - 1))
@@ -257,10 +255,12 @@ def test_figures_stay_within_their_bounds(frames: int, heads: int, seed: int) ->
     scores_HTS = 4 * torch.randn(heads, frames, frames, generator=generator)
     figures = LayerFigures(FRAMES)
     figures.add(scores_HTS.softmax(-1), frames_apart(frames))
-    for head in figures.plain(1.0)["heads"]:
-        assert 0 <= head["distance_ms"] <= frames - 1
-        assert 0 <= head["entropy_nats"] <= math.log(frames) + 1e-6
-        assert head["entropy_relative"] == pytest.approx(head["entropy_nats"] / math.log(frames))
+    for head in figures.means(1.0).heads:
+        assert head.distance_ms is not None
+        assert head.entropy_nats is not None
+        assert 0 <= head.distance_ms <= frames - 1
+        assert 0 <= head.entropy_nats <= math.log(frames) + 1e-6
+        assert head.entropy_relative == pytest.approx(head.entropy_nats / math.log(frames))
 
 
 # A split
@@ -271,27 +271,28 @@ def test_what_is_seen_is_what_evaluation_does(name: str, tmp_path: Path, corpus:
     """Posteriors, hypotheses and, of every layer, its kind and its heads."""
     recogniser, split = recogniser_of(tmp_path, corpus, name), Corpus.open(corpus).split("train")
     chosen = list(range(len(split)))
-    seen = look(recogniser, split, chosen, Silent())
-    batch = make_batch(split.ids, split.texts, [split.audio(i) for i in chosen], INVENTORY)
+    seen = inspect_split(recogniser, split, chosen, Silent())
+    batch = make_batch(split.ids, split.texts, [split.audio(i) for i in chosen], TOKENIZER)
     (done,) = recogniser.transcribe([batch], "greedy")
-    heard = recogniser.heard(batch)
-    assert [each["id"] for each in seen.figures["utterances"]] == split.ids
-    assert [each["hypothesis"] for each in seen.figures["utterances"]] == done.hypotheses
-    for k, length in enumerate(heard.lengths_B.tolist()):
+    encoded = recogniser.encode(batch)
+    log_probs_BTV = recogniser.model.head.frame_log_probs(encoded)
+    assert log_probs_BTV is not None
+    assert [each.id for each in seen.utterances] == split.ids
+    assert [each.hypothesis for each in seen.utterances] == done.hypotheses
+    for k, length in enumerate(encoded.cpu_lengths_B.tolist()):
         log_probs_TV = seen.arrays[f"{k}.log_probs"].astype(np.float64)
-        expected_TV = heard.log_probs_BTV[k, :length].detach().numpy()
+        expected_TV = log_probs_BTV[k, :length].detach().numpy()
         np.testing.assert_allclose(log_probs_TV, expected_TV, rtol=2e-3, atol=2e-3)
-    layers = seen.figures["layers"]
-    relates = {each: layer["relates"] for each, layer in layers.items()}
+    relates = {each: layer.relates for each, layer in seen.layers.items()}
     assert relates == {
         "ds2": {},
         "ds2_crossattn": {"decoder.0": "symbols to frames"},
         "ds2_selfattn_deck": {"attention.0": "heads to heads"},
     }.get(name, {"attention.0": "frames to frames"})
-    for layer in layers.values():
-        assert len(layer["heads"]) == 2
-        mixes = layer["relates"] == "heads to heads"
-        assert all((head["distance_ms"] is None) == mixes for head in layer["heads"])
+    for layer in seen.layers.values():
+        assert len(layer.heads) == 2
+        mixes = layer.relates == "heads to heads"
+        assert all((head.distance_ms is None) == mixes for head in layer.heads)
 
 
 @pytest.mark.parametrize("name", [kind for kind in KINDS if kind != "ds2"])
@@ -299,10 +300,9 @@ def test_weights_kept_are_distributions_of_the_right_shape(
     name: str, tmp_path: Path, corpus: Path
 ) -> None:
     recogniser, split = recogniser_of(tmp_path, corpus, name), Corpus.open(corpus).split("train")
-    seen = look(recogniser, split, [3, 0], Silent())
-    layers = seen.figures["layers"]
+    seen = inspect_split(recogniser, split, [3, 0], Silent())
+    ((layer, figures),) = seen.layers.items()
     for k, i in enumerate([3, 0]):
-        (layer,) = layers
         weights_HTS = seen.arrays[f"{k}.{layer}"].astype(np.float64)
         frames = len(seen.arrays[f"{k}.log_probs"])
         symbols = len(split.texts[i])
@@ -312,7 +312,7 @@ def test_weights_kept_are_distributions_of_the_right_shape(
                 "frames to frames": (2, frames, frames),
                 "heads to heads": (2, frames, 2),
                 "symbols to frames": (2, symbols + 1, frames),
-            }[layers[layer]["relates"]]
+            }[figures.relates]
         )
         np.testing.assert_allclose(weights_HTS.sum(-1), 1, atol=0.02)
 
@@ -325,23 +325,35 @@ def test_figures_do_not_depend_on_batches_or_on_who_is_chosen(
     found = []
     for seconds, chosen in ((100, [0]), (0.1, [1, 2])):
         recogniser = recogniser_of(tmp_path, corpus, name, f"train.batch_seconds={seconds}")
-        found.append(look(recogniser, split, chosen, Silent()).figures["layers"])
-    together, alone = ([h for layer in each.values() for h in layer["heads"]] for each in found)
-    assert len(together) == 2
-    for one, other in zip(together, alone, strict=True):
-        assert one == {
+        found.append(inspect_split(recogniser, split, chosen, Silent()).layers)
+    batched, single = ([h for layer in each.values() for h in layer.heads] for each in found)
+    assert len(batched) == 2
+    for one, other in zip(batched, single, strict=True):
+        assert asdict(one) == {
             key: value if value is None else pytest.approx(value, rel=1e-4)
-            for key, value in other.items()
+            for key, value in asdict(other).items()
         }
 
 
-def test_looking_leaves_the_model_as_it_was(tmp_path: Path, corpus: Path) -> None:
+def test_inspecting_leaves_the_model_as_it_was(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mode and weights are the same, and every hook is removed."""
     recogniser = recogniser_of(tmp_path, corpus, "ds2_selfattn", *CHANCE)
     recogniser.model.train()
+    handles: list[RemovableHandle] = []
+    register = torch.nn.Module.register_forward_pre_hook
+
+    def registered(*arguments: Any) -> RemovableHandle:
+        handles.append(register(*arguments))
+        return handles[-1]
+
+    monkeypatch.setattr(torch.nn.Module, "register_forward_pre_hook", registered)
     before = {name: t.clone() for name, t in recogniser.model.state_dict().items()}
-    look(recogniser, Corpus.open(corpus).split("dev"), [0], Silent())
+    inspect_split(recogniser, Corpus.open(corpus).split("dev"), [0], Silent())
     assert recogniser.model.training
-    assert not any(module._forward_pre_hooks for module in recogniser.model.modules())
+    assert handles
+    assert not any(handle.id in (handle.hooks_dict_ref() or {}) for handle in handles)
     after = recogniser.model.state_dict()
     assert all(torch.equal(after[name], t) for name, t in before.items())
 
@@ -362,12 +374,13 @@ def test_an_utterance_too_short_for_its_text_is_counted_not_aligned(
         def audio(self, index: int) -> np.ndarray:
             return spoken("abc")[: self.samples[index]]
 
-    seen = look(recogniser, Short(), [0, 1], Silent())  # type: ignore[arg-type]
-    short, long = seen.figures["utterances"]
-    assert short["alignment"] is None
-    assert [s["symbol"] for s in long["alignment"]] == list("abc")
-    assert seen.figures["utterances_unaligned"] == 1
-    assert seen.figures["layers"]["decoder.0"]["rows"] == 2 * 4
+    seen = inspect_split(recogniser, Short(), [0, 1], Silent())  # type: ignore[arg-type]
+    short, long = seen.utterances
+    assert short.alignment is None
+    assert long.alignment is not None
+    assert [each.symbol for each in long.alignment] == list("abc")
+    assert seen.utterances_unaligned == 1
+    assert seen.layers["decoder.0"].rows == 2 * 4
 
 
 def test_utterances_are_chosen_by_duration_or_by_id(corpus: Path) -> None:
@@ -399,9 +412,9 @@ def history(*ratios: float) -> list[dict[str, object]]:
     ]
 
 
-def test_descent_is_the_lowest_layer_over_the_highest() -> None:
+def test_depth_ratio_is_the_lowest_layer_over_the_highest() -> None:
     """Layer 10 is above layer 1 though its name sorts below it; 1/2 and 2 are 1 on average."""
-    found = descent(3, history(0.5, 2.0))
+    found = depth_ratio(3, history(0.5, 2.0))
     assert found is not None
     assert (found.seed, found.epochs) == (3, (1, 2))
     assert found.ratios == pytest.approx((0.5, 2.0))
@@ -412,40 +425,40 @@ def test_descent_is_the_lowest_layer_over_the_highest() -> None:
 def test_epochs_without_norms_are_left_out() -> None:
     rows = [{"epoch": 1}, *history(1.0)[:1]]
     rows[1]["epoch"] = 2
-    found = descent(0, rows)
+    found = depth_ratio(0, rows)
     assert found is not None
     assert found.epochs == (2,)
-    assert descent(0, [{"epoch": 1}]) is None
-    assert descent(0, [{"epoch": 1, "layer_gradient_norms": {"recurrence.0": 1.0}}]) is None
-    assert descent(0, history(0.0, math.inf, math.nan)) is None
+    assert depth_ratio(0, [{"epoch": 1}]) is None
+    assert depth_ratio(0, [{"epoch": 1, "layer_gradient_norms": {"recurrence.0": 1.0}}]) is None
+    assert depth_ratio(0, history(0.0, math.inf, math.nan)) is None
 
 
 def test_words_say_what_the_figures_say() -> None:
     """Only over shared epochs are variants held against each other."""
     made = {
-        "new": [descent(0, history(2.0)), descent(1, history(3.0))],
-        "ds2": [descent(0, history(0.5, 4.0)), descent(1, history(0.25, 4.0))],
+        "new": [depth_ratio(0, history(2.0)), depth_ratio(1, history(3.0))],
+        "ds2": [depth_ratio(0, history(0.5, 4.0)), depth_ratio(1, history(0.25, 4.0))],
     }
     words = list(in_words(made, "ds2"))
     assert [line.split(":")[0] for line in words] == ["ds2", "new", "new against ds2"]
-    assert "1.00-1.41 times the highest's" in words[0]
+    assert "1.00-1.41 times that of the highest" in words[0]
     assert "from 0.25 in epoch 1 to 4.00 in epoch 2" in words[0]
     assert "does not shrink" in words[1]
     assert "2.00-3.00 against 0.25-0.50 over 1 shared epoch, higher in every seed" in words[2]
     made["new"] = made["new"][:1]
-    assert list(in_words(made, "ds2"))[-1].endswith("a single seed says nothing of the spread")
+    assert list(in_words(made, "ds2"))[-1].endswith("a single seed shows no spread")
 
 
 @pytest.mark.parametrize(
     ("ratios", "verdict"),
     [
-        ([0.5, 0.9], "it shrinks on its way down"),
-        ([0.5, 1.5], "it shrinks in some seeds and not in others"),
-        ([1.0, 1.5], "it does not shrink on its way down"),
+        ([0.5, 0.9], "the gradient shrinks on its way down"),
+        ([0.5, 1.5], "the gradient shrinks in some seeds and not in others"),
+        ([1.0, 1.5], "the gradient does not shrink on its way down"),
     ],
 )
 def test_the_verdict_is_about_every_seed(ratios: list[float], verdict: str) -> None:
-    runs = [descent(seed, history(ratio)) for seed, ratio in enumerate(ratios)]
+    runs = [depth_ratio(seed, history(ratio)) for seed, ratio in enumerate(ratios)]
     assert next(iter(in_words({"ds2": runs}, "ds2"))).endswith(verdict)
 
 
@@ -455,19 +468,13 @@ def test_the_verdict_is_about_every_seed(ratios: list[float], verdict: str) -> N
 def test_forward_operations_by_hand() -> None:
     """A product of (m, k) and (k, n) takes 2 m k n. With stride 2 twice over 80 bins, 998 frames
     become 499 of 20 * 4; then one GRU of width 8 in each direction, and 5 symbols."""
-    model = MODELS["ds2"].model
-    small = model.model_copy(
-        update={
-            "front_end": Ds2FrontEnd(channels=4),
-            "recurrence": model.recurrence.model_copy(update={"layers": 1, "width": 8}),
-        }
-    )
+    model = small("ds2", encoder={"recurrence": {"layers": 1, "width": 8}})
     frames, d, h, v = 499, 80, 8, 5
     convolutions = 2 * frames * (4 * 40 * 41 * 11 + 4 * 20 * 4 * 21 * 11)
     recurrence = 2 * (2 * frames * 3 * h * d + 2 * frames * 3 * h * h)
     head = 2 * frames * 2 * h * v
     state = torch.get_rng_state()
-    found = forward_flops(small, LogMel(), v)
+    found = forward_flops(model, LogMel(), v)
     assert found * 10 == pytest.approx(convolutions + recurrence + head, rel=1e-3)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.mkldnn.enabled
@@ -480,9 +487,10 @@ def test_eval_keeps_the_operations_for_a_second_of_audio(study: Path) -> None:
         (each,) = Run.find([study / "tiny" / name])
         code, _, _ = run("eval", each, "--split", "dev")
         assert code == 0
-        symbols = len(Recogniser.load(each.weights_path("best"), CPU).tokenizer)
+        recogniser = Recogniser.load(each.weights_path("best"), CPU)
+        model, symbols = recogniser.cell.model, len(recogniser.tokenizer)
         found[name] = each.scores()["dev"]["greedy"]["flops_per_audio_second"]
-        assert found[name] == forward_flops(each.cell.model, each.cell.features, symbols)
+        assert found[name] == forward_flops(model, each.cell.features, symbols)
     assert found["ds2_selfattn"] > found["ds2_crossattn"]
 
 
@@ -490,14 +498,34 @@ def test_eval_keeps_the_operations_for_a_second_of_audio(study: Path) -> None:
 
 
 def test_symbols_that_no_font_has_are_numbered() -> None:
-    """Whatever fonts there are, none has what Unicode keeps private; what has no picture cannot
-    be drawn, for a missing glyph is a warning and a warning fails here."""
-    assert _spelled(["a", " ", "é"]) == (["a", "␣", "é"], [FONT])
-    assert _spelled(["a", "\U0010fffd"]) == (["1", "2"], [FONT])
-    symbols = [Symbol(text, i, i - 1.0, i) for i, text in enumerate("안 녕\U0010fffd", start=1)]
-    log_probs = np.log(np.full((4, 5), 0.2))
+    """No font has a character for private use. A missing glyph would be a warning, which fails
+    here."""
+    assert labelled("a é") == ["a", "␣", "é", "blank"]
+    assert labelled("a\U0010fffd") == ["1", "2", "blank"]
+    assert labelled("안 녕\U0010fffd") == ["1", "2", "3", "4", "blank"]
+
+
+def labelled(text: str) -> list[str]:
+    """The labels of the rows in a drawn picture of the posteriors of `text`."""
+    symbols = [Symbol(each, i, i - 1.0, i) for i, each in enumerate(text, start=1)]
+    log_probs = np.log(np.full((4, len(text) + 1), 0.2))
     figure = posteriors_of(log_probs, symbols, frame_s=1.0, first_s=0.5, title="안녕")
     figure.canvas.draw()
+    labels = figure.axes[0].get_yticklabels()
+    assert all(label.get_fontfamily() == [FONT] for label in labels)
+    return [label.get_text() for label in labels]
+
+
+def test_layers_without_a_distance_have_no_panel_of_it() -> None:
+    """Head mixing has no distance; its entropy is drawn in percent."""
+    mixing = LayerHeads("attention.0", (None, None), (0.25, 0.75), None)
+    self_attention = LayerHeads("attention.1", (120.0, 80.0), (0.5, 0.5), 300.0)
+    (entropy,) = by_layer([mixing], title="").axes
+    assert entropy.lines[0].get_ydata().tolist() == [25.0, 75.0]
+    distance, entropy = by_layer([mixing, self_attention], title="").axes
+    (points,) = distance.lines
+    assert points.get_ydata().tolist() == [120.0, 80.0]
+    assert len(entropy.lines) == 2
 
 
 def test_pictures_show_the_mean_table_of_head_mixing() -> None:
@@ -525,7 +553,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     """Runs of two layers, of three variants, a few epochs each."""
     folder = tmp_path_factory.mktemp("study")
     for name in ("ds2_selfattn", "ds2_crossattn", "ds2_selfattn_deck"):
-        sets = (*sets_for(name), "model.recurrence.layers=2", "train.epochs=2")
+        sets = (*sets_for(name), "model.encoder.recurrence.layers=2", "train.epochs=2")
         trained(cell_of(folder, corpus, *sets), folder / "results")
     return folder / "results"
 
@@ -535,6 +563,7 @@ def test_inspect_leaves_figures_arrays_and_pictures(study: Path) -> None:
     assert (code, err) == (0, "")
     for found in Run.find([study]):
         seen = json.loads(found.inspect_path("dev").read_text(encoding="utf-8"))
+        assert seen["version"] == VERSION
         assert (seen["split"], seen["checkpoint"], len(seen["utterances"])) == ("dev", "best", 2)
         assert seen["corpus"] == Corpus.open(Path(found.cell.corpus)).fingerprint
         named = [*seen["pictures"], *(p for each in seen["utterances"] for p in each["pictures"])]
@@ -545,7 +574,9 @@ def test_inspect_leaves_figures_arrays_and_pictures(study: Path) -> None:
                 f"{k}.{name}" for k in (0, 1) for name in ("log_probs", *seen["layers"])
             }
     assert "heads to heads" in out
-    assert re.search(r"ds2_crossattn.*decoder\.0 \(symbols to frames, 2 heads\), distance", out)
+    assert re.search(r"  decoder\.0 \(symbols to frames\): distance \d+ of \d+ ms, entropy", out)
+    lines = [line for line in out.splitlines() if line.startswith("  ")]
+    assert max(map(len, lines)) <= 78
     gradients = json.loads((study / "gradients.json").read_text())
     assert set(gradients["variants"]) == {"ds2_selfattn", "ds2_crossattn", "ds2_selfattn_deck"}
     assert (study / "gradients.svg").is_file()

@@ -1,7 +1,7 @@
-"""`kill -9` at any step of any family of variants: the weights are those of never having stopped.
+"""A run that was killed by SIGKILL and resumed has the weights of a run that was never stopped.
 
 One process imports torch and forks a child for each family; the child trains, with a checkpoint
-after every step, and kills itself in the middle of an epoch, as hard as can be.
+after every step, and kills itself in the middle of an epoch.
 """
 
 import random
@@ -13,7 +13,6 @@ from tones import CHANCE, cell_of, same_weights, sets_for, trained
 
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import Run
-from asrbench.experiment.spec_file import dump_cell
 
 SETS = ("train.epochs=3", "run.checkpoint_minutes=1e-6", *CHANCE)
 STEPS_AN_EPOCH = 3
@@ -22,7 +21,7 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from asrbench.training.setup import set_up
-from asrbench.experiment.spec_file import load_cell
+from asrbench.experiment.spec import Cell
 from asrbench.training.loop import train
 
 class KillsAfter:
@@ -37,8 +36,9 @@ class KillsAfter:
 
 for spec, results, steps in zip(*[iter(sys.argv[1:])] * 3):
     if not (child := os.fork()):
-        train(set_up(load_cell(Path(spec)), Path(results)), KillsAfter(int(steps)))
-        os._exit(0)
+        cell = Cell.model_validate_json(Path(spec).read_text())
+        train(set_up(cell, Path(results)), KillsAfter(int(steps)))
+        sys.exit()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
 
@@ -50,8 +50,8 @@ def test_killed_at_a_random_step_and_resumed_equals_never_stopped(
     cells, arguments = {}, []
     for name in MODELS:
         cells[name] = cell_of(tmp_path, corpus, *SETS, *sets_for(name))
-        spec = tmp_path / f"{name}.yaml"
-        spec.write_text(dump_cell(cells[name]))
+        spec = tmp_path / f"{name}.json"
+        spec.write_text(cells[name].model_dump_json())
         # Never at the first step of an epoch: the last checkpoint is from the middle of one.
         steps = draw.choice([1, 2]) * STEPS_AN_EPOCH + draw.randint(2, STEPS_AN_EPOCH)
         arguments += [str(spec), str(tmp_path / "killed"), str(steps)]

@@ -1,4 +1,4 @@
-"""Transcription marks: by example, by composition, and what holds for any line whatever.
+"""Transcription marks: examples, composed lines, and properties of any line.
 
 No line here is the corpus': they are composed by its rules, but for words that public issues quote.
 """
@@ -70,7 +70,7 @@ def test_tags_go_unless_a_latin_letter_is_before(raw: str, text: str) -> None:
 
 
 def test_tag_is_told_before_duals_are_resolved() -> None:
-    """The b is after a bracket where it is written, and after a letter where it would be read."""
+    """The b follows a bracket in the line, but a letter once the dual is resolved."""
     assert sides("(TV)/(티비)b/ 봐") == ("TV 봐", "티비 봐")
     assert sides("(b)/(비)/ 봐") == ("b 봐", "비 봐")
 
@@ -248,7 +248,7 @@ closings = st.sampled_from(
 
 @st.composite
 def lines(draw: st.DrawFn) -> tuple[str, str, str]:
-    """A line by the rules, and its two sides."""
+    """Draws a line by the rules, and its two sides."""
     some = draw(st.lists(pieces, min_size=1, max_size=8))
     raw, spelling, phonetic = (" ".join(column) for column in zip(*some, strict=True))
     marked, mark = draw(closings)
@@ -324,7 +324,7 @@ def content(text: str) -> list[str]:
 
 
 def is_within(part: list[str], whole: list[str]) -> bool:
-    """Whether `part` is a subsequence of `whole`."""
+    """Returns whether `part` is a subsequence of `whole`."""
     rest = iter(whole)
     return all(symbol in rest for symbol in part)
 
@@ -397,7 +397,7 @@ def test_reading_changes_nothing_but_the_percent_sign(raw: str, id: str) -> None
 
 
 def table(section: str) -> list[list[str]]:
-    """Cells of the table under a heading of the page, without its head."""
+    """Returns the cells of the table under a heading of the page, without its header."""
     part = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
     rows = [line for line in part.split("\n") if line.startswith("|")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]

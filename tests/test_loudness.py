@@ -1,4 +1,4 @@
-"""How loud, clipped, silent, off centre: by hand, and against the plain way to say it."""
+"""Loudness, clipping, silence and offset: by hand, and compared with a plain implementation."""
 
 from itertools import groupby
 
@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from asrbench.data.loudness import LEVELS, decibels, is_clipped, is_off_centre, is_silent, level
+from asrbench.data.loudness import (
+    LOUDNESS_DTYPE,
+    decibels,
+    is_clipped,
+    is_off_centre,
+    is_silent,
+    measure_loudness,
+)
 
 RECORDINGS = arrays(np.int16, st.integers(1, 50))
 
@@ -18,26 +25,26 @@ def of(*samples: int) -> np.ndarray:
 
 
 def measured(*recordings: np.ndarray) -> np.ndarray:
-    return np.array([level(each) for each in recordings], dtype=LEVELS)
+    return np.array([measure_loudness(each) for each in recordings], dtype=LOUDNESS_DTYPE)
 
 
 def test_by_hand() -> None:
     """Mean square of 3, -4, 0, 0 is 25 / 4, mean -1 / 4; in steps of which 32,768 are full scale.
     Every figure is exact: the squares are whole and the divisors powers of two."""
-    assert level(of(3, -4, 0, 0)) == (2.5 / 32768, 4 / 32768, -0.25 / 32768, False)
+    assert measure_loudness(of(3, -4, 0, 0)) == (2.5 / 32768, 4 / 32768, -0.25 / 32768, False)
 
 
 def test_full_scale_is_0_db_and_a_sine_3_below() -> None:
-    square = level(of(*[-32768] * 10))
+    square = measure_loudness(of(*[-32768] * 10))
     assert (square.rms, square.peak, square.offset) == (1, 1, -1)
     sine = np.round(32767 * np.sin(2 * np.pi * np.arange(16000) / 160)).astype(np.int16)
-    rms, peak = decibels(np.array([level(sine).rms, level(sine).peak]))
+    rms, peak = decibels(np.array([measure_loudness(sine).rms, measure_loudness(sine).peak]))
     assert peak == pytest.approx(0, abs=1e-3)
     assert rms == pytest.approx(-3.0103, abs=1e-3)
 
 
 def test_nothing_at_all_is_silence() -> None:
-    assert level(of()) == (0, 0, 0, False)
+    assert measure_loudness(of()) == (0, 0, 0, False)
     assert is_silent(measured(of(), of(0, 0))).tolist() == [True, True]
 
 
@@ -54,14 +61,14 @@ def test_nothing_at_all_is_silence() -> None:
 )
 def test_clipping_is_three_in_a_row_at_one_end(samples: tuple[int, ...], clipped: bool) -> None:
     assert is_clipped(of(*samples)) is clipped
-    assert level(of(*samples)).clipped is clipped
+    assert measure_loudness(of(*samples)).clipped is clipped
 
 
 @given(st.lists(st.sampled_from([-32768, -32767, -32766, 0, 32766, 32767]), max_size=30))
 def test_clipping_is_what_counting_runs_says(samples: list[int]) -> None:
     ends = [1 if s == 32767 else -1 if s <= -32767 else 0 for s in samples]
     longest = max((len(list(run)) for end, run in groupby(ends) if end), default=0)
-    assert level(of(*samples)).clipped == (longest >= 3)
+    assert measure_loudness(of(*samples)).clipped == (longest >= 3)
 
 
 def test_silence_begins_below_a_thousandth_of_full_scale() -> None:
@@ -71,24 +78,24 @@ def test_silence_begins_below_a_thousandth_of_full_scale() -> None:
 
 def test_off_centre_is_beyond_a_hundredth() -> None:
     """Of full scale: 327.68, either way."""
-    levels = measured(of(327, 327), of(328, 328), of(-328, -328), of(-9000, 9000))
-    assert is_off_centre(levels).tolist() == [False, True, True, False]
+    loudness = measured(of(327, 327), of(328, 328), of(-328, -328), of(-9000, 9000))
+    assert is_off_centre(loudness).tolist() == [False, True, True, False]
 
 
 @given(RECORDINGS)
-def test_levels_do_not_mind_order_and_peak_bounds_rms_bounds_offset(audio: np.ndarray) -> None:
-    found = level(audio)
+def test_loudness_does_not_mind_order_and_peak_bounds_rms_bounds_offset(audio: np.ndarray) -> None:
+    found = measure_loudness(audio)
     assert found.peak <= 1
     assert abs(found.offset) <= found.rms * (1 + 1e-12)
     assert found.rms <= found.peak * (1 + 1e-12)
-    assert level(audio[::-1])[1:] == found[1:]
-    assert level(audio[::-1]).rms == pytest.approx(found.rms)
+    assert measure_loudness(audio[::-1])[1:] == found[1:]
+    assert measure_loudness(audio[::-1]).rms == pytest.approx(found.rms)
 
 
 @given(RECORDINGS)
 def test_the_other_way_up_only_the_offset_changes_its_sign(audio: np.ndarray) -> None:
     audio = np.maximum(audio, -32767)
-    one, other = level(audio), level(-audio)
+    one, other = measure_loudness(audio), measure_loudness(-audio)
     assert (one.rms, one.peak, one.offset, one.clipped) == (
         other.rms,
         other.peak,

@@ -4,90 +4,57 @@ Legend: B batch, T frames, F feature bins, D width, U symbols, V symbols in all 
 """
 
 import itertools
+import json
 import math
-from typing import cast
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from pydantic import ValidationError
+from small_models import BINS, SYMBOLS, build, fresh, padded_targets, small
+from torch import Tensor, nn
 
-from asrbench.experiment.registry import MODELS
-from asrbench.experiment.spec import (
-    CrossAttentionDecoder,
-    Ds2FrontEnd,
-    ModelSpec,
-    NoDecoder,
-    RecurrenceSpec,
-)
-from asrbench.models.encoders.deepspeech2 import DeepSpeech2
+from asrbench.experiment.kinds import registered_by
+from asrbench.experiment.spec_model import LOSS_TERMS, LossTermSpec, ModelSpec
+from asrbench.models.heads.ctc import Ctc, CtcSpec, ctc_loss
+from asrbench.models.heads.ctc_attention import CtcAttention, cross_entropy
+from asrbench.models.heads.head import Encoded, Head, Losses, Targets
 from asrbench.models.layers.masking import valid_frames
-from asrbench.models.objective import Losses, cross_entropy, frames_needed, losses
+from asrbench.models.loss_term import LossTerm
+from asrbench.models.model import Model
 from asrbench.models.searches import collapse
 
-BINS, SYMBOLS = 20, 7
 TARGETS = [[1, 2, 2, 3], [5], [4, 6, 4]]
 FRAMES = [40, 12, 31]
+CTC = Ctc(CtcSpec(), 4, SYMBOLS)
+NAMES = ["total", "ctc", "attention"]
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def padded_targets(targets: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """targets_BU, 0 beyond each, and target_lengths_B."""
-    longest = max(map(len, targets))
-    rows = [symbols + [0] * (longest - len(symbols)) for symbols in targets]
-    return torch.tensor(rows), torch.tensor([len(symbols) for symbols in targets])
+def ctc_of(log_probs_BTV: Tensor, frames: list[int], targets: list[list[int]]) -> Tensor:
+    """Returns the loss of posteriors that are given."""
+    lengths_B = torch.tensor(frames)
+    encoded = Encoded(log_probs_BTV, lengths_B, lengths_B)
+    return ctc_loss(log_probs_BTV, encoded, padded_targets(targets))
 
 
-class Fixed:
-    """Stands for a model whose log_probs_BTV are given: `encode` takes them for features."""
-
-    decoder = None
-
-    def encode(self, x_BTV: Tensor, frames_B: Tensor) -> tuple[Tensor, Tensor]:
-        return x_BTV, frames_B
-
-    def output_lengths(self, frames_B: Tensor) -> Tensor:
-        return frames_B
-
-    def ctc(self, x_BTV: Tensor) -> Tensor:
-        return x_BTV
+def joint(**head: float) -> Model:
+    """Returns a model of CTC and attention with these settings of its head."""
+    return build(small("ds2_crossattn", head=head))
 
 
-def ctc_of(log_probs_BTV: Tensor, frames: list[int], targets: list[list[int]]) -> Losses:
-    model = cast(DeepSpeech2, Fixed())
-    return losses(model, NoDecoder(), log_probs_BTV, torch.tensor(frames), *padded_targets(targets))
-
-
-def small(name: str, **decoder: float) -> tuple[DeepSpeech2, ModelSpec]:
-    """The registry's entry in eval mode, and its spec."""
-    spec = MODELS[name].model
-    sizes = {"width": 16, "heads": 2, "feed_forward": 32, "layers": 1}
-    model_spec = ModelSpec(
-        name=name,
-        front_end=Ds2FrontEnd(channels=4),
-        recurrence=RecurrenceSpec(layers=1, width=16),
-        attention=spec.attention,
-        decoder=spec.decoder.model_copy(update=sizes | decoder)
-        if isinstance(spec.decoder, CrossAttentionDecoder)
-        else spec.decoder,
+def losses_of(model: Model) -> Losses:
+    """Returns the losses of the batch of FRAMES and TARGETS."""
+    found: Losses = model(
+        random(3, max(FRAMES), BINS), torch.tensor(FRAMES), *padded_targets(TARGETS)
     )
-    return DeepSpeech2(model_spec, bins=BINS, symbols=SYMBOLS, seed=1).eval(), model_spec
-
-
-def losses_of(model: DeepSpeech2, spec: ModelSpec, only: int | None = None) -> Losses:
-    """Of the batch of FRAMES and TARGETS, or of one utterance of it alone."""
-    x_BTF, frames_B = random(3, max(FRAMES), BINS), torch.tensor(FRAMES)
-    targets_BU, target_lengths_B = padded_targets(TARGETS)
-    if only is not None:
-        one = slice(only, only + 1)
-        x_BTF, frames_B = x_BTF[one, : FRAMES[only]], frames_B[one]
-        targets_BU, target_lengths_B = targets_BU[one, : len(TARGETS[only])], target_lengths_B[one]
-    return losses(model, spec.decoder, x_BTF, frames_B, targets_BU, target_lengths_B)
+    return found
 
 
 # CTC
@@ -107,9 +74,7 @@ def test_ctc_is_torchs_utterance_by_utterance() -> None:
         for b, (length, symbols) in enumerate(zip(frames, TARGETS, strict=True))
     ]
     loss = ctc_of(log_probs_BTV, frames, TARGETS)
-    torch.testing.assert_close(loss.ctc, torch.stack(expected).sum())
-    assert loss.total is loss.ctc
-    assert loss.attention is None
+    torch.testing.assert_close(loss, torch.stack(expected).sum())
 
 
 @pytest.mark.parametrize("symbols", [[], [1], [2, 1], [1, 1], [2, 2, 1]])
@@ -123,38 +88,37 @@ def test_ctc_is_the_sum_over_all_paths(symbols: list[int]) -> None:
         if collapse(path) == symbols
     )
     loss = ctc_of(log_probs_TV[None], [4], [symbols])
-    assert loss.ctc.item() == pytest.approx(-math.log(probability))
+    assert loss.item() == pytest.approx(-math.log(probability))
 
 
 def test_ctc_worked_example() -> None:
     """Two frames, blank and one symbol, all equally likely: of the paths --, -a, a-, aa three
     spell 'a', so the loss is -ln(3/4)."""
     log_probs_BTV = torch.full((1, 2, 2), math.log(0.5))
-    assert ctc_of(log_probs_BTV, [2], [[1]]).ctc.item() == pytest.approx(-math.log(3 / 4))
+    assert ctc_of(log_probs_BTV, [2], [[1]]).item() == pytest.approx(-math.log(3 / 4))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_batchs_losses_are_the_sums_of_its_utterances(name: str) -> None:
-    model, spec = small(name)
-    together = losses_of(model, spec)
-    alone = [losses_of(model, spec, only=b) for b in range(3)]
-    for part in ("total", "ctc", "attention"):
-        of_all, of_each = getattr(together, part), [getattr(one, part) for one in alone]
-        if of_all is None:
-            assert of_each == [None] * 3
-        else:
-            assert of_all.dim() == 0
-            torch.testing.assert_close(of_all, torch.stack(of_each).sum(), rtol=1e-4, atol=1e-4)
+def test_ctc_alone_is_all_that_its_head_minimises() -> None:
+    """Its one loss is the CTC of its log posteriors."""
+    model = build(small("ds2"))
+    encoded = model.encode(random(3, max(FRAMES), BINS), torch.tensor(FRAMES))
+    targets = padded_targets(TARGETS)
+    log_probs_BTV = model.head.frame_log_probs(encoded)
+    assert log_probs_BTV is not None
+    expected = ctc_loss(log_probs_BTV, encoded, targets)
+    torch.testing.assert_close(losses_of(model), {"total": expected})
 
 
-def test_losses_are_in_fp32_under_autocast() -> None:
-    model, spec = small("ds2_crossattn")
+@pytest.mark.parametrize("name", ["ds2", "ds2_crossattn"])
+def test_losses_are_in_fp32_under_autocast(name: str) -> None:
+    model = build(small(name))
     with torch.autocast("cpu", torch.bfloat16):
-        half = losses_of(model, spec)
-    whole = losses_of(model, spec)
-    for part in ("total", "ctc", "attention"):
-        assert getattr(half, part).dtype == torch.float32
-        torch.testing.assert_close(getattr(half, part), getattr(whole, part), rtol=0.02, atol=0)
+        half = losses_of(model)
+    whole = losses_of(model)
+    assert list(whole) == (NAMES if name == "ds2_crossattn" else NAMES[:1])
+    for part, loss in whole.items():
+        assert half[part].dtype == torch.float32
+        torch.testing.assert_close(half[part], loss, rtol=0.02, atol=0)
 
 
 # Cross-entropy
@@ -201,43 +165,87 @@ def test_padding_has_no_gradient() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_the_weight_mixes_the_two(weight: float) -> None:
-    model, spec = small("ds2_crossattn", ctc_weight=weight)
-    loss = losses_of(model, spec)
-    assert loss.attention is not None
-    assert loss.attention.item() != pytest.approx(loss.ctc.item())
-    mixed = weight * loss.ctc + (1 - weight) * loss.attention
-    torch.testing.assert_close(loss.total, mixed)
+    loss = losses_of(joint(ctc_weight=weight))
+    assert list(loss) == NAMES
+    assert loss["attention"].item() != pytest.approx(loss["ctc"].item())
+    mixed = weight * loss["ctc"] + (1 - weight) * loss["attention"]
+    torch.testing.assert_close(loss["total"], mixed)
     if weight == 1:
-        assert torch.equal(loss.total, loss.ctc)
+        assert torch.equal(loss["total"], loss["ctc"])
 
 
 def test_the_decoders_part_is_its_cross_entropy_after_each_prefix() -> None:
     """Symbol by symbol, each from a prefix of its own: nothing but teacher forcing."""
-    model, spec = small("ds2_crossattn", label_smoothing=0.0)
-    assert model.decoder is not None
+    model = joint(label_smoothing=0.0)
+    assert isinstance(model.head, CtcAttention)
     x_BTF = random(3, max(FRAMES), BINS)
     expected = 0.0
     for b, symbols in enumerate(TARGETS):
-        memory_1TD, lengths_1 = model.encode(
-            x_BTF[b : b + 1, : FRAMES[b]], torch.tensor(FRAMES[b : b + 1])
-        )
-        mask_1T = valid_frames(lengths_1, memory_1TD.shape[1])
+        frames_1 = torch.tensor(FRAMES[b : b + 1])
+        alone = model.encode(x_BTF[b : b + 1, : FRAMES[b]], frames_1)
         for u, following in enumerate([*symbols, 0]):
             prefix_1U = torch.tensor([[0, *symbols[:u]]])
-            expected -= model.decoder(memory_1TD, mask_1T, prefix_1U)[0, -1, following].item()
-    loss = losses_of(model, spec)
-    assert loss.attention is not None
-    assert loss.attention.item() == pytest.approx(expected, rel=1e-4)
+            log_probs_1UV = model.head.decoder(alone.x_BTD, alone.mask_BT, prefix_1U)
+            expected -= log_probs_1UV[0, -1, following].item()
+    assert losses_of(model)["attention"].item() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(("weight", "learns"), [(1.0, "head."), (0.0, "decoder.")])
-def test_each_part_teaches_its_own_head_and_the_encoder(weight: float, learns: str) -> None:
-    model, spec = small("ds2_crossattn", ctc_weight=weight)
-    losses_of(model, spec).total.backward()
-    idle = {"head.": "decoder.", "decoder.": "head."}[learns]
+@pytest.mark.parametrize(
+    ("weight", "idle"), [(1.0, "head.decoder."), (0.0, "head.output.")], ids=["ctc", "attention"]
+)
+def test_each_part_teaches_its_own_layers_and_the_encoder(weight: float, idle: str) -> None:
+    model = joint(ctc_weight=weight)
+    losses_of(model)["total"].backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         moved = parameter.grad is not None and bool(parameter.grad.any())
         assert moved != name.startswith(idle), name
+
+
+# Loss terms
+
+
+class SquaresSpec(LossTermSpec):
+    kind: Literal["test_squares"] = "test_squares"
+
+
+class Squares(LossTerm):
+    """The squares of a linear map of what the encoder gives."""
+
+    def __init__(self, spec: SquaresSpec, width: int, symbols: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, symbols)
+
+    def forward(self, encoded: Encoded, targets: Targets, head: Head) -> Tensor:
+        squares_BT1 = self.map(encoded.x_BTD).square().sum(-1, keepdim=True)
+        return (squares_BT1 * encoded.mask_BT[..., None]).sum()  # type: ignore[no-any-return]
+
+
+with registered_by("test"):
+    LOSS_TERMS.register(SquaresSpec, Squares)
+
+
+def test_a_loss_term_is_added_by_its_weight_and_learns() -> None:
+    """The head's losses stay what they were, and so do the weights of head and encoder."""
+    spec = small("ds2_crossattn")
+    term = SquaresSpec(weight=0.25)
+    plain, model = fresh(spec), fresh(spec.model_copy(update={"loss_terms": (term,)}))
+    without, found = losses_of(plain), losses_of(model)
+    assert list(found) == [*NAMES, "test_squares"]
+    for name in ("ctc", "attention"):
+        assert torch.equal(found[name], without[name])
+    squares = found["test_squares"]
+    torch.testing.assert_close(found["total"], without["total"] + 0.25 * squares)
+    found["total"].backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and p.grad.any() for p in model.loss_terms.parameters())
+    assert list(model.layers()) == [*plain.layers(), "loss_terms.test_squares"]
+    assert model.parameter_count == plain.parameter_count
+
+
+def test_a_loss_term_is_named_once() -> None:
+    keys = small("ds2").model_dump(mode="json")
+    keys["loss_terms"] = [{"kind": "test_squares"}] * 2
+    with pytest.raises(ValidationError, match="found 'test_squares' twice"):
+        ModelSpec.model_validate_json(json.dumps(keys))
 
 
 # What can be aligned
@@ -249,15 +257,15 @@ def test_each_part_teaches_its_own_head_and_the_encoder(weight: float, learns: s
 )
 def test_frames_needed(text: str, frames: int) -> None:
     """A blank has to stand between equal neighbours: aab needs a - a b."""
-    assert frames_needed([ord(letter) for letter in text]) == frames
+    assert CTC.frames_needed([ord(letter) for letter in text]) == frames
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 2), min_size=1, max_size=4))
 def test_ctc_is_finite_from_the_frames_needed_on(symbols: list[int]) -> None:
-    needed = frames_needed(symbols)
+    needed = CTC.frames_needed(symbols)
     enough = ctc_of(random(1, needed, 3).log_softmax(-1), [needed], [symbols])
-    assert enough.ctc.isfinite()
+    assert enough.isfinite()
     if needed > 1:
         few = ctc_of(random(1, needed - 1, 3).log_softmax(-1), [needed - 1], [symbols])
-        assert few.ctc.isinf()
+        assert few.isinf()

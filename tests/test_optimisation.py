@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import fresh, small
 from torch import nn
 
-from asrbench.experiment.registry import MODELS
 from asrbench.experiment.spec_train import (
     Constant,
     Cosine,
@@ -19,7 +19,7 @@ from asrbench.experiment.spec_train import (
     ScheduleSpec,
     TriStage,
 )
-from asrbench.models.encoders.deepspeech2 import DeepSpeech2
+from asrbench.models.model import Model
 from asrbench.training.optimisation import build_optimizer, learning_rate
 
 PEAK = 2e-3
@@ -149,15 +149,8 @@ def test_cosine_stays_between_its_ends(warmup: float, final: float, progress: fl
 # Optimizers
 
 
-def a_model() -> DeepSpeech2:
-    spec = MODELS["ds2_twattn"].model
-    small = spec.model_copy(
-        update={
-            "front_end": spec.front_end.model_copy(update={"channels": 2}),
-            "recurrence": spec.recurrence.model_copy(update={"width": 8, "layers": 1}),
-        }
-    )
-    return DeepSpeech2(small, bins=20, symbols=5, seed=0)
+def a_model() -> Model:
+    return fresh(small("ds2_twattn"))
 
 
 def test_every_parameter_is_in_one_group_and_vectors_do_not_decay() -> None:

@@ -1,25 +1,31 @@
-"""What a study will cost: counted exactly, measured without a trace, and told."""
+"""What a study will cost: counted exactly, measured without leaving a file, and printed."""
 
+import ast
 import json
 import os
 import re
+import signal
 import tempfile
 from dataclasses import fields, replace
+from inspect import getsource
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from tones import TEXTS, cell_of, make_corpus, sets_for, trained
 from typer.testing import CliRunner
 
-from asrbench.base.subprocess_call import Died, apart
-from asrbench.cli import plan as cli_plan
+from asrbench.base.subprocess_call import SubprocessDied, call_in_subprocess
 from asrbench.cli.app import app
 from asrbench.data.waveform import SAMPLE_RATE_HZ
-from asrbench.experiment.spec import Cell, SelfAttention
+from asrbench.experiment.spec import Cell
+from asrbench.models.attention.self_attention import SelfAttention
 from asrbench.recogniser.recogniser import Recogniser
-from asrbench.stages.plan import estimate
+from asrbench.stages.plan import budget, estimate, outlook
 from asrbench.stages.plan.estimate import Cost, Worst, flops_per_audio_second, measure
+from asrbench.stages.plan.extrapolation import extrapolate
 from asrbench.text.tokenizer import Tokenizer
 from asrbench.training.peak import peak_bytes, reset_peak
 from asrbench.training.setup import set_up
@@ -86,7 +92,7 @@ def test_time_is_carried_over_by_length() -> None:
     known = [[1.0, 4.0, 2.0, 8.0], [1.0, 6.0, 1.0, 6.0], [1.0, 3.0, 3.0, 9.0], [1.0, 8.0, 4.0, 32]]
     seconds = [1 + 2 * padded + 3 * longest for _, padded, longest, _ in known]
     others = [[1.0, 5.0, 5.0, 25.0], [1.0, 1.0, 0.5, 0.5]]
-    total = estimate._carried_over(known, seconds, others)
+    total = extrapolate(known, seconds, others)
     assert total == pytest.approx((1 + 10 + 15) + (1 + 2 + 1.5))
 
 
@@ -112,13 +118,14 @@ def test_flops_are_those_of_the_equations(tmp_path: Path, corpus: Path) -> None:
     """Self-attention over T frames of width D has four products with D x I, I being the width of
     all heads, and two with T x T, each once forward and twice backward; one of n terms is 2n."""
     cell = cell_of(tmp_path, corpus, *sets_for("ds2_selfattn"))
-    assert isinstance(cell.model.attention, SelfAttention)
+    attention = cell.model.encoder.attention
+    assert isinstance(attention, SelfAttention)
     prepared = set_up(cell, tmp_path)
     recogniser = Recogniser(cell, prepared.tokenizer, "", CPU)
     samples = torch.tensor(prepared.train.samples[:1].copy())
-    t = int(recogniser.model.output_lengths(recogniser.features.frames(samples)))
-    d = 2 * cell.model.recurrence.width
-    i = cell.model.attention.heads * cell.model.attention.head_dim
+    t = int(recogniser.model.encoder.lengths(recogniser.features.frames(samples)))
+    d = 2 * cell.model.encoder.recurrence.width
+    i = attention.heads * attention.head_dim
     more = flops(tmp_path, corpus, *sets_for("ds2_selfattn")) - flops(tmp_path, corpus)
     assert more == pytest.approx(3 * 2 * (4 * t * d * i + 2 * t * t * i))
 
@@ -131,7 +138,8 @@ def test_flops_do_not_depend_on_precision_or_parts(tmp_path: Path, corpus: Path)
 def test_a_gate_more_is_a_third_of_a_gru_more(tmp_path: Path, corpus: Path) -> None:
     """torch's own LSTM has four gates to the three of ours, and an RNN one."""
     rnn, gru, lstm = (
-        flops(tmp_path, corpus, f"model.recurrence.cell={cell}") for cell in ("rnn", "gru", "lstm")
+        flops(tmp_path, corpus, f"model.encoder.recurrence.cell={cell}")
+        for cell in ("rnn", "gru", "lstm")
     )
     assert (lstm - rnn) / 3 == pytest.approx((gru - rnn) / 2, rel=0.05)
 
@@ -140,15 +148,15 @@ def test_a_gate_more_is_a_third_of_a_gru_more(tmp_path: Path, corpus: Path) -> N
 
 
 def test_in_a_process_of_its_own() -> None:
-    assert apart(os.getpid) != os.getpid()
+    assert call_in_subprocess(os.getpid) != os.getpid()
     with pytest.raises(ValueError, match="invalid literal") as caught:
-        apart(int, "x")
-    assert "in _answer" in caught.value.__notes__[0]
-    with pytest.raises(Died, match="status 3"):
-        apart(os._exit, 3)
+        call_in_subprocess(int, "x")
+    assert "Traceback" in caught.value.__notes__[0]
+    with pytest.raises(SubprocessDied, match="status -9"):
+        call_in_subprocess(signal.raise_signal, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError, Died])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, SubprocessDied])
 @pytest.mark.parametrize(("enough", "tried"), [(1, [1]), (2, [1, 2]), (9, [1, 2, 4])])
 def test_what_does_not_fit_is_tried_in_more_parts(
     enough: int,
@@ -168,7 +176,7 @@ def test_what_does_not_fit_is_tried_in_more_parts(
             raise error
         return replace(COST, accumulate=micro_batches[-1])
 
-    monkeypatch.setattr(estimate, "apart", fits)
+    monkeypatch.setattr(estimate, "call_in_subprocess", fits)
     cell = cell_of(tmp_path, corpus, "train.batch_seconds=4")
     cost = estimate.estimate(cell, tmp_path)
     assert micro_batches == tried
@@ -185,9 +193,9 @@ def study(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     spec = tmp_path / "study.yaml"
     spec.write_text(
         "extends: tiny.yaml\nname: study\nseeds: [0, 1]\ntrain: {epochs: 2}\n"
-        "run: {device: cpu}\nvariants:\n  a:\n  b: {model: {recurrence: {width: 16}}}\n"
+        "run: {device: cpu}\nvariants:\n  a:\n  b: {model: {encoder: {recurrence: {width: 16}}}}\n"
     )
-    monkeypatch.setattr(estimate, "estimate", lambda cell, results: COST)
+    monkeypatch.setattr(outlook, "estimate", lambda cell, results: COST)
     monkeypatch.chdir(tmp_path)
     return spec
 
@@ -205,15 +213,15 @@ def test_the_plan_of_a_study(study: Path) -> None:
     assert re.search(r"b +2 +4 of 4 +60\.0 min +2\.0 h +4\.0 h +4 MB\n", out)
     assert out.endswith(
         "4 of 4 runs are left: 8.0 h one after another; disk: 18 MB at most\n"
-        "it takes 8.0 h and does not fit 5 h on 1 device; what does:\n"
+        "the study takes 8.0 h and does not fit into 5 h on 1 device; what fits:\n"
         "  2 of 4 runs, in the order of the study\n"
         "  1 of 2 seeds of every variant: --seed 0\n"
-        "  every run with 1 of 2 epochs: --set train.epochs=1, as a run of its own\n"
-        "  every run on 58 % of the training data, as a run of its own"
+        "  every run, from its start, with 1 of 2 epochs: --set train.epochs=1\n"
+        "  every run, from its start, on 58 % of the training data"
     )
     out = plan(study, "--hours", "4", "--gpus", "2")
     assert "8.0 h one after another, 4.0 h on 2 devices; disk: 28 MB at most\n" in out
-    assert out.endswith("all of it fits 4 h on 2 devices: it takes 4.0 h")
+    assert out.endswith("the whole study fits into 4 h on 2 devices: it takes 4.0 h")
 
 
 def test_what_is_done_is_not_counted(study: Path, tmp_path: Path, corpus: Path) -> None:
@@ -232,15 +240,29 @@ def test_what_is_done_is_not_counted(study: Path, tmp_path: Path, corpus: Path) 
     assert found["fit"]["runs"] == 2
 
 
-def test_every_figure_of_the_document_is_told_at_the_head_of_the_file(study: Path) -> None:
+def documented(*modules: ModuleType) -> set[str]:
+    """The fields and properties of the classes in `modules` that have a docstring."""
+    names = set()
+    for module in modules:
+        for record in (n for n in ast.parse(getsource(module)).body if isinstance(n, ast.ClassDef)):
+            for node, following in pairwise([*record.body, ast.Pass()]):
+                if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+                    names.add(node.name)
+                if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr):
+                    names.add(ast.unparse(node.target))
+    return names
+
+
+def test_every_figure_of_the_document_is_documented(study: Path) -> None:
     found = json.loads(plan(study, "--json", "--hours", "1", "--gpus", "2"))
-    head = cli_plan.__doc__ or ""
-    cost = found["runs"][0].pop("cost")
-    derived = cost.keys() - {each.name for each in fields(Cost)}
-    for name in (*found, *found["runs"][0], *found["total"], *found["fit"], *derived):
-        assert re.search(rf"\b{name}\b", head), name
+    assert found.pop("version") == outlook.VERSION
+    names = documented(outlook, estimate, budget)
+    first = found["runs"][0]
+    cost, worst = first["cost"], first["cost"]["worst"]
+    for each in (found, first, found["total"], found["fit"], cost, worst):
+        assert each.keys() <= names
     assert found["fit"]["devices"] == 2
-    assert cost["worst"]["memory_bytes"] == 10**9
+    assert worst["memory_bytes"] == 10**9
 
 
 def test_seeds_are_measured_once(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,18 +272,18 @@ def test_seeds_are_measured_once(study: Path, monkeypatch: pytest.MonkeyPatch) -
         measured.append(cell.variant)
         return COST
 
-    monkeypatch.setattr(estimate, "estimate", once)
+    monkeypatch.setattr(outlook, "estimate", once)
     assert "6 of 6 runs are left" in plan(study, "--seed", "5", "--seed", "6", "--seed", "7")
     assert measured == ["a", "b"]
 
 
 def test_what_does_not_fit_is_a_finding(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {"a": None, "b": replace(COST, accumulate=4)}
-    monkeypatch.setattr(estimate, "estimate", lambda cell, results: costs[cell.variant])
+    monkeypatch.setattr(outlook, "estimate", lambda cell, results: costs[cell.variant])
     out = plan(study)
-    assert "a: does not fit the device, not even an utterance at a time; " in out
+    assert "a: does not fit the device, even with one utterance at a time; " in out
     assert (
-        "b: does not fit the device as it is; its figures are with train.accumulate=4: set that"
+        "b: its batches do not fit the device; its figures are for train.accumulate=4: set that"
     ) in out
     assert "4.0 h one after another" in out
     found = json.loads(plan(study, "--json", "--only", "a", "--hours", "1"))

@@ -1,4 +1,4 @@
-"""Runs beside one another: what one of them meets is not the others'."""
+"""Runs in parallel: a pool of processes, of which none harms another."""
 
 import os
 import re
@@ -14,9 +14,14 @@ import pytest
 from tones import Heard, same_weights
 from typer.testing import CliRunner
 
+from asrbench.base.reporting import Silent
 from asrbench.cli.app import app
-from asrbench.executors.pool import Ended, places, pool, why
+from asrbench.executors.executor import TimeBudget
+from asrbench.executors.local import Parallel
+from asrbench.executors.pool import Finished, Pool, failure_reason, machine_slots
 from asrbench.experiment.run_folder import Run
+from asrbench.experiment.spec_file import load_study
+from asrbench.training.setup import set_up
 
 PATIENCE_SECONDS = 300
 
@@ -31,31 +36,31 @@ def wait_for(what: Callable[[], bool]) -> None:
 # Any commands
 
 
-def test_a_crew_has_one_command_in_each_place_and_says_how_it_ended(tmp_path: Path) -> None:
+def test_a_pool_runs_one_command_in_each_slot_and_says_how_it_ended(tmp_path: Path) -> None:
     log = tmp_path / "new" / "log"
-    with pool([{"PLACE": "0"}, {"PLACE": "1"}]) as those:
-        those.start("ends", ["sh", "-c", "echo in $PLACE; read x; echo no input"], log)
-        those.start("fails", ["sh", "-c", "echo error: $PLACE; exit 2"], tmp_path / "fails")
-        assert not those.free
-        ended: list[Ended] = []
-        wait_for(lambda: bool(ended.extend(those.ended()) or len(ended) == 2))
-        assert {each.name: each for each in ended} == {
-            "ends": Ended("ends", 0, ""),
-            "fails": Ended("fails", 2, "1"),
+    with Pool([{"SLOT": "0"}, {"SLOT": "1"}]) as pool:
+        pool.start("ends", ["sh", "-c", "echo in $SLOT; read x; echo no input"], log)
+        pool.start("fails", ["sh", "-c", "echo error: $SLOT; exit 2"], tmp_path / "fails")
+        assert not pool.has_free_slot
+        finished: list[Finished] = []
+        wait_for(lambda: bool(finished.extend(pool.finished()) or len(finished) == 2))
+        assert {each.name: each for each in finished} == {
+            "ends": Finished("ends", 0, ""),
+            "fails": Finished("fails", 2, "1"),
         }
-        those.start("again", ["sh", "-c", "echo bye; kill -9 $$"], log)
-        assert those.running == ["again"]
-        wait_for(lambda: bool(ended.extend(those.ended()) or len(ended) == 3))
-    assert ended[-1].status == -signal.SIGKILL
+        pool.start("again", ["sh", "-c", "echo bye; kill -9 $$"], log)
+        assert pool.running == ["again"]
+        wait_for(lambda: bool(finished.extend(pool.finished()) or len(finished) == 3))
+    assert finished[-1].status == -signal.SIGKILL
     assert log.read_text() == "in 0\nno input\nbye\n"
 
 
-def test_nobody_of_a_crew_is_left(tmp_path: Path) -> None:
+def test_leaving_a_pool_ends_its_processes(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     def broken() -> None:
-        with pool([{}]) as those:
-            those.start("sleeps", ["sh", "-c", "echo $$; exec sleep 100"], log)
+        with Pool([{}]) as pool:
+            pool.start("sleeps", ["sh", "-c", "echo $$; exec sleep 100"], log)
             wait_for(lambda: log.read_text().endswith("\n"))
             raise ZeroDivisionError
 
@@ -71,23 +76,23 @@ def test_nobody_of_a_crew_is_left(tmp_path: Path) -> None:
         (2, "epoch 1\nerror: no such thing\nbye\n", "no such thing"),
         (1, "Traceback\n  File\nZeroDivisionError: by nought\n\n", "ZeroDivisionError: by nought"),
         (3, "", "exit status 3"),
-        (-9, "epoch 1\n", "killed by SIGKILL; the system does that where memory runs out"),
+        (-9, "epoch 1\n", "killed by SIGKILL; the system does this when memory runs out"),
         (-11, "", "killed by SIGSEGV"),
     ],
 )
-def test_why_a_command_failed(status: int, printed: str, reason: str) -> None:
-    assert why(status, printed) == reason
+def test_the_reason_of_a_failure(status: int, printed: str, reason: str) -> None:
+    assert failure_reason(status, printed) == reason
 
 
-def test_places_deal_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asrbench.executors.pool.available", lambda: 7)
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert places(2, []) == [{"OMP_NUM_THREADS": "3"}] * 2
-    assert places(9, [])[0] == {"OMP_NUM_THREADS": "1"}
-    dealt = [place["CUDA_VISIBLE_DEVICES"] for place in places(3, ["2", "GPU-5"])]
-    assert dealt == ["2", "GPU-5", "2"]
+    assert machine_slots(2, []) == [{"OMP_NUM_THREADS": "3"}] * 2
+    assert machine_slots(9, [])[0] == {"OMP_NUM_THREADS": "1"}
+    gpus = [slot["CUDA_VISIBLE_DEVICES"] for slot in machine_slots(3, ["2", "GPU-5"])]
+    assert gpus == ["2", "GPU-5", "2"]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert places(2, []) == [{"OMP_NUM_THREADS": "5"}] * 2
+    assert machine_slots(2, []) == [{"OMP_NUM_THREADS": "5"}] * 2
 
 
 # A study
@@ -97,13 +102,13 @@ name: tiny
 corpus: {corpus}
 features: {{bands: 20}}
 augment: {{time_masks: 0, frequency_masks: 0}}
-model: {{front_end: {{channels: 4}}, recurrence: {{layers: 1, width: 16}}}}
+model: {{encoder: {{front_end: {{channels: 4}}, recurrence: {{layers: 1, width: 16}}}}}}
 train: {{epochs: 2, batch_seconds: 3, precision: fp32, optimizer: {{lr: 1e-2}}}}
 variants:
   endless: {{train: {{epochs: 100000}}}}
   wild: {{train: {{optimizer: {{lr: 1e38}}, schedule: {{kind: constant, warmup: 0}}}}}}
   plain:
-  wide: {{model: {{recurrence: {{width: 24}}}}}}
+  wide: {{model: {{encoder: {{recurrence: {{width: 24}}}}}}}}
 """
 
 
@@ -130,13 +135,13 @@ def test_a_study_goes_on_beside_a_run_that_diverges_and_one_that_is_killed(
     spec: Path, tmp_path: Path
 ) -> None:
     """And the other two come out as they do one after another."""
-    apart, alone = tmp_path / "apart", tmp_path / "alone"
+    parallel, alone = tmp_path / "parallel", tmp_path / "alone"
     killer = threading.Thread(
-        target=lambda: os.kill(holder(apart, "endless"), signal.SIGKILL), daemon=True
+        target=lambda: os.kill(holder(parallel, "endless"), signal.SIGKILL), daemon=True
     )
     killer.start()
     command = ["train", str(spec), "--device", "cpu"]
-    result = CliRunner().invoke(app, [*command, "--results", str(apart), "--parallel", "2"])
+    result = CliRunner().invoke(app, [*command, "--results", str(parallel), "--parallel", "2"])
     assert result.exit_code == 2
     assert result.stderr == "error: 2 of 4 runs failed, see above\n"
     table = result.stdout[result.stdout.index("variant") :]
@@ -146,13 +151,13 @@ def test_a_study_goes_on_beside_a_run_that_diverges_and_one_that_is_killed(
     assert re.search(r"wide +0 +done *\n", table)
     assert "next: asrbench eval" in result.stdout
     for variant in ("plain", "wide"):
-        run = run_of(apart, variant)
+        run = run_of(parallel, variant)
         assert f"{run}: done, dev CER" in result.stdout
         assert "epoch   2/2" in run.log_path.read_text()
         CliRunner().invoke(app, [*command, "--results", str(alone), "--only", variant])
         assert same_weights(run, run_of(alone, variant))
     result = CliRunner().invoke(
-        app, [*command, "--results", str(apart), "--parallel", "2", "--only", "plain"]
+        app, [*command, "--results", str(parallel), "--parallel", "2", "--only", "plain"]
     )
     assert result.exit_code == 0
     assert "started" not in result.stdout
@@ -172,35 +177,30 @@ def test_an_interrupt_is_passed_on_and_the_study_goes_on_later(spec: Path, tmp_p
         out, _ = parent.communicate()
     assert parent.returncode == 130
     assert "stopped: 3 of 3 runs are left (" in out
-    assert out.endswith("); the same command goes on\n")
+    assert out.endswith("); run the same command again to continue\n")
     runs = Run.find([folders])
     assert len(runs) == 2
     assert all(run.state_paths() for run in runs)
     assert not any((run.folder / "lock.holder").exists() for run in runs)
 
 
-def test_runs_share_the_time(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two minutes of three are over: each begins with one; when none is left only the first does,
-    so that every start gets somewhere."""
-    from asrbench.executors import local as cli_train
-    from asrbench.experiment.spec_file import load_study
-    from asrbench.training.setup import set_up
+def test_runs_share_the_time(spec: Path, tmp_path: Path) -> None:
+    """Two minutes of three have passed: each run gets the minute that is left. When no time is
+    left, only the first run is started, so that every start makes some progress."""
+    setups = [set_up(cell, tmp_path) for cell in load_study(spec).cells[2:]]
+    command = [sys.executable, "-c", "import sys; print(sys.argv)"]
 
-    prepared = [set_up(cell, tmp_path) for cell in load_study(spec).cells[2:]]
-    monkeypatch.setattr(cli_train.time, "monotonic", lambda: 120.0)
-    script = "import sys; print(sys.argv)"
-    outcome = cli_train.train_apart(
-        prepared, Heard(), [sys.executable, "-c", script], 2, started_at=0.0, max_hours=0.05
-    )
-    assert outcome.left == [each.run for each in prepared]
-    for each in prepared:
+    def parallel(max_hours: float) -> Parallel:
+        return Parallel(TimeBudget(max_hours, clock=lambda: 120.0), command, 2)
+
+    outcome = parallel(0.05).run(setups, Silent())
+    assert outcome.left == [each.run for each in setups]
+    for each in setups:
         assert f"'{each.cell.variant}', '--seed', '0', '--max-hours', '0.016" in (
             each.run.log_path.read_text()
         )
     heard = Heard()
-    cli_train.train_apart(
-        prepared, heard, [sys.executable, "-c", script], 2, started_at=0.0, max_hours=0.01
-    )
+    parallel(0.01).run(setups, heard)
     assert [line for line in heard.lines if "started" in line] == [
-        f"{prepared[0].run}: started (1 of 2)"
+        f"{setups[0].run}: started (1 of 2)"
     ]

@@ -1,16 +1,19 @@
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from doors import preparer
 
 from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
-from asrbench.stages.prep import How, an4, table
+
+prepare_an4, prepare_table = partial(preparer("an4"), dev=0), preparer("table")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -41,7 +44,7 @@ def fileid(folder: str, id: str) -> str:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A distribution of three speakers. CMU's test transcripts have no <s>, and so here."""
+    """Makes a distribution of three speakers. The test transcripts have no <s>, as in CMU's."""
     source = tmp_path / "an4"
     for split, folder, texts in (
         ("train", "an4_clstk", TRAIN),
@@ -70,9 +73,7 @@ def rejected(out: Path) -> list[tuple[str, str, str, str]]:
 
 def test_the_distribution_becomes_a_corpus(source: Path, tmp_path: Path) -> None:
     ticks: list[tuple[int, int]] = []
-    an4.prepare(
-        source, tmp_path / "out", how=How(tick=lambda done, total: ticks.append((done, total)))
-    )
+    prepare_an4(source, tmp_path / "out", progress=lambda done, total: ticks.append((done, total)))
     corpus = Corpus.open(tmp_path / "out")
     assert corpus.name == "an4"
     assert sorted(corpus.split_names) == ["test", "train"]
@@ -91,16 +92,16 @@ def test_the_distribution_becomes_a_corpus(source: Path, tmp_path: Path) -> None
 
 
 def test_transcripts_are_matched_by_id_not_by_line(source: Path, tmp_path: Path) -> None:
-    an4.prepare(source, tmp_path / "a")
+    prepare_an4(source, tmp_path / "a")
     lists = source / "etc" / "an4_train.transcription"
     lines = lists.read_text(encoding="utf-8").splitlines()
     put_list(source, "an4_train.transcription", lines[::-1])
-    an4.prepare(source, tmp_path / "b")
+    prepare_an4(source, tmp_path / "b")
     assert Corpus.open(tmp_path / "b").fingerprint == Corpus.open(tmp_path / "a").fingerprint
 
 
 def test_dev_takes_whole_speakers(source: Path, tmp_path: Path) -> None:
-    an4.prepare(source, tmp_path / "out", dev=2, seed=3)
+    prepare_an4(source, tmp_path / "out", dev=2, seed=3)
     corpus = Corpus.open(tmp_path / "out")
     speakers = {name: set(corpus.split(name).column("speaker")) for name in corpus.split_names}
     assert len(corpus.split("dev")) == len(corpus.split("train")) == 2
@@ -110,11 +111,11 @@ def test_dev_takes_whole_speakers(source: Path, tmp_path: Path) -> None:
 
 
 def test_wav_is_read_where_there_is_no_sphere(source: Path, tmp_path: Path) -> None:
-    an4.prepare(source, tmp_path / "a")
+    prepare_an4(source, tmp_path / "a")
     name = fileid("an4_clstk", "an1-mblb-b")
     (source / "wav" / f"{name}.sph").unlink()
     put(source, name, ".wav")
-    an4.prepare(source, tmp_path / "b")
+    prepare_an4(source, tmp_path / "b")
     assert Corpus.open(tmp_path / "b").fingerprint == Corpus.open(tmp_path / "a").fingerprint
 
 
@@ -122,7 +123,7 @@ def test_windows_line_ends_and_blank_lines(source: Path, tmp_path: Path) -> None
     for path in (source / "etc").iterdir():
         text = path.read_text(encoding="utf-8").replace("\n", "\r\n")
         path.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n\r\n")
-    an4.prepare(source, tmp_path / "out")
+    prepare_an4(source, tmp_path / "out")
     train = Corpus.open(tmp_path / "out").split("train")
     assert dict(zip(train.ids, train.texts, strict=True)) == TRAIN
     assert train.column("raw")[0] == "<s> GO </s> (an1-mblb-b)"
@@ -150,10 +151,10 @@ def test_what_does_not_fit_together_is_listed(source: Path, tmp_path: Path) -> N
     broken = source / "wav" / f"{fileid('an4test_clstk', 'an3-fcaw-b')}.sph"
     broken.write_bytes(broken.read_bytes()[:2000])
     with pytest.raises(UserError, match=r": 8 utterances rejected \("):
-        an4.prepare(source, tmp_path / "out", how=How(strict=True))
+        prepare_an4(source, tmp_path / "out", strict=True)
     assert [path.name for path in tmp_path.iterdir()] == ["an4"]
 
-    an4.prepare(source, tmp_path / "out")
+    prepare_an4(source, tmp_path / "out")
     missing = source / "wav" / "an4_clstk" / "mblb" / "an7-mblb-b.sph"
     assert (
         rejected(tmp_path / "out")
@@ -177,7 +178,7 @@ def test_what_does_not_fit_together_is_listed(source: Path, tmp_path: Path) -> N
 def test_an_utterance_of_both_splits_stays_in_test(source: Path, tmp_path: Path) -> None:
     append(source, "an4_train.fileids", "an4test_clstk/fcaw/an3-fcaw-b")
     append(source, "an4_train.transcription", "<s> RUBOUT G M </s> (an3-fcaw-b)")
-    an4.prepare(source, tmp_path / "out")
+    prepare_an4(source, tmp_path / "out")
     assert rejected(tmp_path / "out") == [("an3-fcaw-b", "train", "duplicate id", "")]
     assert Corpus.open(tmp_path / "out").split("test").ids == ["an3-fcaw-b"]
 
@@ -187,33 +188,33 @@ def test_another_folder_is_one_line_and_leaves_nothing(source: Path, tmp_path: P
         r"etc.an4_train\.transcription: not found; SOURCE is the folder 'an4' of CMU's distribution"
     )
     with pytest.raises(UserError, match=message) as caught:
-        an4.prepare(tmp_path, tmp_path / "out")
+        prepare_an4(tmp_path, tmp_path / "out")
     assert "\n" not in str(caught.value)
     (source / "etc" / "an4_test.transcription").unlink()
     with pytest.raises(UserError, match=r"etc.an4_test\.transcription: not found; "):
-        an4.prepare(source, tmp_path / "out")
+        prepare_an4(source, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["an4"]
 
 
 def test_a_list_that_is_not_text(source: Path, tmp_path: Path) -> None:
     (source / "etc" / "an4_train.fileids").write_bytes(b"an4_clstk/a/b\n\xff\n")
     with pytest.raises(UserError, match=r"an4_train\.fileids, line 2: not UTF-8"):
-        an4.prepare(source, tmp_path / "out")
+        prepare_an4(source, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["an4"]
 
 
 def test_too_large_a_dev_leaves_nothing(source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--dev: found 100, allowed: 1 to 3 of the 4 utterances"):
-        an4.prepare(source, tmp_path / "out", dev=100)
+        prepare_an4(source, tmp_path / "out", dev=100)
     assert [path.name for path in tmp_path.iterdir()] == ["an4"]
 
 
 def test_the_real_distribution(tmp_path: Path) -> None:
-    """Three speakers as CMU has them, sample for sample what the whole corpus has in FLAC."""
+    """Three speakers of CMU's distribution equal those of the whole corpus in FLAC."""
     sample, whole = DATA / "an4_distribution_sample", DATA / "an4"
     if not (sample.is_dir() and whole.is_dir()):
         pytest.skip("AN4 is not here")
-    an4.prepare(sample, tmp_path / "out", how=How(strict=True))
+    prepare_an4(sample, tmp_path / "out", strict=True)
     corpus = Corpus.open(tmp_path / "out")
     assert {name: len(corpus.split(name)) for name in corpus.split_names} == {
         "train": 22,
@@ -231,7 +232,7 @@ def test_the_whole_corpus_through_its_table(tmp_path: Path) -> None:
     source = DATA / "an4" / "transcripts.tsv"
     if not source.is_file():
         pytest.skip("AN4 is not here")
-    table.prepare(source, tmp_path / "out", dev=100, how=How(strict=True))
+    prepare_table(source, tmp_path / "out", dev=100, strict=True)
     corpus = Corpus.open(tmp_path / "out")
     counts = {name: len(corpus.split(name)) for name in corpus.split_names}
     assert counts["test"] == 130

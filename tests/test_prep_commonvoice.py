@@ -8,6 +8,7 @@ from doors import (
     column,
     error,
     everything,
+    preparer,
     put,
     put_sound,
     refused,
@@ -18,8 +19,8 @@ from doors import (
 )
 
 from asrbench.data.audio import read_audio
-from asrbench.stages.prep import How
-from asrbench.stages.prep.commonvoice import prepare
+
+prepare = preparer("commonvoice")
 
 OLD = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\tsegment"
 NEW = (
@@ -39,7 +40,7 @@ def put_clip(source: Path, name: str, rate_hz: int = 48_000) -> None:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A language with four speakers, one of whom is in two lists; `bob` is in test and beyond."""
+    """Makes a language with four speakers; `bob` is in test and in validated."""
     source = tmp_path / "cv-corpus-1.0" / "ko"
     for name in ("t1", "t2", "v1", "v2", "v3", "d1", "e1"):
         put_clip(source, name)
@@ -59,7 +60,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_the_lists_make_the_splits(source: Path, tmp_path: Path) -> None:
-    prepare(source, tmp_path / "out", how=How(strict=True))
+    prepare(source, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {
         "train": {"t1": "하나", "t2": '"둘" 그리고 "'},
         "dev": {"d1": "셋"},
@@ -76,7 +77,7 @@ def test_the_lists_make_the_splits(source: Path, tmp_path: Path) -> None:
 
 
 def test_validated_shares_nothing_with_dev_and_test(source: Path, tmp_path: Path) -> None:
-    prepare(source, tmp_path / "out", validated=True, how=How(strict=True))
+    prepare(source, tmp_path / "out", validated=True, strict=True)
     found = texts(tmp_path / "out")
     assert {split: sorted(rows) for split, rows in found.items()} == {
         "train": ["t1", "t2", "v3"],
@@ -101,9 +102,9 @@ def test_the_columns_of_newer_releases(source: Path, tmp_path: Path) -> None:
 
 
 def test_paths_without_their_suffix_and_no_locale(source: Path, tmp_path: Path) -> None:
-    """As the first releases had them."""
+    """The first releases named clips without their suffix."""
     put(source / "train.tsv", "client_id\tpath\tsentence", "ann\tt1\t하나", "\tt2\t둘")
-    prepare(source, tmp_path / "out", how=How(strict=True))
+    prepare(source, tmp_path / "out", strict=True)
     assert column(tmp_path / "out", "train", "speaker") == {"t1": "ann", "t2": None}
     assert column(tmp_path / "out", "train", "language") == {"t1": None, "t2": None}
 
@@ -166,7 +167,7 @@ def test_a_small_language_has_lists_without_rows(source: Path, tmp_path: Path) -
 @pytest.mark.parametrize("validated", [False, True])
 def test_the_number_of_jobs_does_not_matter(source: Path, tmp_path: Path, validated: bool) -> None:
     assert_same_for_any_jobs(
-        lambda out, how: prepare(source, out, validated=validated, how=how), tmp_path
+        lambda out, jobs: prepare(source, out, validated=validated, jobs=jobs), tmp_path
     )
 
 

@@ -10,6 +10,7 @@ from doors import (
     error,
     everything,
     like_windows,
+    preparer,
     put,
     put_sound,
     reasons,
@@ -22,15 +23,15 @@ from doors import (
 
 from asrbench.base.errors import UserError
 from asrbench.data.audio import read_audio
-from asrbench.stages.prep import How
-from asrbench.stages.prep.kaldi import prepare
+
+prepare = preparer("kaldi")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
-    """A data folder without segments: two recordings, absolute and relative to the folder."""
+    """Makes a data folder without segments: two recordings, absolute and relative to the folder."""
     data = tmp_path / "data"
     put_sound(tmp_path / "elsewhere" / "a.wav", sound("a"))
     put_sound(data / "wavs" / "b c.flac", sound("b"))
@@ -43,7 +44,7 @@ def plain(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cut(tmp_path: Path) -> Path:
-    """A data folder with segments: two recordings of 2 s and of 1 s."""
+    """Makes a data folder with segments: two recordings of 2 s and of 1 s."""
     data = tmp_path / "data"
     put_sound(data / "r1.wav", sound("r1", 32_000))
     put_sound(data / "r2.flac", sound("r2", 16_000))
@@ -59,7 +60,7 @@ def append(path: Path, *lines: str) -> None:
 
 
 def test_a_data_folder_becomes_a_corpus(plain: Path, tmp_path: Path) -> None:
-    prepare(plain, tmp_path / "out", how=How(strict=True))
+    prepare(plain, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {"train": {"u1": "HELLO THERE", "u2": "one two three"}}
     assert column(tmp_path / "out", "train", "speaker") == {"u1": "ada", "u2": "bob"}
     assert column(tmp_path / "out", "train", "raw")["u2"] == "one  two\tthree "
@@ -72,7 +73,7 @@ def test_a_data_folder_becomes_a_corpus(plain: Path, tmp_path: Path) -> None:
 
 
 def test_segments_are_cut_sample_for_sample(cut: Path, tmp_path: Path) -> None:
-    prepare(cut, tmp_path / "out", how=How(strict=True))
+    prepare(cut, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {"train": {"r1-1": "one", "r1-2": "two", "r2-1": "three"}}
     found = audio(tmp_path / "out", "train")
     np.testing.assert_array_equal(found["r1-1"], sound("r1", 32_000)[4_000:12_000])
@@ -97,7 +98,7 @@ def test_folders_of_splits(plain: Path, tmp_path: Path) -> None:
         put(source / folder / "wav.scp", f"u{number} {tmp_path / 'elsewhere' / 'a.wav'}")
         put(source / folder / "text", f"u{number} this is {split}")
     put(source / "local" / "dict" / "lexicon.txt", "a a")
-    prepare(source, tmp_path / "out", how=How(strict=True))
+    prepare(source, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {
         "train": {"u0": "this is train"},
         "dev": {"u1": "this is dev"},
@@ -122,7 +123,7 @@ def test_dev_takes_whole_speakers(cut: Path, tmp_path: Path) -> None:
 
 
 def test_the_side_of_a_call_is_its_channel(tmp_path: Path) -> None:
-    """One file under two names; and sides that are files of their own already."""
+    """The sides are in one file with two names, or in files of their own."""
     data = tmp_path / "data"
     left, right = sound("left", 16_000), sound("right", 16_000)
     put_sound(data / "call.wav", np.stack([left, right], 1))
@@ -131,7 +132,7 @@ def test_the_side_of_a_call_is_its_channel(tmp_path: Path) -> None:
     put(data / "reco2file_and_channel", "c-a call A", "c-b call B", "d-b alone B")
     put(data / "segments", "c-a-1 c-a 0.1 0.2", "c-b-1 c-b 0.1 0.2", "d-b-1 d-b 0.1 0.2")
     put(data / "text", "c-a-1 one", "c-b-1 two", "d-b-1 three")
-    prepare(data, tmp_path / "out", how=How(strict=True))
+    prepare(data, tmp_path / "out", strict=True)
     assert column(tmp_path / "out", "train", "channel") == {
         "c-a-1": "A",
         "c-b-1": "B",
@@ -184,7 +185,7 @@ def test_channels_in_numbers(tmp_path: Path) -> None:
 def test_language_and_a_missing_speaker(plain: Path, tmp_path: Path) -> None:
     put(plain / "utt2spk", "u1 ada")
     put(plain / "utt2lang", "u1 ko", "u2 en")
-    prepare(plain, tmp_path / "out", how=How(strict=True))
+    prepare(plain, tmp_path / "out", strict=True)
     assert column(tmp_path / "out", "train", "language") == {"u1": "ko", "u2": "en"}
     assert column(tmp_path / "out", "train", "speaker") == {"u1": "ada", "u2": None}
     assert about(tmp_path / "out")["remarks"] == {"no speaker in utt2spk": 1}
@@ -196,7 +197,7 @@ def test_ids_of_any_script(tmp_path: Path) -> None:
     put(data / "wav.scp", "화자-가 소리.wav")
     put(data / "text", "화자-가 안녕\u2028하세요")
     put(data / "utt2spk", "화자-가 화자")
-    prepare(data, tmp_path / "out", how=How(strict=True))
+    prepare(data, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {"train": {"화자-가": "안녕 하세요"}}
     assert column(tmp_path / "out", "train", "speaker") == {"화자-가": "화자"}
 
@@ -231,7 +232,7 @@ def test_a_name_with_a_colon_is_a_file_if_it_is_one(plain: Path, tmp_path: Path)
     (plain / "12:30.wav").rename(plain / "at:12")
     append(plain / "wav.scp", "u3 at:12")
     append(plain / "text", "u3 three")
-    prepare(plain, tmp_path / "out", how=How(strict=True))
+    prepare(plain, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out")["train"]["u3"] == "three"
 
 
@@ -288,11 +289,11 @@ def test_everything_is_kept_or_listed(cut: Path, tmp_path: Path) -> None:
         f"{cut / 'r1.wav'}: samples 30400 to 32960 of 32000, which are 2.000 s"
     )
     with pytest.raises(UserError, match=": 15 utterances rejected "):
-        prepare(cut, tmp_path / "strict", how=How(strict=True))
+        prepare(cut, tmp_path / "strict", strict=True)
 
 
 def test_real_speech_out_of_one_long_recording(tmp_path: Path) -> None:
-    """Sixty utterances of AN4 end to end are, cut again, what they were."""
+    """Sixty utterances of AN4 are joined and cut again; they come back unchanged."""
     whole = DATA / "an4"
     if not whole.is_dir():
         pytest.skip("AN4 is not here")
@@ -312,7 +313,7 @@ def test_real_speech_out_of_one_long_recording(tmp_path: Path) -> None:
     put(data / "wav.scp", "long long.flac")
     put(data / "segments", *segments)
     put(data / "text", *said)
-    prepare(data, tmp_path / "out", how=How(strict=True, jobs=2))
+    prepare(data, tmp_path / "out", strict=True, jobs=2)
     found = audio(tmp_path / "out", "train")
     assert len(found) == 60
     for line, wave in zip(said, waves, strict=True):
@@ -328,7 +329,7 @@ def test_the_number_of_jobs_does_not_matter(cut: Path, tmp_path: Path) -> None:
         *(f"{id} r4 {i * 0.05:.2f} {i * 0.05 + 0.1:.2f}" for i, id in enumerate(ids)),
     )
     append(cut / "text", *(f"{id} said" for id in ids))
-    assert_same_for_any_jobs(lambda out, how: prepare(cut, out, dev=2, how=how), tmp_path)
+    assert_same_for_any_jobs(lambda out, jobs: prepare(cut, out, dev=2, jobs=jobs), tmp_path)
 
 
 def test_nor_does_the_order_of_the_lines(cut: Path, tmp_path: Path) -> None:
@@ -362,11 +363,11 @@ def test_two_folders_of_one_split(plain: Path, tmp_path: Path) -> None:
     for folder in ("dev", "valid"):
         put(tmp_path / "two" / folder / "wav.scp", "u1 a.wav")
     assert refused(lambda out: prepare(tmp_path / "two", out), tmp_path) == (
-        f"{tmp_path / 'two'}: dev and valid both are dev; move one"
+        f"{tmp_path / 'two'}: dev and valid both are dev; move one away"
     )
     message = refused(lambda out: prepare(tmp_path / "two", out, split_name="dev"), tmp_path)
     assert message == (
-        f"--split-name: {tmp_path / 'two'} has no wav.scp, so it is no single data folder"
+        f"--split-name: {tmp_path / 'two'} has no wav.scp, so it is not a single data folder"
     )
 
 

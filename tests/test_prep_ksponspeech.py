@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from doors import preparer
 from kspon_tree import Marked, Spoken, composed, marked, write_tree
 from typer.testing import CliRunner
 
@@ -21,9 +22,10 @@ from asrbench.cli.app import app
 from asrbench.data.audio import read_audio
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
-from asrbench.stages.prep import How
-from asrbench.stages.prep.ksponspeech import decode_audio, decode_text, prepare
+from asrbench.stages.prep.kspon_files import decode_audio, decode_text
 from asrbench.stages.prep.table import read_table
+
+prepare = preparer("ksponspeech")
 
 SELVAS = Path(__file__).parents[2] / "shared/data/selvas_ko"
 
@@ -58,7 +60,7 @@ def made(source: Path, out: Path, **options: Any) -> Corpus:
 
 
 def texts(corpus: Corpus, column: str = "text") -> dict[str, dict[str, str]]:
-    """Split -> id without its name -> text."""
+    """Returns the texts of a corpus by split and number."""
     return {
         name: {
             id.removeprefix("KsponSpeech_"): text
@@ -87,7 +89,7 @@ SPELLED = {
 }
 
 
-# Where things lie
+# Layouts
 
 
 def test_official_splits_texts_and_audio(tree: Path, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_official_splits_texts_and_audio(tree: Path, tmp_path: Path) -> None:
 
 
 def moved(tree: Path, layout: str) -> Path:
-    """The tree as one of the other downloads has it."""
+    """Rearranges the tree as in another kind of download."""
     match layout:
         case "lists in the root":
             for path in (tree / "KsponSpeech_scripts").iterdir():
@@ -198,7 +200,7 @@ def test_a_zip_that_was_cut_short_is_one_line(tree: Path, tmp_path: Path) -> Non
 def test_a_damaged_member_is_one_line_or_one_rejection(
     tree: Path, tmp_path: Path, suffix: str
 ) -> None:
-    """The first byte of its deflated stream names a kind of block there is not."""
+    """The first byte of the deflated stream names an unknown kind of block."""
     path = moved(tree, "one zip")
     with zipfile.ZipFile(path) as archive:
         member = next(each for each in archive.infolist() if each.filename.endswith(suffix))
@@ -241,7 +243,7 @@ def test_a_folder_without_the_corpus_is_refused(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
 
 
-# What is missing or broken
+# Missing and broken files
 
 
 def test_a_partial_download_works_and_says_what_is_missing(tree: Path, tmp_path: Path) -> None:
@@ -260,11 +262,11 @@ def test_a_partial_download_works_and_says_what_is_missing(tree: Path, tmp_path:
         ("eval_other", "eval_other", "folder not there"),
     ]
     with pytest.raises(UserError, match=r"1 utterances rejected \(1 missing\)"):
-        prepare(tree, tmp_path / "strict", how=How(strict=True))
+        prepare(tree, tmp_path / "strict", strict=True)
 
 
 def test_audio_in_no_list_is_told(tree: Path, tmp_path: Path) -> None:
-    """Of an evaluation file no number tells the split; one of train is known by its number."""
+    """Numbers give the split of a train file, and not that of an evaluation file."""
     for split in ("train", "eval_clean"):
         (tree / "KsponSpeech_scripts" / f"{split}.trn").unlink()
     (tree / "KsponSpeech_eval/eval_clean").rename(tree / "KsponSpeech_eval/somewhere")
@@ -311,7 +313,7 @@ def test_a_text_of_nothing_but_marks_is_rejected(tmp_path: Path) -> None:
 
 
 def test_odd_bytes_are_counted_and_dropped_from_the_end(tree: Path, tmp_path: Path) -> None:
-    corpus = made(tree, tmp_path / "out", how=How(strict=True))
+    corpus = made(tree, tmp_path / "out", strict=True)
     assert about(corpus)["remarks"]["odd_trailing_byte"] == 2
     assert ("KsponSpeech_E00001", "eval_clean", "odd_trailing_byte") in listed(
         corpus, "remarks.jsonl"
@@ -351,7 +353,7 @@ def test_a_text_in_another_encoding_is_rejected(tree: Path, tmp_path: Path) -> N
     ]
 
 
-# What is wanted of it
+# Selections
 
 
 @pytest.mark.parametrize(
@@ -429,11 +431,11 @@ def test_an_empty_selection_is_refused(tree: Path, tmp_path: Path) -> None:
         prepare(tree, tmp_path / "out", limit=1)
 
 
-# The figures
+# Published figures
 
 
 def test_checks_hold_against_what_others_counted(tree: Path, tmp_path: Path) -> None:
-    """Of 3,000 utterances a figure agrees or not; of fewer there is nothing to hold it against."""
+    """A split of 3,000 utterances is complete and is compared; a smaller one is not."""
     raws = ["(2월)/(이 월)에 TV 봤어.", "3번 더", "응", "그래 그래 알겠어 진짜"]
     whole = [spoken("eval_clean", f"E{k + 1:05d}", raws[k % 4], 400) for k in range(3_000)]
     write_tree(tmp_path / "whole", whole)
@@ -457,7 +459,7 @@ def test_checks_hold_against_what_others_counted(tree: Path, tmp_path: Path) -> 
     assert {row["agrees"] for row in part} == {None}
 
 
-# One way or another, the same
+# Reproducibility
 
 
 def test_jobs_and_the_order_of_the_listing_change_nothing(
@@ -473,7 +475,7 @@ def test_jobs_and_the_order_of_the_listing_change_nothing(
             yield folder, folders, files[::-1]
 
     monkeypatch.setattr(os, "walk", backwards)
-    prepare(tmp_path / "tree", tmp_path / "four", how=How(jobs=4))
+    prepare(tmp_path / "tree", tmp_path / "four", jobs=4)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "four").iterdir())
     for name in names:
@@ -521,8 +523,7 @@ def test_marks_drawn_by_the_rules_come_off_again(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SELVAS.exists(), reason="needs the shared data")
 def test_real_speech_written_as_ksponspeech_comes_back(tmp_path: Path) -> None:
-    """SELVAS as headless PCM with cp949 texts, marks sprinkled by the rules, odd bytes in the
-    evaluation part: texts equal what went in, audio sample for sample."""
+    """Writes SELVAS as KsponSpeech, with marks and surplus bytes, and gets texts and audio back."""
     rng = np.random.default_rng(0)
     _, rows = read_table(SELVAS / "transcripts.tsv")
     given: dict[str, Marked] = {}
@@ -550,7 +551,7 @@ HANGUL = {chr(code) for code in range(ord("가"), ord("힣") + 1)}
 
 
 def round_trip(tmp_path: Path, given: dict[str, Marked]) -> Corpus:
-    corpus = made(tmp_path / "tree", tmp_path / "out", how=How(strict=True, jobs=2))
+    corpus = made(tmp_path / "tree", tmp_path / "out", strict=True, jobs=2)
     for column in ("raw", "spelling", "phonetic"):
         found = {id: t for split in texts(corpus, column).values() for id, t in split.items()}
         assert found == {number: getattr(text, column) for number, text in given.items()}
@@ -570,7 +571,7 @@ def test_the_command_shows_figures_and_remarks(tree: Path, tmp_path: Path) -> No
     )
     assert result.exit_code == 0, result.output
     assert "2 kept, with odd_trailing_byte" in result.output
-    assert "being not whole: train, dev, eval_clean, eval_other;" in result.output
+    assert "because incomplete: train, dev, eval_clean, eval_other;" in result.output
     assert texts(Corpus.open(tmp_path / "out"))["eval_other"] == {"E03001": "티비 봤어."}
 
 
@@ -584,7 +585,7 @@ def test_the_command_says_which_figures_agree(tmp_path: Path) -> None:
     lines = [line.split() for line in result.output.splitlines()]
     assert ["utterances", "eval_clean", "3,000", "3,000", "agrees"] in lines
     assert ["hours", "eval_clean", "0.02", "2.55", "to", "2.65", "differs"] in lines
-    assert "being not whole: train, dev;" in result.output
+    assert "because incomplete: train, dev;" in result.output
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from doors import (
     error,
     everything,
     like_windows,
+    preparer,
     put,
     put_sound,
     reasons,
@@ -23,8 +24,7 @@ from doors import (
     texts,
 )
 
-from asrbench.stages.prep import How
-from asrbench.stages.prep.lhotse import prepare
+prepare = preparer("lhotse")
 
 
 def recording(id: str, *sources: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def put_rows(path: Path, *rows: Any) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder with a recording of 2 s, and one of two channels, and no manifest."""
+    """Makes a folder with a recording of 2 s and one of two channels, without a manifest."""
     home = tmp_path / "manifests"
     put_sound(home / "r1.wav", sound("r1", 32_000))
     put_sound(home / "r2.wav", np.stack([sound("left"), sound("right")], 1))
@@ -95,7 +95,7 @@ def pair(home: Path) -> Path:
 
 
 def test_recordings_and_supervisions_become_a_corpus(pair: Path, tmp_path: Path) -> None:
-    prepare(pair, tmp_path / "out", how=How(strict=True))
+    prepare(pair, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {
         "train": {"s1": "ONE", "s2": "둘 셋", "s3": "three", "s4": "four"}
     }
@@ -117,7 +117,7 @@ def test_recordings_and_supervisions_become_a_corpus(pair: Path, tmp_path: Path)
 
 
 def test_cuts_are_the_same_corpus(pair: Path, tmp_path: Path) -> None:
-    """The times of a supervision count from the beginning of its cut."""
+    """The times of a supervision are relative to the start of its cut."""
     prepare(pair, tmp_path / "a")
     first, second = recording("r1", file(pair / "r1.wav")), recording("r2", file("r2.wav", 0, 1))
     one = supervision("s1", "ONE", -0.1, 0.5, speaker="ada", language="Korean")
@@ -129,7 +129,7 @@ def test_cuts_are_the_same_corpus(pair: Path, tmp_path: Path) -> None:
         cut("c3", 0.01, supervision("s4", "four", 0, 0.04, channel=1), recording=second),
     )
     put_sound(cuts.parent / "r2.wav", np.stack([sound("left"), sound("right")], 1))
-    prepare(cuts, tmp_path / "b", how=How(strict=True))
+    prepare(cuts, tmp_path / "b", strict=True)
     assert about(tmp_path / "b")["fingerprint"] == about(tmp_path / "a")["fingerprint"]
 
 
@@ -144,7 +144,7 @@ def test_the_sum_of_two_times_may_be_off_by_a_bit(home: Path, tmp_path: Path) ->
         ),
     )
     assert 0.3 + (-0.1 - 0.2) < 0
-    prepare(cuts, tmp_path / "out", how=How(strict=True))
+    prepare(cuts, tmp_path / "out", strict=True)
     np.testing.assert_array_equal(audio(tmp_path / "out", "train")["s"], sound("r1", 32_000)[:8000])
 
 
@@ -155,7 +155,7 @@ def test_names_tell_the_splits(home: Path, tmp_path: Path) -> None:
             home / f"my_supervisions{part}.jsonl.gz", supervision(f"s{number}", part or "x", 0, 1)
         )
     put(home / "readme.jsonl.txt", "not a manifest")
-    prepare(home, tmp_path / "out", how=How(strict=True))
+    prepare(home, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {
         "train": {"s0": "x"},
         "dev": {"s1": "_valid"},
@@ -179,7 +179,7 @@ def test_a_channel_in_a_file_of_its_own(home: Path, tmp_path: Path) -> None:
     put_sound(home / "x1.wav", sound("x1"))
     put_rows(home / "recordings.jsonl", recording("r1", file("x0.wav", 0), file("x1.wav", 1)))
     put_rows(home / "supervisions.jsonl", supervision("s", "one", 0, 0.05, channel=1))
-    prepare(home, tmp_path / "out", how=How(strict=True))
+    prepare(home, tmp_path / "out", strict=True)
     np.testing.assert_array_equal(audio(tmp_path / "out", "train")["s"], sound("x1"))
 
 
@@ -189,7 +189,7 @@ def resampled(rate_hz: int) -> dict[str, Any]:
 
 
 def test_only_a_harmless_transform_is_passed_over(home: Path, tmp_path: Path) -> None:
-    """What is resampled to 16 kHz or more loses nothing that would be kept here."""
+    """Resampling to 16 kHz or more loses nothing below 8 kHz, so it is accepted."""
     speed = {"name": "Speed", "kwargs": {"factor": 0.9}}
     for number, transforms in enumerate(
         ([], None, [resampled(16_000)], [resampled(8_000)], [resampled(24_000), speed])
@@ -339,7 +339,7 @@ def test_the_number_of_jobs_does_not_matter(pair: Path, tmp_path: Path) -> None:
         for n in range(40)
     ]
     put_rows(pair / "supervisions.jsonl.gz", *rows)
-    assert_same_for_any_jobs(lambda out, how: prepare(pair, out, dev=5, how=how), tmp_path)
+    assert_same_for_any_jobs(lambda out, jobs: prepare(pair, out, dev=5, jobs=jobs), tmp_path)
     put_rows(pair / "supervisions.jsonl.gz", *rows[::-1])
     prepare(pair, tmp_path / "backwards", dev=5)
     assert everything(tmp_path / "backwards") == everything(tmp_path / "jobs1")
@@ -351,7 +351,7 @@ def test_what_has_no_manifests_or_too_many_is_one_line(pair: Path, tmp_path: Pat
         f"{empty}: found no manifest; SOURCE has recordings.jsonl.gz and supervisions.jsonl.gz, "
     )
     message = refused(lambda out: prepare(pair / "recordings.jsonl.gz", out), tmp_path)
-    assert message.endswith(": its name has no 'cuts'; SOURCE is one of cuts, or a folder")
+    assert message.endswith(": its name has no 'cuts'; SOURCE is a file of cuts, or a folder")
     cuts = put_rows(pair / "cuts_train.jsonl")
     message = refused(lambda out: prepare(pair, out), tmp_path)
     assert message.startswith(f"{pair}: train: found cuts and recordings and supervisions, allowed")

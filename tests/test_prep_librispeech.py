@@ -11,6 +11,7 @@ from doors import (
     error,
     everything,
     like_windows,
+    preparer,
     put,
     put_chapter,
     put_sound,
@@ -23,8 +24,8 @@ from doors import (
 
 from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
-from asrbench.stages.prep import How
-from asrbench.stages.prep.librispeech import prepare
+
+prepare = preparer("librispeech")
 
 SUBSETS = (
     "train-clean-100",
@@ -45,7 +46,7 @@ def put_lines(root: Path, subset: str, speaker: int, chapter: int, *lines: str) 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """LibriSpeech with its seven subsets, a speaker each and two in the first."""
+    """Makes LibriSpeech with its seven subsets: two speakers in the first, one in each other."""
     root = tmp_path / "LibriSpeech"
     put_lines(root, "train-clean-100", 103, 1240, "CHAPTER ONE", "MISSUS RACHEL LYNDE'S")
     put_lines(root, "train-clean-100", 19, 198, "NORTHANGER ABBEY")
@@ -56,7 +57,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_distribution_becomes_a_corpus(root: Path, tmp_path: Path) -> None:
-    prepare(root, tmp_path / "out", how=How(strict=True))
+    prepare(root, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {
         "train": {
             "103-1240-0000": "CHAPTER ONE",
@@ -112,7 +113,7 @@ def test_named_subsets_make_the_splits(root: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_left_out_on_request_is_no_fault(root: Path, tmp_path: Path) -> None:
-    prepare(root, tmp_path / "out", train=["train-clean-100"], how=How(strict=True))
+    prepare(root, tmp_path / "out", train=["train-clean-100"], strict=True)
     assert len(rejected(tmp_path / "out")) == 2
 
 
@@ -145,7 +146,7 @@ def test_everything_is_kept_or_listed(root: Path, tmp_path: Path) -> None:
     for number, samples in ((1, 800), (3, 399), (4, 400), (5, 800)):
         put_sound(chapter / f"202-1-{number:04d}.flac", sound("x", samples))
     with pytest.raises(UserError, match=": 5 utterances rejected "):
-        prepare(root, tmp_path / "out", how=How(strict=True))
+        prepare(root, tmp_path / "out", strict=True)
     prepare(root, tmp_path / "out")
     assert texts(tmp_path / "out")["dev"] == {
         "202-1-0000": "KEPT",
@@ -175,7 +176,7 @@ def test_neither_the_number_of_jobs_nor_the_order_of_folders_matters(
     for chapter in ("2", "3"):  # the first of them has the utterance
         put(root / "dev-clean" / "202" / chapter / f"202-{chapter}.trans.txt", "202-0 TWICE")
         put_sound(root / "dev-clean" / "202" / chapter / "202-0.flac", sound(chapter))
-    assert_same_for_any_jobs(lambda out, how: prepare(root, out, how=how), tmp_path)
+    assert_same_for_any_jobs(lambda out, jobs: prepare(root, out, jobs=jobs), tmp_path)
     listing = Path.rglob
     for backwards in (False, True):
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from asrbench.base.errors import Fault, UserError
 from asrbench.stages.prep.lists import (
-    Names,
-    found_at,
+    UniqueIds,
     json_object,
-    keyed,
+    locate,
+    number,
     numbered_lines,
-    real,
+    split_key,
     stem_of,
     string,
 )
@@ -31,7 +31,7 @@ from asrbench.stages.prep.lists import (
     ],
 )
 def test_a_key_ends_at_the_first_space_or_tab(line: str, key: str, rest: str) -> None:
-    assert keyed(line) == (key, rest)
+    assert split_key(line) == (key, rest)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -53,7 +53,7 @@ def test_what_is_no_gzip_or_no_text_is_one_line(tmp_path: Path) -> None:
 
 @given(st.lists(st.sampled_from(["a", "a-2", "a-2-2", "b", "a-3"])))
 def test_names_are_unique_and_begin_with_what_was_asked_for(wanted: list[str]) -> None:
-    names = Names()
+    names = UniqueIds()
     given_names = [names.unique(name) for name in wanted]
     assert len(set(given_names)) == len(wanted)
     for name, found in zip(wanted, given_names, strict=True):
@@ -72,11 +72,11 @@ def test_a_file_is_in_the_first_folder_that_has_it(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     (tmp_path / "b" / "x.wav").touch()
     folders = (tmp_path / "a", tmp_path / "b")
-    assert found_at("x.wav", *folders) == tmp_path / "b" / "x.wav"
-    assert found_at("y.wav", *folders) == tmp_path / "a" / "y.wav"
-    assert found_at(str(tmp_path / "b" / "x.wav"), *folders) == tmp_path / "b" / "x.wav"
-    assert found_at("n" * 5000, *folders) == tmp_path / "a" / ("n" * 5000)
-    assert found_at("a\0b", *folders) == tmp_path / "a" / PurePath("a\0b")
+    assert locate("x.wav", *folders) == tmp_path / "b" / "x.wav"
+    assert locate("y.wav", *folders) == tmp_path / "a" / "y.wav"
+    assert locate(str(tmp_path / "b" / "x.wav"), *folders) == tmp_path / "b" / "x.wav"
+    assert locate("n" * 5000, *folders) == tmp_path / "a" / ("n" * 5000)
+    assert locate("a\0b", *folders) == tmp_path / "a" / PurePath("a\0b")
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_values_are_of_their_type_or_a_fault() -> None:
         '{"s": "x", "i": 7, "f": 0.5, "n": null, "b": true, "huge": 1' + 400 * "0" + "}"
     )
     assert [string(row, key) for key in ("s", "i", "n", "none")] == ["x", "7", None, None]
-    assert [real(row, key) for key in ("i", "f", "n", "none")] == [7.0, 0.5, None, None]
-    assert real(row, "huge") == float("inf")
-    for read, key in ((string, "f"), (string, "b"), (real, "s"), (real, "b")):
+    assert [number(row, key) for key in ("i", "f", "n", "none")] == [7.0, 0.5, None, None]
+    assert number(row, "huge") == float("inf")
+    for read, key in ((string, "f"), (string, "b"), (number, "s"), (number, "b")):
         with pytest.raises(Fault, match="wrong type"):
             read(row, key)

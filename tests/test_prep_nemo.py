@@ -13,6 +13,7 @@ from doors import (
     error,
     everything,
     like_windows,
+    preparer,
     put,
     put_sound,
     refused,
@@ -22,8 +23,7 @@ from doors import (
     texts,
 )
 
-from asrbench.stages.prep import How
-from asrbench.stages.prep.nemo import prepare
+prepare = preparer("nemo")
 
 
 def line(audio_filepath: str, text: str, **more: Any) -> str:
@@ -32,7 +32,7 @@ def line(audio_filepath: str, text: str, **more: Any) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder with a recording of 2 s, three short ones, and a manifest of each split."""
+    """Makes a folder with a recording of 2 s, three short ones, and a manifest of each split."""
     home = tmp_path / "mine"
     put_sound(home / "calls" / "long.wav", sound("long", 32_000))
     for name in "abc":
@@ -53,9 +53,9 @@ def test_manifests_become_a_corpus(home: Path, tmp_path: Path) -> None:
     prepare(
         home / "train.json",
         tmp_path / "out",
-        dev=home / "dev.json",
+        dev=str(home / "dev.json"),
         test=home / "test.json",
-        how=How(strict=True),
+        strict=True,
     )
     assert texts(tmp_path / "out") == {
         "train": {
@@ -91,7 +91,7 @@ def test_one_manifest_is_train_by_either_name(home: Path, tmp_path: Path) -> Non
 
 
 def test_dev_may_be_a_number(home: Path, tmp_path: Path) -> None:
-    prepare(home / "train.json", tmp_path / "out", dev=2, name="calls")
+    prepare(home / "train.json", tmp_path / "out", dev="2", name="calls")
     assert {split: len(rows) for split, rows in texts(tmp_path / "out").items()} == {
         "train": 2,
         "dev": 2,
@@ -117,7 +117,7 @@ def test_the_same_audio_in_two_manifests_stays_where_it_is_held_out(
     home: Path, tmp_path: Path
 ) -> None:
     put(home / "dev.json", line("calls/long.wav", "one", offset=0.5, duration=0.25))
-    prepare(home / "train.json", tmp_path / "out", dev=home / "dev.json")
+    prepare(home / "train.json", tmp_path / "out", dev=str(home / "dev.json"))
     assert texts(tmp_path / "out")["dev"] == {"calls/long-00000.500": "one"}
     assert len(texts(tmp_path / "out")["train"]) == 3
     assert rejected(tmp_path / "out") == [("calls/long-00000.500", "train", "duplicate id", "")]
@@ -201,10 +201,10 @@ def test_the_number_of_jobs_does_not_matter(home: Path, tmp_path: Path) -> None:
     rows = [line("calls/long.wav", "x", offset=i / 32, duration=0.03) for i in range(32)]
     put(home / "many.json", *rows)
     assert_same_for_any_jobs(
-        lambda out, how: prepare(home / "many.json", out, dev=5, how=how), tmp_path
+        lambda out, jobs: prepare(home / "many.json", out, dev="5", jobs=jobs), tmp_path
     )
     put(home / "many.json", *rows[::-1])
-    prepare(home / "many.json", tmp_path / "backwards", dev=5)
+    prepare(home / "many.json", tmp_path / "backwards", dev="5")
     assert everything(tmp_path / "backwards") == everything(tmp_path / "jobs1")
 
 

@@ -1,20 +1,23 @@
-"""The recipe `synthetic`: what it leaves, that it leaves the same again, and what it refuses."""
+"""The recipe `synthetic`: its corpora, their reproducibility, and its errors."""
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from doors import prepare as prepare_recipe
 
 from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import SAMPLE_RATE_HZ
-from asrbench.stages.prep import How, synthetic
+from asrbench.stages.prep import synthetic_sound as sound
 from asrbench.stages.prep.espeak import Engine, Voice
-from asrbench.stages.prep.synthetic import prepare
+from asrbench.stages.prep.synthetic_voices import HIGH_VARIANTS, LOW_VARIANTS
 
 HOURS = 0.06
+prepare = partial(prepare_recipe, "synthetic")
 PLAIN = Voice("ko", "f2", pitch=50, pitch_range=50, words_per_minute=175)
 
 
@@ -33,15 +36,15 @@ def test_without_the_extra_one_line_says_what_to_install(
         ({"hours": 0}, "hours: found 0, allowed: more than 0"),
         ({"hours": float("nan")}, "hours: found nan"),
         ({"seed": -1}, "seed: found -1, allowed: 0 or more"),
-        ({"splits": (0.9, 0.1, 0.0)}, "splits: found 0.9, 0.1, 0, allowed: three shares"),
-        ({"splits": (0.8, 0.1, 0.2)}, "sum to 1"),
+        ({"split": "0.9/0.1/0"}, "splits: found 0.9, 0.1, 0, allowed: three shares"),
+        ({"split": "0.8/0.1/0.2"}, "sum to 1"),
         ({"voices": 7}, "voices: found 7, allowed: 8 to 24"),
-        ({"snr_db": (30.0, 10.0)}, "snr: found 30 to 10 dB, allowed: low to high"),
+        ({"snr": "30/10"}, "snr: found 30 to 10 dB, allowed: low to high"),
     ],
 )
 def test_what_cannot_be_asked_for(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError) as refusal:
-        prepare(tmp_path / "corpus", **options)  # type: ignore[arg-type]
+        prepare(tmp_path / "corpus", **options)
     assert message in str(refusal.value)
 
 
@@ -49,17 +52,17 @@ def _power(signal: np.ndarray) -> float:
     return float(np.mean(np.square(signal, dtype=np.float64)))
 
 
-def test_snr_and_level_are_what_was_drawn() -> None:
-    """A tone of 4 s in white noise at exactly 10 dB, level -20 dBFS; the noise alone is outside."""
+def test_snr_and_loudness_are_what_was_drawn() -> None:
+    """A tone of 4 s is in white noise at exactly 10 dB, with noise alone before and after it."""
     tone = np.sin(np.arange(4 * SAMPLE_RATE_HZ) / 5).astype(np.float32)
     bed = np.random.default_rng(0).standard_normal(SAMPLE_RATE_HZ * 10).astype(np.float32)
     rng = np.random.default_rng(1)
-    mixed = synthetic._mixed(tone, [bed], (10.0, 10.0), rng) / 32767
-    head = mixed[: int(synthetic.SILENCE_S[0] * SAMPLE_RATE_HZ)]
+    mixed = sound.add_noise(tone, [bed], (10.0, 10.0), rng) / 32767
+    head = mixed[: int(sound.SILENCE_S[0] * SAMPLE_RATE_HZ)]
     body = mixed[SAMPLE_RATE_HZ : 4 * SAMPLE_RATE_HZ]
     snr_db = 10 * np.log10((_power(body) - _power(head)) / _power(head))
     assert snr_db == pytest.approx(10, abs=0.5)
-    low, high = synthetic.LEVEL_DBFS
+    low, high = sound.LOUDNESS_DBFS
     assert low - 0.5 < 10 * np.log10(_power(body) / 1.1) < high + 0.5
 
 
@@ -67,24 +70,24 @@ def test_a_loud_peak_lowers_the_whole() -> None:
     click = np.zeros(SAMPLE_RATE_HZ, np.float32)
     click[100] = 1.0
     bed = np.full(100, 1.0, np.float32)
-    mixed = synthetic._mixed(click, [bed], (30.0, 30.0), np.random.default_rng(0))
-    assert np.abs(mixed.astype(int)).max() / 32767 == pytest.approx(synthetic.PEAK, abs=1e-4)
+    mixed = sound.add_noise(click, [bed], (30.0, 30.0), np.random.default_rng(0))
+    assert np.abs(mixed.astype(int)).max() / 32767 == pytest.approx(sound.PEAK, abs=1e-4)
 
 
 def test_resampling_keeps_a_tone() -> None:
-    """1 kHz at 22,050 Hz is 1 kHz at 16 kHz, at the same amplitude, and as long."""
+    """A tone of 1 kHz at 22,050 Hz keeps its pitch, amplitude and length at 16 kHz."""
     said = np.rint(10_000 * np.sin(2 * np.pi * 1000 * np.arange(22_050) / 22_050))
-    heard = synthetic._resampled(said.astype(np.int16))
-    assert len(heard) == SAMPLE_RATE_HZ
+    resampled = sound.resample(said.astype(np.int16))
+    assert len(resampled) == SAMPLE_RATE_HZ
     expected = 10_000 * np.sin(2 * np.pi * 1000 * np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ)
-    assert np.abs(heard - expected)[200:-200].max() < 100
+    assert np.abs(resampled - expected)[200:-200].max() < 100
 
 
 @pytest.mark.parametrize("colour", range(4))
 def test_noise_beds_have_unit_power(colour: int) -> None:
-    bed = synthetic._noise_beds(0)[colour]
-    assert len(bed) == synthetic.BED_S * SAMPLE_RATE_HZ
-    assert _power(bed) == pytest.approx(1, rel=0.05)
+    noise = sound.background_noises(np.random.default_rng(0))[colour]
+    assert len(noise) == sound.NOISE_S * SAMPLE_RATE_HZ
+    assert _power(noise) == pytest.approx(1, rel=0.05)
 
 
 # ------------------------------------------------------------------------------ with eSpeak NG
@@ -112,7 +115,7 @@ def test_voices_differ_in_pitch_and_pace(engine: Engine) -> None:
 
 
 def test_every_variant_is_there(engine: Engine) -> None:
-    assert set(synthetic.HIGH_VARIANTS + synthetic.LOW_VARIANTS) <= set(engine.variants)
+    assert set(HIGH_VARIANTS + LOW_VARIANTS) <= set(engine.variants)
 
 
 def test_unknown_language_names_the_nearest(engine: Engine) -> None:
@@ -152,16 +155,16 @@ def test_speakers_and_texts_are_disjoint(corpus: Corpus) -> None:
 
 
 def test_audio_is_sane(corpus: Corpus) -> None:
-    levels = []
+    loudness = []
     for name in corpus.split_names:
         split = corpus.split(name)
         for index, text in enumerate(split.texts):
             audio = split.audio(index).astype(np.float64) / 32767
-            assert np.abs(audio).max() < synthetic.PEAK + 1e-4
+            assert np.abs(audio).max() < sound.PEAK + 1e-4
             assert 0.04 < len(audio) / SAMPLE_RATE_HZ / (len(text) + 5) < 0.5
-            levels.append(10 * np.log10(_power(audio)))
-    assert -36 < min(levels) < max(levels) < -16
-    assert max(levels) - min(levels) > 5
+            loudness.append(10 * np.log10(_power(audio)))
+    assert -36 < min(loudness) < max(loudness) < -16
+    assert max(loudness) - min(loudness) > 5
 
 
 def test_corpus_says_where_it_is_from(folder: Path) -> None:
@@ -174,7 +177,7 @@ def test_corpus_says_where_it_is_from(folder: Path) -> None:
 
 def test_same_seed_same_corpus(corpus: Corpus, tmp_path: Path) -> None:
     ticks: list[tuple[int, int]] = []
-    prepare(tmp_path / "again", hours=HOURS, how=How(tick=lambda *told: ticks.append(told)))
+    prepare(tmp_path / "again", hours=HOURS, progress=lambda *told: ticks.append(told))
     assert Corpus.open(tmp_path / "again").fingerprint == corpus.fingerprint
     assert ticks == sorted(ticks)
     assert ticks[-1] == (216, 216)
@@ -210,7 +213,7 @@ def test_own_sentences_are_said_again_by_other_voices(engine: Engine, tmp_path: 
 
 
 def test_a_line_without_sound_is_rejected(engine: Engine, tmp_path: Path) -> None:
-    """Of 25 short lines, all reached in a minute of training speech; seed 0 puts `...` there."""
+    """A minute of speech needs all 25 short lines of train; seed 0 puts `...` in train."""
     text = tmp_path / "own.txt"
     numbers = [
         f"문장 {syllable}\n" for syllable in "가나다라마바사아자차카타파하거너더러머버서어저처"
@@ -226,7 +229,7 @@ def test_a_line_without_sound_is_rejected(engine: Engine, tmp_path: Path) -> Non
         ("train", "zero samples", "...")
     ]
     with pytest.raises(UserError, match="1 zero samples"):
-        prepare(tmp_path / "strict", hours=0.02, text=text, how=How(strict=True))
+        prepare(tmp_path / "strict", hours=0.02, text=text, strict=True)
 
 
 def test_nothing_but_silence(engine: Engine, tmp_path: Path) -> None:

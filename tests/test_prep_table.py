@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from doors import preparer
 
 from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
-from asrbench.stages.prep import How
-from asrbench.stages.prep.table import prepare
+
+prepare = preparer("table")
 
 
 def sound(name: str) -> Samples:
@@ -21,7 +22,7 @@ def sound(name: str) -> Samples:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder of six sound files, a.wav to f.wav, for a table to stand beside."""
+    """Makes a folder of six sound files, a.wav to f.wav."""
     home = tmp_path / "toy"
     home.mkdir()
     for name in "abcdef":
@@ -47,7 +48,7 @@ def rejected(corpus: Corpus) -> list[tuple[str, str, str, str]]:
 
 
 def refused(table: Path, **options: Any) -> str:
-    """The one line of the `UserError`; asserts that nothing is left behind."""
+    """Returns the line of the `UserError`. Asserts that nothing is left behind."""
     before = sorted(table.parent.parent.rglob("*"))
     with pytest.raises(UserError) as caught:
         prepared(table, **options)
@@ -56,8 +57,8 @@ def refused(table: Path, **options: Any) -> str:
     return str(caught.value)
 
 
-def contents(corpus: Corpus) -> dict[str, list[tuple[str, str, str | None]]]:
-    """Split -> (id, text, speaker) of every utterance."""
+def utterances_of(corpus: Corpus) -> dict[str, list[tuple[str, str, str | None]]]:
+    """Returns (id, text, speaker) of every utterance, by split."""
     return {
         name: list(zip(split.ids, split.texts, split.column("speaker"), strict=True))
         for name in corpus.split_names
@@ -83,7 +84,7 @@ def test_three_formats_are_one_corpus(home: Path, tmp_path: Path) -> None:
     for table in tables:
         prepare(table, tmp_path / table.suffix)
         corpus = Corpus.open(tmp_path / table.suffix)
-        assert contents(corpus) == {
+        assert utterances_of(corpus) == {
             "dev": [("u3", "넷", None)],
             "train": [("u1", "셋", "s2"), ("u2", "하나 둘", "s1")],
         }
@@ -129,7 +130,7 @@ def test_rows_with_other_field_counts_are_never_shifted(home: Path) -> None:
         "u3\tc.wav\tno\ts1",
     )
     corpus = prepared(table)
-    assert contents(corpus) == {"train": [("u3", "no", "s1")]}
+    assert utterances_of(corpus) == {"train": [("u3", "no", "s1")]}
     assert rejected(corpus) == [
         ("", "", "wrong field count", "t.tsv, line 2: 5 fields, the first line has 4"),
         ("", "", "wrong field count", "t.tsv, line 3: 3 fields, the first line has 4"),
@@ -143,7 +144,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(home: Path, suffix: str)
     table = home / f"t.{suffix}"
     table.write_bytes(b"\xef\xbb\xbf" + text.encode())
     corpus = prepared(table)
-    assert contents(corpus) == {"train": [("a", "yes", None)]}
+    assert utterances_of(corpus) == {"train": [("a", "yes", None)]}
     assert corpus.split("train").column("raw") == ["yes"]
 
 
@@ -182,10 +183,10 @@ def test_bad_rows_are_listed_with_their_line(home: Path) -> None:
         "v1\tnone.wav\ttrain\tnothing",
         "v2\tc.wav\t\tblank split",
     )
-    message = refused(table, how=How(strict=True))
+    message = refused(table, strict=True)
     assert message.startswith(f"{table}: 11 utterances rejected (1 duplicate id, 1 no id, ")
     corpus = prepared(table)
-    assert contents(corpus) == {"train": [("u1", "yes", None)]}
+    assert utterances_of(corpus) == {"train": [("u1", "yes", None)]}
     found = rejected(corpus)
     garbage = found.pop(next(i for i, row in enumerate(found) if row[0] == "u8"))
     assert garbage[:3] == ("u8", "train", "unreadable")
@@ -224,7 +225,7 @@ def test_bad_json_lines_are_listed(home: Path) -> None:
         '{"audio": "b.wav", "text": "no", "id": true}',
     )
     corpus = prepared(table)
-    assert contents(corpus) == {"train": [("7", "yes", None)]}
+    assert utterances_of(corpus) == {"train": [("7", "yes", None)]}
     assert [(id, reason, detail.split(":")[0]) for id, _, reason, detail in rejected(corpus)] == [
         ("", "not JSON", "t.jsonl, line 2"),
         ("", "not a JSON object", "t.jsonl, line 3"),
@@ -239,7 +240,7 @@ def test_bad_json_lines_are_listed(home: Path) -> None:
 
 def test_a_bad_row_does_not_take_the_id_of_a_good_one(home: Path) -> None:
     table = put(home, "t.tsv", "id\taudio\ttext", "u1\ta.wav\t", "u1\tb.wav\tyes")
-    assert contents(prepared(table)) == {"train": [("u1", "yes", None)]}
+    assert utterances_of(prepared(table)) == {"train": [("u1", "yes", None)]}
 
 
 def test_without_ids_the_audio_path_is_the_id(home: Path) -> None:
@@ -257,7 +258,7 @@ def test_without_ids_the_audio_path_is_the_id(home: Path) -> None:
         f"{home / 'b.wav'}\tabsolute",
     )
     corpus = prepared(table)
-    assert contents(corpus)["train"] == [
+    assert utterances_of(corpus)["train"] == [
         ("a", "first", None),
         ("a-2", "second", None),
         ("a-3", "third", None),
@@ -282,14 +283,14 @@ def test_named_columns_come_before_the_usual_ones(home: Path) -> None:
     table = put(
         home, "t.tsv", "text\tshown\tfile\tsound\tkey\tid", "no\tyes\tnone.wav\ta.wav\tk\tu"
     )
-    corpus = prepared(table, text_column="shown", audio_column="sound", id_column="key", name="n")
-    assert contents(corpus) == {"train": [("k", "yes", None)]}
+    corpus = prepared(table, text="shown", audio="sound", id="key", name="n")
+    assert utterances_of(corpus) == {"train": [("k", "yes", None)]}
     assert corpus.name == "n"
 
 
 def test_a_named_column_that_is_absent(home: Path) -> None:
     table = put(home, "t.tsv", "audio\ttext\tspeaker", "a.wav\tyes\ts")
-    assert refused(table, speaker_column="speakr") == (
+    assert refused(table, speaker="speakr") == (
         f"{table}: speaker column: found 'speakr', allowed: audio, text, speaker; "
         f"did you mean 'speaker'?"
     )
@@ -312,7 +313,7 @@ def test_tables_that_cannot_be_read(home: Path) -> None:
     assert "no rows" in refused(put(home, "t.tsv", "audio\ttext"))
     assert "no rows" in refused(put(home, "t.jsonl", ""))
     assert refused(put(home, "t.tsv", "audio\ttext\ttext", "a\tb\tc")) == (
-        f"{home / 't.tsv'}: column 'text' stands twice in the first line; rename one"
+        f"{home / 't.tsv'}: column 'text' occurs twice in the first line; rename one"
     )
     (home / "t.tsv").write_bytes(
         "audio\ttext\na.wav\t좋다\nb.wav\t".encode() + "예".encode("cp949")
@@ -326,7 +327,7 @@ def test_a_table_of_nothing_usable_leaves_nothing(home: Path) -> None:
     table = put(home, "t.tsv", "audio\ttext", "a.wav\t", "none.wav\tyes")
     expected = "no usable utterance (rejected: 1 text empty after normalisation, 1 missing)"
     assert refused(table) == f"{table}: {expected}"
-    assert refused(put(home, "t.tsv", "audio\ttext", "a.wav\t"), dev=1, split=(0.8, 0.1, 0.1))
+    assert refused(put(home, "t.tsv", "audio\ttext", "a.wav\t"), dev=1, split="0.8/0.1/0.1")
 
 
 def test_the_order_of_rows_does_not_matter(home: Path, tmp_path: Path) -> None:
@@ -334,13 +335,13 @@ def test_the_order_of_rows_does_not_matter(home: Path, tmp_path: Path) -> None:
     prints = set()
     for i, order in enumerate((rows, rows[::-1], rows[3:] + rows[:3])):
         table = put(home, f"t{i}.tsv", "audio\tspeaker\ttext", *order)
-        prepare(table, tmp_path / str(i), split=(0.6, 0.2, 0.2), seed=4)
+        prepare(table, tmp_path / str(i), split="0.6/0.2/0.2", seed=4)
         prints.add(Corpus.open(tmp_path / str(i)).fingerprint)
     assert len(prints) == 1
 
 
 def twelve(home: Path, marks: Sequence[str]) -> Path:
-    """Six speakers of two utterances; the last two speakers both say 'same'."""
+    """Makes a table of six speakers with two utterances each; two speakers say 'same'."""
     texts = [f"text {i}" for i in range(8)] + ["same", "ten", "same", "twelve"]
     rows = [
         f"u{i:02d}\t{'abcdef'[i // 2]}.wav\ts{i // 2}\t{marks[i % len(marks)]}\t{text}"
@@ -354,9 +355,9 @@ def test_splits_on_request_share_nothing(home: Path, tmp_path: Path) -> None:
     lost = 0
     for seed in range(6):
         out = tmp_path / str(seed)
-        prepare(table, out, split=(0.6, 0.2, 0.2), seed=seed, how=How(strict=True))
+        prepare(table, out, split="0.6/0.2/0.2", seed=seed, strict=True)
         corpus = Corpus.open(out)
-        found = contents(corpus)
+        found = utterances_of(corpus)
         assert found.keys() == {"train", "dev", "test"}
         for column in (1, 2):
             values = [{row[column] for row in rows} for rows in found.values()]
@@ -383,17 +384,15 @@ def test_everything_is_train_and_dev_comes_from_it(home: Path, tmp_path: Path) -
 
 
 def test_contradictions_are_errors(home: Path) -> None:
-    assert refused(twelve(home, ["train", ""]), split=(0.6, 0.2, 0.2)) == (
+    assert refused(twelve(home, ["train", ""]), split="0.6/0.2/0.2") == (
         f"{home / 't.tsv'}: --split: 6 rows already are in train; leave --split out, or blank "
         f"the split column"
     )
     assert refused(twelve(home, ["train", "dev"]), dev=2) == (
         "--dev: found 2, but the corpus has a dev split of 6 utterances; leave --dev out to keep it"
     )
-    assert refused(twelve(home, [""]), dev=2, split=(0.6, 0.2, 0.2)).startswith("--dev: found 2, ")
+    assert refused(twelve(home, [""]), dev=2, split="0.6/0.2/0.2").startswith("--dev: found 2, ")
     assert refused(twelve(home, ["test"]), dev=2) == (
         "--dev: found 2, but train has 0 utterances to take it from"
     )
-    assert refused(twelve(home, [""]), split=(0.6, 0.6, 0.2)).startswith(
-        "--split: found 0.6/0.6/0.2"
-    )
+    assert refused(twelve(home, [""]), split="0.6/0.6/0.2").startswith("--split: found 0.6/0.6/0.2")

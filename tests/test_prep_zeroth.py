@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
@@ -9,6 +10,7 @@ from doors import (
     column,
     error,
     like_windows,
+    preparer,
     put,
     put_chapter,
     put_sound,
@@ -20,8 +22,8 @@ from doors import (
 )
 
 from asrbench.data.corpus import Corpus
-from asrbench.stages.prep import How
-from asrbench.stages.prep.zeroth import prepare
+
+prepare = partial(preparer("zeroth"), dev=0)
 
 TRAIN = {
     "106": ["그는 걸었다", "비가 온다"],
@@ -38,7 +40,7 @@ def put_script(source: Path, part: str, speaker: str, *lines: str) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """The corpus as it unpacks: three speakers of train, one of test."""
+    """Makes the unpacked corpus with three speakers of train and one of test."""
     source = tmp_path / "zeroth_korean"
     for speaker, lines in TRAIN.items():
         put_script(source, "train_data_01", speaker, *lines)
@@ -49,7 +51,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_the_distribution_becomes_a_corpus(source: Path, tmp_path: Path) -> None:
-    prepare(source, tmp_path / "out", how=How(strict=True))
+    prepare(source, tmp_path / "out", strict=True)
     assert texts(tmp_path / "out") == {
         "train": {
             f"{speaker}_003_{number:04d}": line
@@ -92,7 +94,7 @@ def test_windows_line_ends_and_audio_without_a_line(source: Path, tmp_path: Path
 
 
 def test_the_number_of_jobs_does_not_matter(source: Path, tmp_path: Path) -> None:
-    assert_same_for_any_jobs(lambda out, how: prepare(source, out, dev=2, how=how), tmp_path)
+    assert_same_for_any_jobs(lambda out, jobs: prepare(source, out, dev=2, jobs=jobs), tmp_path)
 
 
 def test_what_is_not_the_corpus_is_one_line(source: Path, tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
-"""Work over processes is the work itself."""
+"""process_map returns what map does."""
 
 import os
 from operator import neg
 
 import pytest
 
-from asrbench.base import process_map as cores
+from asrbench.base import process_map as module
 from asrbench.base.process_map import available, process_map
-from asrbench.stats.versus import compared
+from asrbench.stats.comparison import compare_texts
 
 
 def test_the_cores_of_this_process_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,10 +19,10 @@ def test_the_cores_of_this_process_are_counted(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 50])
 @pytest.mark.parametrize("there", [1, 2, 3])
-def test_what_is_found_comes_in_the_order_of_the_items(
+def test_results_come_in_the_order_of_the_items(
     monkeypatch: pytest.MonkeyPatch, there: int, count: int
 ) -> None:
-    monkeypatch.setattr(cores, "available", lambda: there)
+    monkeypatch.setattr(module, "available", lambda: there)
     assert process_map(neg, range(count)) == [-each for each in range(count)]
 
 
@@ -34,22 +34,21 @@ def fails(item: int) -> float:
     return 1 / item
 
 
-def test_it_is_done_in_other_processes_and_an_error_is_the_callers(
+def test_work_is_done_in_other_processes_and_its_errors_are_raised_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cores, "available", lambda: 2)
+    monkeypatch.setattr(module, "available", lambda: 2)
     assert os.getpid() not in process_map(pid_of, range(8))
     with pytest.raises(ZeroDivisionError):
         process_map(fails, range(4))
 
 
 def test_many_runs_have_the_same_rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether there are enough of them for processes or not."""
+    """Rates do not depend on whether there are enough runs for several processes."""
     references = ["가 나다", "abc de", "라마"]
     systems = {"a": [["가나 다", "abc", "라"], references], "b": [["", "x", "마라"]]}
-    alone = compared(references, systems, profile="nospace", unit="word", replicates=50)
-    monkeypatch.setattr("asrbench.scoring.rates.MANY", 0)
-    monkeypatch.setattr(cores, "available", lambda: 2)
-    assert compared(references, systems, profile="nospace", unit="word", replicates=50).plain() == (
-        alone.plain()
-    )
+    alone = compare_texts(references, systems, profile="nospace", unit="word", replicates=50)
+    monkeypatch.setattr("asrbench.scoring.run_rates.MANY", 0)
+    monkeypatch.setattr(module, "available", lambda: 2)
+    found = compare_texts(references, systems, profile="nospace", unit="word", replicates=50)
+    assert found == alone

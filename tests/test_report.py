@@ -1,22 +1,29 @@
-"""The page of a study: what it holds, that nothing in it is believed, and that it works."""
+"""The page of a study: its contents, that no text in it is markup, and that it works."""
 
 import base64
 import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import soundfile
-from studies import SENTENCES, study
+from studies import SENTENCES, study, without_lengths
 
 from asrbench.base.files import write_json
-from asrbench.data.corpus import CorpusWriter, Utterance
+from asrbench.base.formatting import points
+from asrbench.base.records import to_json
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
-from asrbench.report.page import NAME, cells, clips, inspect, page, utterances, views, write
+from asrbench.report import cells
+from asrbench.report.page import NAME, clips, inspect, page, utterances, views, write
+from asrbench.report.study import CorpusId, SpecText, Study
+from asrbench.stats.bootstrap import Interval
+from asrbench.stats.verdicts import Verdict
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -25,6 +32,10 @@ DRIVER = shutil.which("chromedriver")
 @pytest.fixture(scope="module")
 def whole():
     return study()
+
+
+def with_utterances(whole, found):
+    return replace(whole, findings=replace(whole.findings, utterances=tuple(found)))
 
 
 def noise(place):
@@ -38,11 +49,11 @@ def prepared(tmp_path_factory, whole):
     with CorpusWriter.create(
         folder, name="invented", recipe="test", source="none", text_profile="verbatim"
     ) as writer:
-        for place in range(whole["utterances"]):
+        for place in range(whole.utterances):
             text = SENTENCES[place % len(SENTENCES)]
             writer.add("test", Utterance(f"utterance-{place:04d}", noise(place), text))
     fingerprint = json.loads((folder / "corpus.json").read_text())["fingerprint"]
-    return folder, {**whole, "corpus": {"name": "invented", "fingerprint": fingerprint}}
+    return folder, replace(whole, corpus=CorpusId("invented", fingerprint))
 
 
 class Elements(HTMLParser):
@@ -79,10 +90,10 @@ def elements(whole):
     return Elements(page(whole))
 
 
-# What it holds
+# Contents
 
 
-def test_write_leaves_one_file(whole, tmp_path):
+def test_write_makes_one_file(whole, tmp_path):
     path = write(whole, tmp_path / "study")
     assert path == tmp_path / "study" / NAME
     assert [each.name for each in path.parent.iterdir()] == [NAME]
@@ -100,26 +111,27 @@ def test_verdicts_are_sentences_with_sign_and_reason(whole, elements):
     ]
     verdicts = elements.text.index("Verdicts", elements.text.index("Records"))
     assert verdicts < elements.text.index("Click a heading")
-    for system in whole["systems"]:
-        assert system["reason"] in elements.text
+    for system in whole.systems:
+        assert system.reason[1:] in elements.text
 
 
 def test_results_show_every_seed(whole):
     table = views.results(whole)
     row = table.rows[1]
-    system = whole["systems"][1]
-    assert len(row) == len(table.columns)
-    assert [cell.value for cell in row[5:8]] == [run["cer"] for run in system["runs"]]
-    assert [cell.text for cell in row[5:8]] == [f"{100 * r['cer']:.2f}" for r in system["runs"]]
-    assert row[1] == cells.Cell("✓ better", "better", "better")
-    assert {cell.kind for cell in table.rows[-1][5:8]} == {"failed"}
+    system = whole.systems[1]
+    assert len(row) == len(table.heads)
+    assert [cell.value for cell in row[5:8]] == [run.cer for run in system.runs]
+    assert [cell.text for cell in row[5:8]] == [f"{100 * run.cer:.2f}" for run in system.runs]
+    assert row[1] == cells.TableCell("better", "better", "better", "✓")
+    assert views.typeset(row[1]) == "✓ better"
+    assert {cell.style for cell in table.rows[-1][5:8]} == {"failed"}
 
 
 def test_a_seed_that_a_variant_lacks_is_a_gap(whole):
-    systems = [dict(system) for system in whole["systems"]]
-    systems[1]["runs"] = systems[1]["runs"][:1]
-    row = views.results({**whole, "systems": systems}).rows[1]
-    assert [cell.text for cell in row[6:8]] == [cells.NONE] * 2
+    first, second, *others = whole.systems
+    systems = (first, replace(second, runs=second.runs[:1]), *others)
+    row = views.results(replace(whole, systems=systems)).rows[1]
+    assert [views.typeset(cell) for cell in row[6:8]] == [views.DASH] * 2
     assert [cell.value for cell in row[6:8]] == [None] * 2
 
 
@@ -130,63 +142,62 @@ def test_tables_are_as_wide_as_their_heads(whole):
         *("kinds", "speakers"),
     ]
     for table in tables:
-        assert {len(row) for row in table.rows} == {len(table.columns)}
+        assert {len(row) for row in table.rows} == {len(table.heads)}
 
 
 def test_rates_by_kind_are_over_the_characters_of_all_runs(whole):
     (kinds,) = (table for table in views.breakdown(whole) if table.name == "kinds")
-    counts = whole["kinds"]["ds2"]
-    assert counts["n"] == 3 * whole["n"]
+    counts = whole.findings.kinds["ds2"]
+    assert counts.n == 3 * whole.n
     rates = [cell.value for cell in kinds.rows[0][1:4]]
-    edits = counts["substitutions"] + counts["deletions"] + counts["insertions"]
-    assert sum(rates) == pytest.approx(edits / counts["n"])
+    edits = counts.substitutions + counts.deletions + counts.insertions
+    assert sum(rates) == pytest.approx(edits / counts.n)
 
 
 def test_specs_that_are_equal_stand_together(whole):
-    specs = [
-        {"run": "b", "yaml": "x: 1"},
-        {"run": "a", "yaml": "x: 2"},
-        {"run": "c", "yaml": "x: 1"},
-    ]
-    found = views.folded({**whole, "specs": specs})["specs"]
-    assert found == [(["a"], "x: 2"), (["b", "c"], "x: 1")]
+    specs = (SpecText("b", "x: 1"), SpecText("a", "x: 2"), SpecText("c", "x: 1"))
+    assert views.records(replace(whole, specs=specs)).specs == (
+        views.SharedText(("a",), "x: 2"),
+        views.SharedText(("b", "c"), "x: 1"),
+    )
 
 
 def test_records_are_whole(whole, elements):
-    for spec in whole["specs"]:
-        assert spec["run"] in elements.text
-    for command in whole["commands"]:
+    for spec in whole.specs:
+        assert spec.run in elements.text
+    for command in whole.commands:
         assert command in elements.text
 
 
 def test_a_study_of_one_variant_and_nothing_known_is_a_page(whole):
-    alone = {
-        **whole,
-        "systems": [{**whole["systems"][0], "curves": [], "gradient_norms": []}],
-        "lengths": {"duration": None, "reference_length": None},
-        **{"kinds": {}, "utterance_table": [], "speakers_table": None, "speakers": None},
-    }
-    assert "One variant: nothing to compare it with." in Elements(page(alone)).text
+    baseline = replace(whole.systems[0], curves=(), gradient_norms=())
+    findings = replace(without_lengths(whole.findings), kinds={}, utterances=(), speakers=None)
+    for found in (findings, None):
+        alone = replace(whole, systems=(baseline,), findings=found, speakers=None)
+        assert "The study has one variant" in Elements(page(alone)).text
 
 
 @pytest.mark.parametrize(
     ("cell", "text", "value"),
     [
-        (cells.measured(None, ".2f"), "–", None),
-        (cells.measured(-4.2, "+.2f"), "−4.20", -4.2),
-        (cells.rated(1 / 8), "12.50", 1 / 8),
-        (cells.points(-1e-9, [-0.25, 0.5]), "+0.00 (−25.00 to +50.00)", -1e-9),
-        (cells.between([0.25, 0.5]), "25.00 to 50.00", 0.25),
-        (cells.probability(0.0004), "< 0.001", 0.0004),
-        (cells.amount(3_340_000), "3.34 M", 3_340_000),
-        (cells.amount(512_000), "512 k", 512_000),
+        (cells.number_cell(None, ".2f"), "–", None),
+        (cells.number_cell(-4.2, "+.2f"), "−4.20", -4.2),
+        (cells.percent_cell(1 / 8), "12.50", 1 / 8),
+        (cells.points_cell(-1e-9), "+0.00", -1e-9),
+        (cells.points_interval_cell(Interval(-0.25, 0.5)), "−25.00 to +50.00", -0.25),
+        (cells.percent_interval_cell(Interval(0.25, 0.5)), "25.00 to 50.00", 0.25),
+        (cells.p_cell(0.0004), "<0.001", 0.0004),
+        (cells.parameters_cell(3_340_000), "3.34M", 3_340_000),
+        (cells.parameters_cell(512_000), "512k", 512_000),
+        (cells.text_cell("ds2-wide"), "ds2-wide", "ds2-wide"),
+        (cells.verdict_cell(Verdict.NO_EVIDENCE), "≈ no evidence", "no evidence of a difference"),
     ],
 )
 def test_cells(cell, text, value):
-    assert (cell.text, cell.value) == (text, value)
+    assert (views.typeset(cell), cell.value) == (text, value)
 
 
-# Nothing is believed, nothing is fetched
+# No text is markup, nothing is fetched
 
 
 def test_texts_of_a_corpus_are_no_markup(elements):
@@ -195,8 +206,8 @@ def test_texts_of_a_corpus_are_no_markup(elements):
     assert '<script>window.broken = true</script> & "quoted" <b>bold</b>' in elements.text
 
 
-def test_every_string_of_the_document_is_escaped(whole):
-    """Whatever field it stands in, also within an attribute."""
+def test_every_string_of_the_study_is_escaped(whole):
+    """In every field, also within an attribute."""
     bad = "'\"><img src=x onerror=alert(1)><!--"
 
     def spoil(value, key=""):
@@ -205,17 +216,20 @@ def test_every_string_of_the_document_is_escaped(whole):
         if isinstance(value, list):
             return [spoil(each, key) for each in value]
         kept = ("verdict", "unit", "kind", "label", "variant", "run", "hypothesis", "baseline")
+        kept += ("scope", "exchanged")
         return value + bad if isinstance(value, str) and key not in kept else value
 
-    document = spoil(whole)
-    systems = document["systems"]
-    systems[0]["label"] += bad
-    for entry in document["utterance_table"]:
+    spoilt = spoil(json.loads(to_json(whole)))
+    spoilt["systems"][0]["label"] += bad
+    for entry in spoilt["findings"]["utterances"]:
         entry["systems"] = {
             name + (bad if name == "ds2" else ""): runs for name, runs in entry["systems"].items()
         }
         entry["errors"][f"ds2{bad}"] = entry["errors"].pop("ds2")
-    found = Elements(page(document))
+    for lengths in spoilt["findings"]["lengths"].values():
+        for each in lengths["bins"]:
+            each["systems"][f"ds2{bad}"] = each["systems"].pop("ds2")
+    found = Elements(page(Study.from_json(json.dumps(spoilt))))
     assert not found.of("img")
     assert not any("onerror" in attributes for _, attributes in found.found)
     assert found.text.count(bad) > 100
@@ -246,7 +260,7 @@ def test_figures_follow_the_colours_of_the_page(whole):
     assert "var(--c1)" in drawings
     assert set(re.findall(r"var\(--(\w+)\)", drawings)) <= set(re.findall(r"--(\w+):", text))
     assert "<!--" not in drawings
-    # What is no colour of ours is none of theirs either: it would stay as it is in the dark.
+    # Any other colour would not change in dark mode.
     assert re.findall("#[0-9a-fA-F]{6}", drawings) == []
 
 
@@ -254,68 +268,69 @@ def test_figures_follow_the_colours_of_the_page(whole):
 
 
 def test_those_that_differ_most_come_first(whole):
-    found = utterances.browser(whole)
-    learned = {system["label"] for system in whole["systems"] if system["trained"]}
+    found = utterances.utterance_list(whole)
+    trained = {system.label for system in whole.systems if system.trained}
     largest = {
-        entry["id"]: max(abs(d) for name, d in entry["differences"].items() if name in learned)
-        for entry in whole["utterance_table"]
+        each.id: max(abs(d) for label, d in each.differences.items() if label in trained)
+        for each in whole.findings.utterances
     }
     order = [largest[row.id] for row in found.rows]
     assert order == sorted(largest.values(), reverse=True)
-    assert found.systems == tuple(system["label"] for system in whole["systems"])
+    assert found.systems == tuple(system.label for system in whole.systems)
 
 
 def test_equal_hypotheses_of_several_seeds_stand_once(whole):
-    entry = json.loads(json.dumps(whole["utterance_table"][0]))
-    runs = entry["systems"]["ds2"]
-    runs[2] = runs[0]
-    (row,) = utterances.browser({**whole, "utterance_table": [entry]}).rows
-    assert [one.seeds for one in row.heard[0].hypotheses] == ["seeds 0, 2", "seed 1"]
+    found = whole.findings.utterances[0]
+    first, second, _ = found.systems["ds2"]
+    found = replace(found, systems=found.systems | {"ds2": (first, second, first)})
+    (row,) = utterances.utterance_list(with_utterances(whole, [found])).rows
+    assert [each.seeds for each in row.systems[0].hypotheses] == ["seeds 0, 2", "seed 1"]
 
 
-def test_an_alignment_spells_both_texts(whole):
-    entries = {entry["id"]: entry for entry in whole["utterance_table"]}
-    for row in utterances.browser(whole).rows:
-        entry = entries[row.id]
-        for heard in row.heard:
-            for one in heard.hypotheses:
-                said = "".join(part.said for part in one.parts).replace("␣", " ")
-                made = "".join(part.heard for part in one.parts).replace("␣", " ")
-                assert said == entry["reference"]
-                assert made in {run["hypothesis"] for run in entry["systems"][heard.system]}
+def test_segments_spell_both_texts(whole):
+    known = {each.id: each for each in whole.findings.utterances}
+    for row in utterances.utterance_list(whole).rows:
+        for system in row.systems:
+            for each in system.hypotheses:
+                reference = "".join(segment.reference for segment in each.segments)
+                hypothesis = "".join(segment.hypothesis for segment in each.segments)
+                assert reference.replace("␣", " ") == known[row.id].reference
+                assert hypothesis.replace("␣", " ") in {
+                    run.hypothesis for run in known[row.id].systems[system.label]
+                }
 
 
 def test_a_page_has_its_bounds_and_says_what_it_leaves_out(whole, monkeypatch):
-    assert utterances.browser(whole).says.startswith(f"{len(whole['utterance_table'])} of 40 ")
+    assert utterances.utterance_list(whole).summary.startswith(
+        f"{len(whole.findings.utterances)} of 40 "
+    )
     monkeypatch.setattr(utterances, "ROWS", 5)
-    found = utterances.browser(whole)
+    found = utterances.utterance_list(whole)
     assert len(found.rows) == 5
-    assert found.says.startswith("5 of 40 utterances: those with the largest differences to ds2")
-    monkeypatch.setattr(utterances, "PARTS", 1)
-    assert len(utterances.browser(whole).rows) == 1
-    all_of_them = {**whole, "utterances": len(whole["utterance_table"])}
+    assert found.summary.startswith("5 of 40 utterances: those with the largest differences to ds2")
+    monkeypatch.setattr(utterances, "SEGMENTS", 1)
+    assert len(utterances.utterance_list(whole).rows) == 1
+    all_of_them = replace(whole, utterances=len(whole.findings.utterances))
     monkeypatch.undo()
-    assert utterances.browser(all_of_them).says.startswith("All ")
+    assert utterances.utterance_list(all_of_them).summary.startswith("All ")
 
 
 @pytest.mark.slow
 def test_a_hundred_runs_are_a_page_of_some_megabytes():
     """With more utterances than a page bears, so that still more would make it no larger."""
-    document = study(variants=33)
-    few = document["utterance_table"]
-    document["utterance_table"] = [
-        {**few[place % len(few)], "id": str(place)} for place in range(2 * utterances.ROWS)
-    ]
-    assert len(page(document).encode()) < 12_000_000
+    many = study(variants=33)
+    few = many.findings.utterances
+    shown = [replace(few[place % len(few)], id=str(place)) for place in range(2 * utterances.ROWS)]
+    assert len(page(with_utterances(many, shown)).encode()) < 12_000_000
 
 
 # Audio
 
 
 def test_clips_are_the_samples_of_the_corpus(prepared):
-    folder, document = prepared
+    folder, found_study = prepared
     ids = ["utterance-0003", "unknown", "utterance-0001"]
-    found = clips.clips(folder, document["corpus"]["fingerprint"], "test", ids)
+    found = clips.clips(folder, found_study.corpus.fingerprint, "test", ids)
     assert list(found.sources) == ["utterance-0003", "utterance-0001"]
     for id, source in found.sources.items():
         head, _, data = source.partition(",")
@@ -326,12 +341,14 @@ def test_clips_are_the_samples_of_the_corpus(prepared):
 
 
 def test_clips_have_their_bounds(prepared, monkeypatch):
-    folder, document = prepared
+    folder, found_study = prepared
     ids = [f"utterance-{place:04d}" for place in range(40)]
-    arguments = folder, document["corpus"]["fingerprint"], "test", ids
+    arguments = folder, found_study.corpus.fingerprint, "test", ids
     found = clips.clips(*arguments)
     assert list(found.sources) == ids[: clips.CLIPS]
-    assert found.says == "20 of them have audio, the other 20 not, to bound the size of the page."
+    assert found.summary == (
+        "20 of them have audio; the other 20 have none, to limit the size of the page."
+    )
     monkeypatch.setattr(clips, "BYTES", 25_000)
     few = clips.clips(*arguments).sources
     assert 0 < len(few) < clips.CLIPS
@@ -339,27 +356,31 @@ def test_clips_have_their_bounds(prepared, monkeypatch):
 
 
 def test_no_audio_without_its_corpus(prepared, tmp_path):
-    folder, document = prepared
-    fingerprint = document["corpus"]["fingerprint"]
+    folder, found_study = prepared
+    fingerprint = found_study.corpus.fingerprint
     for found, reason in (
-        (clips.clips(None, fingerprint, "test", ["a"]), "not at hand"),
+        (clips.clips(None, fingerprint, "test", ["a"]), "made without `--corpus`"),
         (clips.clips(tmp_path, fingerprint, "test", ["a"]), "no prepared corpus"),
-        (clips.clips(folder, "0" * 16, "test", ["a"]), "another one"),
+        (clips.clips(folder, "0" * 16, "test", ["a"]), "is not that of the runs"),
         (clips.clips(folder, fingerprint, "dev", ["a"]), "allowed: test"),
     ):
         assert found.sources == {}
-        assert found.says.startswith("No audio: ")
-        assert reason in found.says
+        assert found.summary.startswith("No audio: ")
+        assert reason in found.summary
 
 
-# Inside
+# Attention maps and gradients
 
 
 def test_pictures_of_inspected_runs_are_shown(whole, tmp_path, monkeypatch):
-    systems = json.loads(json.dumps(whole["systems"]))
     run = Run(tmp_path / "run")
-    systems[1]["runs"][0]["run"] = systems[2]["runs"][0]["run"] = str(run)
-    id = whole["utterance_table"][0]["id"]
+    systems = tuple(
+        replace(system, runs=(replace(system.runs[0], run=str(run)), *system.runs[1:]))
+        if place in (1, 2)
+        else system
+        for place, system in enumerate(whole.systems)
+    )
+    id = whole.findings.utterances[0].id
     write_json(
         run.inspect_path("test"),
         {
@@ -372,29 +393,29 @@ def test_pictures_of_inspected_runs_are_shown(whole, tmp_path, monkeypatch):
     )
     for name in ("layers.png", "0.attention.png"):
         run.inspect_path("test", name).write_bytes(name.encode())
-    document = {**whole, "systems": systems}
-    looks = inspect.inspections(document).looks
+    inspected = replace(whole, systems=systems)
+    shown = inspect.inspections(inspected).utterances
     # Once, though two systems share the run.
-    assert [(look.system, look.seed, look.id) for look in looks] == [
+    assert [(each.system, each.seed, each.id) for each in shown] == [
         ("ds2_selfattn", 0, ""),
         ("ds2_selfattn", 0, id),
     ]
-    pictures = [base64.b64decode(look.pictures[0].partition(",")[2]) for look in looks]
+    pictures = [base64.b64decode(each.pictures[0].partition(",")[2]) for each in shown]
     assert pictures == [b"layers.png", b"0.attention.png"]
-    found = Elements(page(document))
+    found = Elements(page(inspected))
     assert len(found.of("img")) == 2
-    assert "Attention: see Inside , ds2_selfattn seed 0" in found.text
+    assert "Attention: see Attention maps and gradients , ds2_selfattn seed 0" in found.text
     monkeypatch.setattr(inspect, "BYTES", 40)
-    assert "1 more are in the run folders" in inspect.inspections(document).says
+    assert "1 more are in the run folders" in inspect.inspections(inspected).summary
 
 
-def test_gradients_are_told_with_the_figure(whole, elements):
+def test_gradients_are_described_beside_the_figure(whole, elements):
     found = inspect.gradients(whole)
     assert found is not None
-    assert len([line for line in found.words if "times the highest's" in line]) == 6
+    assert len([line for line in found.words if "times that of the highest" in line]) == 6
     assert found.words[0] in elements.text
-    systems = [{**system, "gradient_norms": []} for system in whole["systems"]]
-    assert inspect.gradients({**whole, "systems": systems}) is None
+    systems = tuple(replace(system, gradient_norms=()) for system in whole.systems)
+    assert inspect.gradients(replace(whole, systems=systems)) is None
 
 
 # In a browser
@@ -407,8 +428,8 @@ def browser(prepared, tmp_path_factory):
         pytest.skip("no chromium and chromedriver here")
     from selenium import webdriver
 
-    folder, document = prepared
-    path = write(document, tmp_path_factory.mktemp("study"), folder)
+    folder, found_study = prepared
+    path = write(found_study, tmp_path_factory.mktemp("study"), folder)
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in (
@@ -443,24 +464,24 @@ def shown(browser):
 
 def test_headings_sort(browser, whole):
     heads = browser.find_elements("css selector", "[aria-labelledby=results] thead th")
-    cers = sorted(system["cer"] for system in whole["systems"])
+    cers = sorted(system.cer for system in whole.systems)
     for way, order in (("ascending", cers), ("descending", cers[::-1])):
         heads[2].find_element("tag name", "button").click()
         assert heads[2].get_attribute("aria-sort") == way
         assert column(browser, 2) == [f"{100 * cer:.2f}" for cer in order]
     # By keyboard; what has no difference comes last both ways.
-    deltas = sorted(s["difference"]["delta"] for s in whole["systems"] if s["difference"])
+    deltas = sorted(s.difference.delta for s in whole.systems if s.difference)
     for order in (deltas, deltas[::-1]):
         heads[8].find_element("tag name", "button").send_keys("\ue007")
         assert heads[2].get_attribute("aria-sort") == "none"
-        found = [text.partition(" ")[0] for text in column(browser, 8)]
-        assert found == [cells.signed_percent(delta) for delta in order] + [cells.NONE] * 3
+        expected = [points(delta).replace("-", views.MINUS) for delta in order]
+        assert column(browser, 8) == expected + [views.DASH] * 3
     heads[0].find_element("tag name", "button").click()
-    assert column(browser, 0) == sorted(system["label"] for system in whole["systems"])
+    assert column(browser, 0) == sorted(system.label for system in whole.systems)
 
 
 def test_utterances_filter(browser, whole):
-    table = {entry["id"]: entry for entry in whole["utterance_table"]}
+    table = {each.id: each for each in whole.findings.utterances}
 
     def ids():
         return {a.find_element("tag name", "h3").text.split()[0] for a in shown(browser)}
@@ -473,7 +494,7 @@ def test_utterances_filter(browser, whole):
     text = browser.find_element("css selector", "input[name=text]")
     assert ids() == set(table)
     text.send_keys("rubout u B")
-    wanted = {id for id, entry in table.items() if "RUBOUT U B" in entry["reference"]}
+    wanted = {id for id, each in table.items() if "RUBOUT U B" in each.reference}
     assert 0 < len(wanted) < len(table)
     assert wanted <= ids() < set(table)
     assert browser.find_element("id", "count").text == f"{len(shown(browser))} shown"
@@ -482,14 +503,14 @@ def test_utterances_filter(browser, whole):
         choose("system", "1")
         choose("side", side)
         assert ids() == {
-            id for id, entry in table.items() if sign * entry["differences"]["ds2_selfattn"] > 0
+            id for id, each in table.items() if sign * each.differences["ds2_selfattn"] > 0
         }
         lines = shown(browser)[0].find_elements("css selector", ".line[data-system]:not([hidden])")
         assert [line.get_attribute("data-system") for line in lines] == ["0", "1"]
     clear.click()
     speaker = browser.find_element("css selector", "select[name=speaker]")
     speaker.find_element("xpath", "option[text()='F02']").click()
-    assert ids() == {id for id, entry in table.items() if entry["speaker"] == "F02"}
+    assert ids() == {id for id, each in table.items() if each.speaker == "F02"}
     clear.click()
     assert ids() == set(table)
 

@@ -1,4 +1,4 @@
-"""Parts of recordings: the same samples as in the whole, and no more decoded than need be."""
+"""Segments of recordings have the samples of the whole, and only they are decoded."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrbench.base.errors import Fault
-from asrbench.data.audio import AudioFault, Segment, read_audio, read_segment
+from asrbench.data.audio import read_audio, read_segment
+from asrbench.data.segment import AudioFault, Segment
 from asrbench.data.waveform import Samples
 
 RATE_HZ = 16_000
@@ -32,7 +33,7 @@ LOSSY = {
 
 
 def speechlike(rate_hz: int = RATE_HZ) -> Any:
-    """A gliding tone that comes and goes over faint noise: what a bit reservoir is made for."""
+    """Makes a gliding tone over faint noise, which exercises the bit reservoir of mp3."""
     t = np.arange(SECONDS * rate_hz) / rate_hz
     tone = 0.3 * np.sin(2 * np.pi * (300 + 60 * np.sin(2 * t)) * t) * (np.sin(3 * t) > 0)
     return tone + 0.02 * np.random.default_rng(0).standard_normal(len(t))
@@ -51,7 +52,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The frames of every read from a sound file, as they are read."""
+    """Records how many frames each read of a sound file asks for."""
     frames: list[int] = []
     read = soundfile.SoundFile.read
 
@@ -77,7 +78,7 @@ def fault_of(path: Path, *segment: Any) -> tuple[str, str]:
 def test_a_segment_is_a_slice_sample_for_sample(
     recordings: Path, suffix: str, ends: list[int]
 ) -> None:
-    """Times in tenths of a millisecond, as lists have them."""
+    """Draws times in tenths of a millisecond."""
     start_s, end_s = (end / 10_000 for end in ends)
     wanted = sound("a", SECONDS * RATE_HZ)[round(start_s * RATE_HZ) : round(end_s * RATE_HZ)]
     if len(wanted):
@@ -100,7 +101,7 @@ def test_to_the_end_and_from_the_beginning(recordings: Path, suffix: str) -> Non
 def test_lossy_formats_are_entered_in_the_middle(
     recordings: Path, suffix: str, start_s: float
 ) -> None:
-    """A decoder that is dropped into the middle of an mp3 or an Opus stream says something else."""
+    """A decoder that starts in the middle of an mp3 or Opus stream gives other samples."""
     path = recordings / f"a.{suffix}"
     start = round(start_s * RATE_HZ)
     found = read_segment(path, Segment(start_s, start_s + 0.1))
@@ -110,7 +111,7 @@ def test_lossy_formats_are_entered_in_the_middle(
 
 @pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000])
 def test_other_rates_are_cut_before_they_are_resampled(tmp_path: Path, rate_hz: int) -> None:
-    """So that a segment is what a file of the segment alone would be."""
+    """A segment is resampled as a file of the segment alone would be."""
     wave = sound("a", rate_hz)
     soundfile.write(tmp_path / "whole.wav", wave, rate_hz)
     start, end = round(0.1234 * rate_hz), round(0.5678 * rate_hz)
@@ -195,7 +196,7 @@ def test_of_a_recording_cut_short_only_what_is_there_is_read(
 
 
 def test_a_flac_whose_header_has_no_length_is_one_fault(tmp_path: Path) -> None:
-    """As an encoder leaves it that writes into a pipe: bits 108 to 143 of STREAMINFO are zero."""
+    """An encoder that writes into a pipe leaves bits 108 to 143 of STREAMINFO zero."""
     path = tmp_path / "a.flac"
     soundfile.write(path, sound("a"), RATE_HZ)
     data = bytearray(path.read_bytes())

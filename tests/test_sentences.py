@@ -1,4 +1,4 @@
-"""Korean grammar: worked examples of particles, endings and numbers, then what it all yields."""
+"""Korean grammar: worked examples of particles, endings and numbers, and the sentences."""
 
 import itertools
 import re
@@ -121,7 +121,7 @@ def test_months_and_telephone_numbers() -> None:
 
 @pytest.mark.parametrize("number", [0, 100])
 def test_what_is_not_counted(number: int) -> None:
-    with pytest.raises(ValueError, match="not counted"):
+    with pytest.raises(ValueError, match="not between 1 and 99"):
         native(number)
 
 

@@ -1,4 +1,4 @@
-"""What is drawn from lies in folders: found whatever they are called, refused before it is late."""
+"""Folders of sounds for augmentation: how they are listed, checked and read."""
 
 import os
 import shutil
@@ -19,13 +19,13 @@ LONG = int(2 * KEPT_SECONDS * SAMPLE_RATE_HZ)
 
 @pytest.fixture(autouse=True)
 def _afresh() -> None:
-    """Nothing is remembered of other tests."""
+    """Clears what other tests left in the caches."""
     open_sounds.cache_clear()
-    sounds._whole.cache.clear()
+    sounds.kept_sounds.clear()
 
 
 def drawn(samples: int, seed: int = 0) -> Wave:
-    """Of values that 16 bits hold."""
+    """Draws a wave whose values fit 16 bits."""
     steps = np.random.default_rng(seed).integers(-20_000, 20_000, samples)
     return (steps / 32_768).astype(np.float32)
 
@@ -106,7 +106,7 @@ def test_folders_follow_one_another(tmp_path: Path) -> None:
 
 
 def test_each_file_is_as_likely() -> None:
-    """1,200 draws of four: 300 each, deviation 15."""
+    """1,200 draws of four files give 300 each, with a standard deviation of 15."""
     found = Sounds(tuple(Sound(name, 1.0) for name in "abcd"), "")
     generator = np.random.default_rng(0)
     drawn_names = [found.draw(generator).path for _ in range(1200)]
@@ -133,12 +133,12 @@ def test_a_file_that_cannot_be_read_is_one_line_with_its_name(tmp_path: Path) ->
     bad.write_text("no sound" * 100)
     line = refused(tmp_path)
     assert line.startswith(f"{KEY}: {bad}: unreadable (")
-    assert line.endswith("); mend it or take it out of the folder")
+    assert line.endswith("); repair it or remove it from the folder")
     (tmp_path / "c.flac").touch()
     (tmp_path / "d.flac").symlink_to(tmp_path / "gone")
     assert refused(tmp_path) == f"{line} (and 2 more)"
     bad.unlink()
-    empty = f"{KEY}: {tmp_path / 'c.flac'}: empty file; mend it or take it out of the folder"
+    empty = f"{KEY}: {tmp_path / 'c.flac'}: empty file; repair it or remove it from the folder"
     assert refused(tmp_path) == f"{empty} (and 1 more)"
 
 
@@ -147,7 +147,8 @@ def test_a_response_that_is_a_recording_is_refused(tmp_path: Path) -> None:
     assert len(opened(tmp_path, longest_s=0.25).files) == 1
     path = write(tmp_path / "b.wav", drawn(4800))
     assert refused(tmp_path, longest_s=0.25) == (
-        f"{KEY}: {path}: found 0.3 s, allowed: at most 0.25 s; mend it or take it out of the folder"
+        f"{KEY}: {path}: found 0.3 s, allowed: at most 0.25 s; repair it or remove it from the "
+        f"folder"
     )
 
 
@@ -180,7 +181,7 @@ def test_the_fingerprint_changes_with_names_files_and_content(tmp_path: Path) ->
 def test_another_level_is_another_fingerprint_though_start_and_end_are_silent(
     samples: int, tmp_path: Path
 ) -> None:
-    """Whether the probes are all of a file or not."""
+    """A change of the content changes the fingerprint, in short files and in long ones."""
     found = set()
     for level in (0, 1, 2):
         wave = drawn(samples) / 4 * level
@@ -229,11 +230,11 @@ def test_what_is_too_short_is_repeated_from_its_place(tmp_path: Path) -> None:
 def test_a_part_has_as_many_samples_whatever_the_rate(
     rate_hz: int, seconds: int, tmp_path: Path
 ) -> None:
-    """A tone of 440 Hz stays one: its crossings are counted."""
+    """A tone of 440 Hz keeps its pitch: its zero crossings are counted."""
     wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(seconds * rate_hz) / rate_hz)
-    heard = sound(tmp_path / "a.wav", wave, rate_hz).part(15_999, 0.4)
-    assert heard.shape == (15_999,)
-    assert np.count_nonzero(np.diff(heard >= 0)) == pytest.approx(880, abs=2)
+    read = sound(tmp_path / "a.wav", wave, rate_hz).part(15_999, 0.4)
+    assert read.shape == (15_999,)
+    assert np.count_nonzero(np.diff(read >= 0)) == pytest.approx(880, abs=2)
 
 
 def test_the_first_channel_counts_and_nothing_is_clipped(tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_the_first_channel_counts_and_nothing_is_clipped(tmp_path: Path) -> None
 
 
 def test_short_sounds_are_kept_within_bounds_and_long_ones_not(tmp_path: Path) -> None:
-    """34 times 30 s at 4 bytes a sample are 64 MiB at most; of 36 the first two are gone."""
+    """64 MiB hold 34 sounds of 30 s at 4 bytes a sample; of 36 the first two are dropped."""
     wave = drawn(int(KEPT_SECONDS * SAMPLE_RATE_HZ))
     first = sound(tmp_path / "0.wav", wave)
     files = [first, *(Sound(str(tmp_path / f"{i}.wav"), first.seconds) for i in range(1, 36))]
@@ -255,7 +256,7 @@ def test_short_sounds_are_kept_within_bounds_and_long_ones_not(tmp_path: Path) -
     for file in files:
         file.part(100, 0.5)
     sound(tmp_path / "long.wav", drawn(LONG)).part(100, 0.5)
-    kept = sounds._whole.cache
+    kept = sounds.kept_sounds
     assert len(kept) == sounds.KEPT_BYTES // wave.nbytes == 34
     assert kept.currsize == 34 * wave.nbytes
     shutil.rmtree(tmp_path)

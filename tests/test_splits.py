@@ -24,7 +24,7 @@ class Row:
 
 
 def rows_of(*sizes: int) -> list[Row]:
-    """Speakers s0, s1, ... of these sizes, who never say the same."""
+    """Makes speakers s0, s1, ... with so many utterances and no shared text."""
     return [
         Row(f"s{speaker}-{i}", f"s{speaker}", f"text {speaker} {i}")
         for speaker, size in enumerate(sizes)
@@ -75,7 +75,7 @@ def test_dev_is_whole_speakers_and_near_what_was_asked(
 
 
 def test_dev_goes_over_where_that_is_nearer() -> None:
-    """Of three speakers with 10 each, one is nearest to 14 and two are nearest to 18."""
+    """With three speakers of 10 utterances, one is nearest to 14 and two are nearest to 18."""
     assert len(take_dev(rows_of(10, 10, 10), 14, 0)) == 10
     assert len(take_dev(rows_of(10, 10, 10), 18, 0)) == 20
 
@@ -95,7 +95,7 @@ def test_without_speakers_dev_has_exactly_what_was_asked(
 
 
 def outcome(decide: Callable[[list[Row]], Any], rows: list[Row]) -> Any:
-    """What is decided, or the message of the `UserError`."""
+    """Returns the decision, or the message of the `UserError`."""
     try:
         return decide(rows)
     except UserError as error:

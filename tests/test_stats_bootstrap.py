@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from asrbench.base.errors import UserError
 from asrbench.stats.blocks import Blocks
-from asrbench.stats.bootstrap import Bootstrap, Interval, Scope, _groups, bootstrap
-from asrbench.stats.variance import Luck, Variance
+from asrbench.stats.bootstrap import Bootstrap, Interval, Scope, bootstrap, indistinct_groups
+from asrbench.stats.variance import TrainingVariance, Variance
 
 SYMBOLS = [10, 20, 5, 15, 30, 8]
 errors = st.lists(st.integers(0, 9), min_size=6, max_size=6)
@@ -62,7 +62,11 @@ def test_replicates_without_a_reference_symbol_are_drawn_again():
     [
         ([7], None, "the test set: found 1 of utterances; an interval needs 2 or more"),
         ([7, 8], ["a", "a"], "the test set: found 1 of speakers; an interval needs 2 or more"),
-        ([0, 0], None, "the test set: found no symbol in the references; no rate is of them"),
+        (
+            [0, 0],
+            None,
+            "the test set: found no symbol in the references, so no rate can be computed",
+        ),
     ],
 )
 def test_test_sets_that_tell_nothing_are_one_line(symbols, speakers, line):
@@ -94,7 +98,7 @@ def test_replicates_by_hand():
     found = boot.difference(0, 1)
     assert found.delta == pytest.approx(-1 / 20)
     assert found.relative == pytest.approx(-1 / 2)
-    replicates = np.round(found.delta + boot._deviations_BK @ [1, -1], 9)
+    replicates = np.round(found.delta + boot.deviations_BK @ [1, -1], 9)
     values, counts = np.unique(replicates, return_counts=True)
     assert values == pytest.approx([-1 / 10, -1 / 20, 0], abs=1e-9)
     assert counts / 40_000 == pytest.approx([1 / 4, 1 / 2, 1 / 4], abs=0.01)
@@ -128,11 +132,11 @@ def test_p_is_where_the_interval_meets_zero(one, other):
     boot = bootstrap(Blocks.of(SYMBOLS), [one, other], replicates=400)
     found = boot.difference(0, 1)
     step = 2 / 401
-    if found.p < 1 - step:
+    # At the smallest p there is, no replicate lies beyond zero, and so no interval holds it.
+    if step < found.p < 1 - step:
         assert 0 in boot.difference(0, 1, min(1 - 1e-9, 1 - found.p + step)).interval
-        if found.p > step:
-            inner = boot.difference(0, 1, 1 - found.p - step).interval
-            assert 0 not in inner or 0 in (inner.low, inner.high)
+        inner = boot.difference(0, 1, 1 - found.p - step).interval
+        assert 0 not in inner or 0 in (inner.low, inner.high)
 
 
 @settings(max_examples=30)
@@ -200,69 +204,69 @@ def both() -> tuple[Bootstrap, dict]:
     blocks, systems = drawn(800, 2)
     references, one = texts(blocks.symbols_G.astype(int).tolist(), systems[0][0].tolist())
     _, other = texts(blocks.symbols_G.astype(int).tolist(), systems[1][0].tolist())
-    theirs = kaldialign.bootstrap_wer_ci(references, one, other, replications=10_000)
-    return bootstrap(blocks, systems), theirs
+    expected = kaldialign.bootstrap_wer_ci(references, one, other, replications=10_000)
+    return bootstrap(blocks, systems), expected
 
 
 @pytest.mark.parametrize("system", [0, 1])
 def test_intervals_agree_with_kaldialign(both, system):
     """Its interval is 1.96 standard deviations of the replicates to either side of their mean."""
-    boot, theirs = both
+    boot, expected = both
     ours, name = boot.rate(system), f"system{system + 1}"
     width = ours.interval.width
-    assert ours.interval.low == pytest.approx(theirs[name]["ci95min"], abs=width / 25)
-    assert ours.interval.high == pytest.approx(theirs[name]["ci95max"], abs=width / 25)
+    assert ours.interval.low == pytest.approx(expected[name]["ci95min"], abs=width / 25)
+    assert ours.interval.high == pytest.approx(expected[name]["ci95max"], abs=width / 25)
 
 
 def test_probability_of_improvement_agrees_with_kaldialign(both):
     """10,000 replicates on either side: a standard error of at most 0.7 %."""
-    boot, theirs = both
+    boot, expected = both
     found = boot.difference(1, 0).improvement_probability
     assert 0.02 < found < 0.98
-    assert found == pytest.approx(theirs["p_s2_improv_over_s1"], abs=0.02)
+    assert found == pytest.approx(expected["p_s2_improv_over_s1"], abs=0.02)
 
 
-# Luck
+# Training variance
 
 
-def test_luck_without_interaction_by_hand():
+def test_training_variance_without_interaction_by_hand():
     """Runs of 1/10 and 3/10 in every utterance: sample variance 1/50, over 2 runs 1/100; the
     residuals are nothing."""
     blocks = Blocks.of([10, 20])
-    luck = Luck.of(blocks, blocks.summed([[1, 2], [3, 6]]))
-    assert luck is not None
-    assert luck.seen == pytest.approx(1 / 100)
-    assert (luck.interaction, luck.variance) == pytest.approx((0, 1 / 100))
+    training = TrainingVariance.of(blocks, blocks.summed([[1, 2], [3, 6]]))
+    assert training is not None
+    assert training.between_runs == pytest.approx(1 / 100)
+    assert (training.interaction, training.variance) == pytest.approx((0, 1 / 100))
 
 
-def test_interaction_without_luck_by_hand():
+def test_interaction_without_training_variance_by_hand():
     """Runs that err in one utterance each, by 1 of 20 symbols: rates 1/20 both. Residuals of 1/40
     and -1/40 turned round: in each of 2 utterances a sample variance of 1/800, together 1/400, by
     2/(2 - 1) and over 2 runs 1/400."""
     blocks = Blocks.of([10, 10])
-    luck = Luck.of(blocks, blocks.summed([[1, 0], [0, 1]]))
-    assert luck is not None
-    assert (luck.seen, luck.variance) == (0, 0)
-    assert luck.interaction == pytest.approx(1 / 400)
+    training = TrainingVariance.of(blocks, blocks.summed([[1, 0], [0, 1]]))
+    assert training is not None
+    assert (training.between_runs, training.variance) == (0, 0)
+    assert training.interaction == pytest.approx(1 / 400)
 
 
-def test_one_run_says_nothing_of_luck():
+def test_one_run_has_no_training_variance():
     blocks, (one, other) = drawn(50, 2, 3)
-    assert Luck.of(blocks, blocks.summed(one[:1])) is None
+    assert TrainingVariance.of(blocks, blocks.summed(one[:1])) is None
     boot = bootstrap(blocks, [one, other, one[:1]], replicates=300)
     assert boot.difference(0, 1).scope is Scope.TRAINING
     for pair in ((0, 2), (2, 0)):
         found = boot.difference(*pair)
         assert found.scope is Scope.MODELS
-        assert found.variance.lucks == ()
+        assert found.variance.training == ()
     assert (boot.rate(0).scope, boot.rate(2).scope) == (Scope.TRAINING, Scope.MODELS)
 
 
-def test_luck_widens_an_interval():
+def test_training_variance_widens_an_interval():
     blocks, systems = drawn(100, 2, 3)
-    lucky = [system * np.array([[1], [2], [3]]) for system in systems]
-    narrow = bootstrap(blocks, [system.mean(axis=0) for system in lucky]).difference(0, 1)
-    wide = bootstrap(blocks, lucky).difference(0, 1)
+    varied = [system * np.array([[1], [2], [3]]) for system in systems]
+    narrow = bootstrap(blocks, [system.mean(axis=0) for system in varied]).difference(0, 1)
+    wide = bootstrap(blocks, varied).difference(0, 1)
     assert wide.delta == pytest.approx(narrow.delta)
     assert wide.interval.width > 2 * narrow.interval.width
 
@@ -270,38 +274,38 @@ def test_luck_widens_an_interval():
 def test_freedom_by_hand():
     """Satterthwaite: parts 2 with 10, 1 with 2 and 1 with 2 degrees of freedom sum to 4 with
     16 / (4/10 + 1/2 + 1/2) = 80/7."""
-    luck = Luck(3, 1.0, 0.0)
-    variance = Variance(2.0, 11, (luck, luck))
+    training = TrainingVariance(3, 1.0, 0.0)
+    variance = Variance(2.0, 11, (training, training))
     assert variance.total == 4
     assert variance.error == 2
     assert variance.freedom == pytest.approx(80 / 7)
     assert Variance(2.0, 11, ()).freedom == 10
 
 
-def test_freedom_is_never_below_that_of_the_poorest_part():
-    """Luck that interaction explains adds nothing, and leaves 16/1000 by the formula."""
-    hidden = Luck(2, 100.0, 100.0)
+def test_freedom_is_never_below_that_of_any_component():
+    """Training variance that interaction explains adds nothing; the formula gives 16/1000."""
+    hidden = TrainingVariance(2, 100.0, 100.0)
     assert Variance(4.0, 101, (hidden, hidden)).freedom == 1
-    assert Variance(0.0, 101, (Luck(3, 0.0, 0.0),) * 2).freedom == 2
+    assert Variance(0.0, 101, (TrainingVariance(3, 0.0, 0.0),) * 2).freedom == 2
 
 
 def test_variance_at_other_sizes_by_hand():
-    """Test set 6, interaction 1 + 1, luck 2 + 2 from 2 seeds. With 4: 6 + 1/2 + 1/2 over blocks and
-    luck 1 + 1. On twice the test set: 8/2 over blocks, luck as before."""
-    luck = Luck(2, 3.0, 1.0)
-    variance = Variance(8.0, 50, (luck, luck))
+    """Test set 6, interaction 1 + 1, training 2 + 2 from 2 seeds. With 4: 6 + 1/2 + 1/2 over blocks
+    and training 1 + 1. On twice the test set: 8/2 over blocks, training as before."""
+    training = TrainingVariance(2, 3.0, 1.0)
+    variance = Variance(8.0, 50, (training, training))
     assert variance.total == 12
     assert variance.with_seeds(2) == variance
-    assert variance.with_seeds(4) == Variance(7.0, 50, (Luck(4, 1.5, 0.5),) * 2)
+    assert variance.with_seeds(4) == Variance(7.0, 50, (TrainingVariance(4, 1.5, 0.5),) * 2)
     larger = variance.on_test_sets(2)
-    assert larger == Variance(4.0, 100, (Luck(2, 2.5, 0.5),) * 2)
+    assert larger == Variance(4.0, 100, (TrainingVariance(2, 2.5, 0.5),) * 2)
     assert larger.total == 8
 
 
 # More than two
 
 
-def test_systems_further_apart_than_the_critical_difference_are_told_apart():
+def test_systems_that_differ_by_more_than_the_critical_difference_are_in_no_group():
     blocks, systems = drawn(200, 4)
     boot = bootstrap(blocks, [*systems[:3], systems[3] + 2])
     found = boot.critical()
@@ -325,8 +329,8 @@ def test_more_systems_ask_for_more():
 
 
 def test_groups_by_hand():
-    """As a ruler of length 2 is moved along 1, 2, 3, 4.5: {1, 2, 3}, {3, 4.5}; {2, 3} is a part."""
-    assert _groups(np.array([3.0, 1.0, 4.5, 2.0]), range(4), 2.0) == ((1, 3, 0), (0, 2))
+    """Rates 1, 2, 3 and 4.5 with a difference of 2: {1, 2, 3} and {3, 4.5}; {2, 3} is a subset."""
+    assert indistinct_groups(np.array([3.0, 1.0, 4.5, 2.0]), range(4), 2.0) == ((1, 3, 0), (0, 2))
 
 
 def test_one_system_has_no_difference():

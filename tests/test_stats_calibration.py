@@ -1,7 +1,7 @@
-"""Whether the statistics are right as often as they say, in a world where one knows.
+"""Whether the statistics are right as often as they say, in simulated studies.
 
-Fewer trials than in docs/statistics.md, of the same simulation: so a share may be off by three
-standard errors. That this still tells right from wrong is shown by simpler procedures, which fail.
+The simulation is that of docs/statistics.md with fewer trials, so a share may be off by three
+standard errors. Simpler procedures fail these tests, which shows that the tests can fail.
 """
 
 from dataclasses import replace
@@ -45,8 +45,8 @@ def test_the_true_rates_are_known(speakers):
     assert np.mean(rates, axis=0) == pytest.approx(known.rates, abs=0.003)
 
 
-def test_luck_and_its_correlation_are_as_asked_for():
-    """Of long test sets, where nothing but luck moves a rate: 10 % of it, correlated by 0.5."""
+def test_training_variance_and_its_correlation_are_as_asked_for():
+    """On long test sets only training variance moves a rate: by 10 % of it, correlated by 0.5."""
     matched = World(20_000, 0, (1, 1), (0.1, 0.1), matched=0.5)
     generator = np.random.default_rng(0)
     rates = [
@@ -83,7 +83,7 @@ def test_errors_are_like_those_of_real_runs():
     ],
     ids=lambda each: f"{each.utterances}-{each.speakers}-{each.seeds[0]}",
 )
-def test_equals_are_seldom_told_apart_and_intervals_cover(equals):
+def test_equals_are_seldom_found_different_and_intervals_cover(equals):
     found = STUDY.pairs(equals)
     assert within_error(found["shown"])
     assert within_error(100 - found["covered"])
@@ -92,11 +92,11 @@ def test_equals_are_seldom_told_apart_and_intervals_cover(equals):
 
 
 @pytest.mark.slow
-def test_leaving_out_luck_or_resampling_three_seeds_fails_this():
+def test_leaving_out_training_variance_or_resampling_three_seeds_fails_this():
     """Of a large test set, whose own noise hides neither."""
     found = STUDY.alternatives(world(1000, 100, seeds=3))
     assert within_error(without_zero(found["chosen"]))
-    for name in ("blocks resampled, luck left out", "seeds and blocks resampled"):
+    for name in ("blocks resampled, no training variance", "seeds and blocks resampled"):
         assert not within_error(without_zero(found[name]))
 
 

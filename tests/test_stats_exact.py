@@ -72,7 +72,7 @@ def test_many_utterances_agree_with_drawn_swaps():
     assert exchange_blocks(utterances(700), one, other).p == pytest.approx(drawn, abs=0.01)
 
 
-def test_far_apart_over_thousands_of_utterances_there_is_still_a_chance():
+def test_a_large_difference_over_thousands_of_utterances_has_a_p_above_zero():
     found = exchange_blocks(utterances(3000), [0] * 3000, [3] * 3000)
     assert 0 <= found.p < 1e-12
 

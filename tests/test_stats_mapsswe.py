@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.stats.alignment import Alignment, align
+from asrbench.stats.edit_alignment import EditAlignment, align
 from asrbench.stats.mapsswe import CHARACTER_BUFFER, WORD_BUFFER, mapsswe
 
 few = st.lists(st.sampled_from("abc"), max_size=9)
 pairs = st.lists(st.tuples(few, few, few), min_size=1, max_size=6)
 
 
-def codes_of(alignment: Alignment, run: int = 0) -> list[int]:
+def codes_of(alignment: EditAlignment, run: int = 0) -> list[int]:
     return alignment.errors_RL[run].tolist()
 
 
@@ -37,12 +37,12 @@ def slots(codes: str) -> list[int]:
     return found
 
 
-def alignment_of(runs: Sequence[Sequence[str]]) -> Alignment:
+def alignment_of(runs: Sequence[Sequence[str]]) -> EditAlignment:
     """Of runs of which each is the codes of its utterances, whatever the tokens were."""
     lengths = [sum(code != "I" for code in codes) for codes in runs[0]]
-    alike = align(["c" * n for n in lengths], [["c" * n for n in lengths]])
+    equal = align(["c" * n for n in lengths], [["c" * n for n in lengths]])
     errors = [[slot for codes in run for slot in slots(codes)] for run in runs]
-    return Alignment(np.array(errors), alike.utterance_L, alike.begin_L, alike.end_L)
+    return EditAlignment(np.array(errors), equal.utterance_L, equal.begin_L, equal.end_L)
 
 
 def plainly(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
@@ -120,16 +120,16 @@ def test_long_texts_are_aligned_as_cell_by_cell(rate):
     """Where only a band of the cells is filled, with ties in plenty: three symbols."""
     random = Random(7)
     references = ["".join(random.choices("ab ", k=k)) for k in (1, 30, 60, 61, 90)]
-    heard = [
+    hypotheses = [
         "".join(c if random.random() >= rate else random.choice(["", "b", f"{c}a"]) for c in text)
         for text in references
     ]
     expected = [
         slot
-        for reference, hypothesis in zip(references, heard, strict=True)
+        for reference, hypothesis in zip(references, hypotheses, strict=True)
         for slot in slots(plainly(reference, hypothesis))
     ]
-    assert codes_of(align(references, [heard])) == expected
+    assert codes_of(align(references, [hypotheses])) == expected
 
 
 def test_ties_go_to_the_match_nearest_the_end():
@@ -250,7 +250,7 @@ def test_sctk_on_texts_full_of_ties(one, other, figures):
         ((["SCCSC"], ["CCCCC"]), 3, [2]),
         # Right in both, that is.
         ((["SCCSC"], ["CCSCC"]), 2, [1]),
-        # A word put in begins the count anew, and stands in the segment before what it precedes.
+        # An inserted word restarts the count, and is in the segment before the next word.
         ((["SCICSC"], ["CCCCC"]), 2, [3]),
         ((["SCCISC"], ["CCCCC"]), 2, [1, 2]),
         # Utterances end segments, and a segment with as many errors in both stays.
@@ -294,7 +294,7 @@ def test_every_error_lies_in_one_segment_and_longer_buffers_make_fewer(triples, 
 
 
 def test_words_and_characters_have_buffers_of_their_own():
-    """Two errors a word apart: one segment by character, two by word."""
+    """Two errors with one word between them: one segment by character, two by word."""
     reference, hypothesis = "to be or not to", "do be or not do"
     words = align([reference.split()], [[hypothesis.split()], [reference.split()]])
     assert mapsswe(words, 0, 1, WORD_BUFFER).segments == 2
@@ -302,5 +302,5 @@ def test_words_and_characters_have_buffers_of_their_own():
 
 
 def test_a_buffer_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="a buffer of 0"):
+    with pytest.raises(ValueError, match="buffer: found 0, allowed: 1 or more"):
         mapsswe(align(["a"], [["a"], ["b"]]), 0, 1, 0)

@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asrbench.stats.bootstrap import Difference, Interval, Scope
-from asrbench.stats.power import MOST_SEEDS, POWER, outlook, power, smallest_difference
-from asrbench.stats.variance import Luck, Variance
+from asrbench.stats.power import MOST_SEEDS, POWER, power, sample_size, smallest_difference
+from asrbench.stats.variance import TrainingVariance, Variance
 
 alphas = st.floats(0.001, 0.2)
 shifts = st.floats(0, 8)
 variances = st.builds(
-    lambda over_blocks, blocks, luck, seeds: Variance(
-        over_blocks, blocks, (Luck(seeds, 2 * luck, luck),) * 2 if seeds > 1 else ()
+    lambda over_blocks, blocks, training, seeds: Variance(
+        over_blocks,
+        blocks,
+        (TrainingVariance(seeds, 2 * training, training),) * 2 if seeds > 1 else (),
     ),
     st.floats(1e-6, 1e-3),
     st.integers(5, 3000),
@@ -24,7 +26,7 @@ variances = st.builds(
 
 
 def difference(delta: float, variance: Variance) -> Difference:
-    scope = Scope.TRAINING if variance.lucks else Scope.MODELS
+    scope = Scope.TRAINING if variance.training else Scope.MODELS
     return Difference(delta, Interval(delta, delta), None, 0.5, 0.5, scope, variance)
 
 
@@ -79,37 +81,37 @@ def test_without_variance_everything_shows():
 
 def test_utterances_by_hand():
     """One standard error is seen, 2.802 are wanted: 7.85 times the utterances."""
-    found = outlook(difference(0.01, Variance(0.01**2, 3000, ())), 3000)
+    found = sample_size(difference(0.01, Variance(0.01**2, 3000, ())), 3000)
     assert found.utterances == pytest.approx(3000 * 2.802**2, rel=0.01)
     assert found.seeds is None
 
 
 @given(variances, st.floats(0.3, 3))
-def test_an_outlook_is_the_least_that_settles(variance, shift):
+def test_the_sample_size_is_the_least_that_suffices(variance, shift):
     seen = difference(shift * variance.error, variance)
-    found = outlook(seen, 500)
+    found = sample_size(seen, 500)
     if found.utterances is not None and found.utterances > 500:
         times = found.utterances / 500
         assert power(seen.delta, variance.on_test_sets(times)) >= POWER - 1e-9
         assert power(seen.delta, variance.on_test_sets(times - 0.02)) < POWER
-    if found.seeds is not None and found.seeds > variance.lucks[0].seeds:
+    if found.seeds is not None and found.seeds > variance.training[0].seeds:
         assert power(seen.delta, variance.with_seeds(found.seeds)) >= POWER
         assert power(seen.delta, variance.with_seeds(found.seeds - 1)) < POWER
 
 
 def test_seeds_do_not_help_a_small_test_set_nor_utterances_few_seeds():
-    luck = Luck(3, 1e-8, 0.0)
-    small = outlook(difference(0.01, Variance(0.01**2, 130, (luck, luck))), 130)
+    steady = TrainingVariance(3, 1e-8, 0.0)
+    small = sample_size(difference(0.01, Variance(0.01**2, 130, (steady, steady))), 130)
     assert small.seeds is None
     assert small.utterances is not None
-    lucky = Luck(3, 0.01**2, 0.0)
-    few = outlook(difference(0.01, Variance(1e-8, 130, (lucky, lucky))), 130)
+    varied = TrainingVariance(3, 0.01**2, 0.0)
+    few = sample_size(difference(0.01, Variance(1e-8, 130, (varied, varied))), 130)
     assert few.utterances is None
     # 2.802 standard errors of sqrt(2) times 0.01 sqrt(3 / S): S near 48, a little more for t.
     assert few.seeds == pytest.approx(2 * 3 * 2.802**2, abs=2)
 
 
 def test_nothing_within_reach():
-    variance = Variance(1.0, 100, (Luck(2, 1.0, 0.0),) * 2)
-    found = outlook(difference(sqrt(1 / MOST_SEEDS) / 100, variance), 100)
+    variance = Variance(1.0, 100, (TrainingVariance(2, 1.0, 0.0),) * 2)
+    found = sample_size(difference(sqrt(1 / MOST_SEEDS) / 100, variance), 100)
     assert (found.seeds, found.utterances) == (None, None)

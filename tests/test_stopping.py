@@ -1,19 +1,17 @@
-"""Within a time limit training stops in good order, and going on equals never having stopped."""
+"""Training stops before its time is up, and resumed it equals training that never stopped."""
 
 import itertools
 import math
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import typer
 from tones import CHANCE, Heard, cell_of, same_weights, trained
 
 from asrbench.base.reporting import Silent
-from asrbench.cli.train import conclude
-from asrbench.executors.local import train_runs
-from asrbench.training import loop as stage
-from asrbench.training.checkpoint import State
+from asrbench.executors.executor import TimeBudget
+from asrbench.executors.local import Sequential
 from asrbench.training.loop import train
 from asrbench.training.setup import TrainingSetup, set_up
 from asrbench.training.stopping import Deadline, Diverged, Interrupted, TimeUp
@@ -59,7 +57,7 @@ def test_out_of_time_and_resumed_equals_never_stopped(
     with pytest.raises(TimeUp) as caught:
         train(prepared, Silent(), looks(look))
     assert str(caught.value) == (
-        f"{prepared.run}: the time is up, stopped {where}; the same command goes on from there"
+        f"{prepared.run}: the time is up, stopped {where}; the same command continues from there"
     )
     assert prepared.run.state_paths()
     assert not prepared.run.done
@@ -87,28 +85,39 @@ def test_every_start_gets_somewhere(prepared: TrainingSetup, tmp_path: Path) -> 
     assert same_weights(trained(prepared.cell, tmp_path / "whole"), prepared.run)
 
 
-def test_a_dev_pass_that_does_not_fit_is_left_to_the_next_start(
-    prepared: TrainingSetup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stage, "_needed", lambda state, sitting, dev: 10.0 if dev else 0.0)
-    for where in ("in epoch 1 after batch 3 of 3", "in epoch 2 after batch 3 of 3"):
+def test_a_dev_pass_that_does_not_fit_is_left_to_the_next_start(prepared: TrainingSetup) -> None:
+    """The next start begins with the dev pass, and does not ask whether that fits."""
+    for look, where in ((3, "in epoch 1 after batch 3 of 3"), (4, "in epoch 2 after batch 3 of 3")):
         with pytest.raises(TimeUp, match=where):
-            train(prepared, Silent(), Deadline(5.0, clock=lambda: 0.0))
-    train(prepared, Silent(), Deadline(5.0, clock=lambda: 0.0))
+            train(prepared, Silent(), looks(look))
+    train(prepared, Silent(), looks(1))
     assert prepared.run.done
 
 
-def test_what_stopping_needs_is_what_it_took_so_far(prepared: TrainingSetup) -> None:
-    sitting = stage._Sitting(
-        prepared, [], Silent(), Deadline(), [], lambda: None, step_seconds=2.0, save_seconds=3.0
-    )
-    state = State(None)  # type: ignore[arg-type]
-    state.metrics.seconds, state.metrics.audio_seconds = 10.0, 5.0
-    assert stage._needed(state, sitting, dev=False) == 2 + 3
-    training_speed = 2 * 3600 * prepared.dev.hours
-    assert stage._needed(state, sitting, dev=True) == pytest.approx(training_speed + 2 * 3)
-    state.history = [{"dev_seconds": 7.0}, {"dev_seconds": 4.0}]
-    assert stage._needed(state, sitting, dev=True) == 7 + 2 * 3
+@dataclass(frozen=True)
+class Asked(Deadline):
+    """A deadline that nothing exceeds, and that keeps the seconds it was asked for."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def leaves(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return True
+
+
+def test_stopping_needs_what_it_took_so_far(prepared: TrainingSetup) -> None:
+    """Training asks after each step and after each epoch but the last. Before the first dev pass
+    it assumes the speed of training, later the slowest dev pass; each save counts, too."""
+    asked = Asked()
+    train(prepared, Silent(), asked)
+    assert len(asked.seconds) == EPOCHS * STEPS_AN_EPOCH + (EPOCHS - 1)
+    first_step, second_step, first_dev, next_step, _, _, second_dev = asked.seconds
+    row = prepared.run.history()[0]
+    dev_audio_seconds = 3600 * prepared.dev.hours
+    assert first_dev == pytest.approx(dev_audio_seconds / row["audio_seconds_per_second"])
+    save_seconds = (second_dev - row["dev_seconds"]) / 2
+    assert save_seconds > 0
+    assert next_step - save_seconds >= second_step >= first_step > 0
 
 
 # The runs of a study
@@ -135,8 +144,8 @@ def test_runs_get_the_lower_limit_and_the_time_of_all(
             raise TimeUp("up")
 
     monkeypatch.setattr("asrbench.executors.local.train", ends)
-    monkeypatch.setattr(Deadline, "leaves", lambda *_: True)
-    outcome = train_runs(three, Silent(), started_at=0.0, max_hours=2.0)
+    budget = TimeBudget(max_hours=2.0, clock=lambda: 0.0)
+    outcome = Sequential(budget).run(three, Silent())
     assert limits == [2.0, 1.0, 2.0]
     assert (outcome.left, outcome.failed, outcome.interrupted) == ([three[1].run], {}, False)
 
@@ -151,9 +160,10 @@ def test_no_run_begins_when_the_time_of_all_is_up(
         raise TimeUp("up")
 
     monkeypatch.setattr("asrbench.executors.local.train", up)
-    outcome = train_runs(three, Silent(), started_at=0.0, max_hours=1e9)
+    outcome = Sequential(TimeBudget(max_hours=1e9)).run(three, Silent())
     assert begun == [three[0].run]
     assert outcome.left == [each.run for each in three]
+    assert outcome.exit_status == 0
 
 
 def test_a_run_that_fails_stops_no_other_and_an_interrupt_stops_all(
@@ -166,10 +176,11 @@ def test_a_run_that_fails_stops_no_other_and_an_interrupt_stops_all(
 
     monkeypatch.setattr("asrbench.executors.local.train", end)
     heard = Heard()
-    outcome = train_runs(three, heard, started_at=0.0)
+    outcome = Sequential(TimeBudget()).run(three, heard)
     assert heard.lines == ["diverged", "interrupted"]
     assert outcome.failed == {three[0].run: "diverged"}
-    assert outcome.interrupted
+    assert outcome.left == [each.run for each in three[1:]]
+    assert outcome.exit_status == 130
 
 
 def test_a_bug_in_one_run_stops_no_other_and_shows_its_traceback(
@@ -184,13 +195,11 @@ def test_a_bug_in_one_run_stops_no_other_and_shows_its_traceback(
 
     monkeypatch.setattr("asrbench.executors.local.train", breaks)
     heard = Heard()
-    outcome = train_runs(three, heard, started_at=time.monotonic())
+    outcome = Sequential(TimeBudget(1e9, time.monotonic())).run(three, heard)
     assert begun == [each.run for each in three]
     assert outcome.failed == {three[0].run: "ZeroDivisionError: by nought"}
     assert "in breaks" in capsys.readouterr().err
-    with pytest.raises(typer.Exit) as end:
-        conclude(outcome, heard, count=3, folder=Path("r"))
-    assert end.value.exit_code == 1
+    assert outcome.exit_status == 1
     begun.clear()
     with pytest.raises(ZeroDivisionError):
-        train_runs(three[:1], Silent(), started_at=time.monotonic())
+        Sequential(TimeBudget()).run(three[:1], Silent())

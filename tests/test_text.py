@@ -10,9 +10,9 @@ from asrbench.text.normal_form import SYMBOLS, is_hangul, normalise, without_pun
 from asrbench.text.tokenizer import BLANK, UNITS, Tokenizer
 
 PLAIN = [unit for unit in UNITS if unit != "subword"]
-"""Units that are taken from the text as it is written; subwords are learned, see test_pieces."""
+"""Units whose symbols are those of the texts. Subwords are learned; test_bpe tests them."""
 hangul = st.characters(min_codepoint=ord("가"), max_codepoint=ord("힣"))
-# Jamo of a keyboard, conjoining jamo, accents and spaces stand beside syllables in real text.
+# Real text has keyboard jamo, conjoining jamo, accents and spaces beside syllables.
 mixed = st.text(st.one_of(hangul, st.sampled_from("ab é\u0301.ㅋㅏ\u1100\u1161\u11a8 ")))
 forms = st.sampled_from(["NFC", "NFD"])
 
@@ -32,7 +32,7 @@ marks = st.text(st.sampled_from("a가é\u0301 0１19.,'’!?:~$=%_-()“…、·
     [
         ("어제 비가 왔어요. 진짜?", "어제 비가 왔어요 진짜"),
         ("0.1프로, 1,000원! 3:1…", "0.1프로 1,000원 3:1"),
-        # Between digits a mark stays whatever it is and however long; at their ends none does.
+        # Any run of punctuation between digits stays; at the ends of a number none does.
         ("2019.1.1. 1..2 3_4 5~6 7. 8", "2019.1.1 1..2 3_4 5~6 7 8"),
         ("100% $5 c++ a=b", "100 5 c ab"),
         ("don't rock’n’roll 'so' dogs'", "don't rock’n’roll so dogs"),
@@ -53,7 +53,7 @@ def test_without_punctuation_but_for_what_is_kept():
 
 
 def test_every_mark_that_perl_calls_punctuation_goes():
-    """`[[:punct:]]` of ASCII: what `string.punctuation` lists."""
+    """`string.punctuation` lists what `[[:punct:]]` matches in ASCII."""
     assert without_punctuation("".join(f"가{mark}" for mark in string.punctuation)) == "가" * 32
     assert set(SYMBOLS) == {c for c in string.punctuation if not category(c).startswith("P")}
 
@@ -67,7 +67,7 @@ def test_without_punctuation_is_in_normal_form_and_the_same_twice(text, form, ke
 
 @given(marks)
 def test_only_marks_go(text):
-    """Letters, digits and symbols beyond ASCII stay, in their order."""
+    """Letters, digits and symbols beyond ASCII stay in their order."""
 
     def rest(text):
         decomposed = normalize("NFD", text)
@@ -116,7 +116,7 @@ def test_decode_of_encode(unit, texts, form):
     assert not tokenizer.unknown(texts)
 
 
-def test_inventory_is_sorted_and_counts_the_blank():
+def test_tokenizer_is_sorted_and_counts_the_blank():
     tokenizer = Tokenizer.of("char", ["ba", "b c"])
     assert tokenizer.symbols == (" ", "a", "b", "c")
     assert len(tokenizer) == 5

@@ -24,9 +24,10 @@ from tones import (
 
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Silent
-from asrbench.data.corpus import CorpusWriter, Utterance
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.experiment.registry import MODELS
-from asrbench.models.objective import Losses
+from asrbench.models.heads.head import Losses
+from asrbench.models.model import Model
 from asrbench.training.loop import train
 from asrbench.training.setup import set_up
 from asrbench.training.step import Trainer
@@ -48,11 +49,11 @@ def test_stopping_at_any_step_and_resuming_equals_never_stopping(
     name: str, steps: int, tmp_path: Path, corpus: Path
 ) -> None:
     """Two batches an epoch: 1 and 7 stop within an epoch; 4 makes two epochs and two of four.
-    Dropout, speed and masks are on, so that every source of chance takes micro_batch."""
+    Dropout, speed and masks are on, so that every source of chance takes part."""
     cell = cell_of(tmp_path, corpus, *sets_for(name), *CHANCE)
     whole = trained(cell, tmp_path / "whole")
     prepared = set_up(cell, tmp_path / "halves")
-    with pytest.raises(Interrupted, match=r"the same command goes on from there"):
+    with pytest.raises(Interrupted, match=r"the same command continues from there"):
         train(prepared, StopsAfter(steps))
     assert len(prepared.run.history()) < 4
     halves = trained(cell, tmp_path / "halves")
@@ -110,6 +111,8 @@ def test_history_and_environment_hold_what_was_promised(tmp_path: Path, corpus: 
     for row in rows:
         assert 0 < row["loss"] < 50
         assert 0 <= row["blank_fraction"] <= 1
+        assert row["dev_search"] == "greedy"
+        assert not {"ctc_loss", "attention_loss"} & set(row)
         assert 0 <= row["empty_share"] <= 1
         assert row["gradient_norm"] > 0
         assert 0 <= row["wait_share"] < 1
@@ -123,6 +126,18 @@ def test_history_and_environment_hold_what_was_promised(tmp_path: Path, corpus: 
     assert run.cell.variant == "ds2"
 
 
+def test_the_history_has_each_loss_of_a_head_with_several(tmp_path: Path, corpus: Path) -> None:
+    """`loss` is 0.3 of CTC and 0.7 of attention; the search that chooses can be another."""
+    sets = ["train.epochs=2", *sets_for("ds2_crossattn"), "model.head.selection=attention"]
+    run = trained(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
+    for row in run.history():
+        mixed = 0.3 * row["ctc_loss"] + 0.7 * row["attention_loss"]
+        assert row["loss"] == pytest.approx(mixed)
+        assert row["ctc_loss"] != pytest.approx(row["attention_loss"], rel=1e-3)
+        assert row["dev_search"] == "attention"
+        assert {"decoder", "head"} < set(row["layer_gradient_norms"])
+
+
 def test_utterances_ctc_cannot_align_are_listed_and_left_out(tmp_path: Path) -> None:
     """0.3 s make 28 frames, 7 after a time stride of 4; `aaaa` needs 4 symbols and 3 blanks, so
     it just fits, and five do not."""
@@ -133,10 +148,12 @@ def test_utterances_ctc_cannot_align_are_listed_and_left_out(tmp_path: Path) -> 
         writer.add("train", Utterance("fits", spoken("a"), "aaaa"))
         writer.add("train", Utterance("crammed", spoken("a"), "aaaaa"))
         writer.add("dev", Utterance("dev", spoken("a"), "a"))
-    sets = ["train.epochs=1", "model.front_end.time_stride=4"]
+    sets = ["train.epochs=1", "model.encoder.front_end.time_stride=4"]
     run = trained(cell_of(tmp_path, folder, *sets), tmp_path / "results")
     assert run.excluded_path.read_text() == '{"id": "crammed", "frames": 7, "needed": 9}\n'
-    with pytest.raises(UserError, match="no training utterance has the frames CTC needs"):
+    with pytest.raises(
+        UserError, match="no training utterance has the frames that its text needs"
+    ):
         trained(cell_of(tmp_path, folder, *sets, "augment.speeds=[2.0]"), tmp_path / "results")
 
 
@@ -176,7 +193,7 @@ def test_what_cannot_be_trained_is_refused_with_nothing_created(
 
 def test_a_corpus_without_dev_is_refused(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "nodev", TEXTS, [])
-    with pytest.raises(UserError, match="training needs 'dev'; set_up it with --dev N"):
+    with pytest.raises(UserError, match="training needs 'dev'; prepare it with --dev N"):
         set_up(cell_of(tmp_path, corpus), tmp_path / "results")
 
 
@@ -217,11 +234,10 @@ def test_loss_is_for_a_character_whatever_unit_spells_it(
         for split, text in (("train", "각"), ("train", "가나"), ("dev", "가")):
             writer.add(split, Utterance(split + text, spoken("abc"), text))
 
-    def thirty(model: torch.nn.Module, *_: object) -> Losses:
-        total = 0 * sum(p.sum() for p in model.parameters()) + 30
-        return Losses(total, total, None)
+    def thirty(model: Model, *_: object) -> Losses:
+        return {"total": 0 * sum(p.sum() for p in model.parameters()) + 30}
 
-    monkeypatch.setattr("asrbench.training.step.losses", thirty)
+    monkeypatch.setattr(Model, "forward", thirty)
     sets = [f"text.unit={unit}", "train.epochs=1"]
     run = trained(cell_of(tmp_path, folder, *sets), tmp_path / "results")
     assert math.isclose(run.history()[0]["loss"], 10, rel_tol=1e-6)
@@ -231,9 +247,9 @@ def test_loss_is_for_a_character_whatever_unit_spells_it(
 def test_what_is_read_late_still_never_reaches_a_checkpoint(
     every_step: bool, tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a GPU, where measures are read once a second: always before a save, and at the end of
+    """As on a GPU, where metrics are read once a second: always before a save, and at the end of
     an epoch."""
-    monkeypatch.setattr(Trainer, "measures_at_hand", False)
+    monkeypatch.setattr(Trainer, "metrics_at_hand", False)
     monkeypatch.setattr("asrbench.training.loop.READ_SECONDS", 1e9)
     prepared = set_up(
         cell_of(
@@ -292,7 +308,7 @@ def test_a_run_that_does_not_learn_is_told_so_and_stops_if_asked(
         with pytest.raises(Stuck, match=r"found no sign of learning in 2 epochs in a row, and"):
             train(prepared, heard)
         assert len(prepared.run.history()) == 4
-    assert len([line for line in heard.lines if "the loss has moved by less than" in line]) == 1
+    assert len([line for line in heard.lines if "the loss has changed by less than" in line]) == 1
     patient = cell_of(tmp_path, corpus, *sets, "train.stop_if_stuck=4")
     run = trained(patient, tmp_path / "results")
     assert run == prepared.run

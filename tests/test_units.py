@@ -1,4 +1,4 @@
-"""What a model writes, and what it is held against: subwords and sides, from training to eval."""
+"""Subwords and sides of the text, from training to evaluation."""
 
 import json
 import pickle
@@ -12,19 +12,19 @@ from tones import TEXTS, Heard, StopsAfter, cell_of, same_weights, spoken, train
 from asrbench.base.distributed import Ranks
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Silent
-from asrbench.data.corpus import Corpus, CorpusWriter, Utterance
+from asrbench.data.corpus import Corpus
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.experiment.run_folder import Run
+from asrbench.recogniser.loading import load_recogniser
 from asrbench.recogniser.recogniser import Recogniser
-from asrbench.stages.compare.comparison import comparison_of
-from asrbench.stages.compare.document import document
-from asrbench.stages.evaluate import evaluate, load_recogniser
+from asrbench.stages.compare.study import study_of
+from asrbench.stages.evaluate import evaluate
 from asrbench.stages.plan.estimate import measure
 from asrbench.text.bpe import Bpe
 from asrbench.text.tokenizer import Tokenizer
-from asrbench.training import setup as groundwork
 from asrbench.training.checkpoint import State, resume
 from asrbench.training.loop import train
-from asrbench.training.setup import set_up, set_up_all
+from asrbench.training.setup import learned_tokenizer, set_up, set_up_all
 from asrbench.training.step import Trainer
 from asrbench.training.stopping import Interrupted
 
@@ -33,13 +33,13 @@ EVERY_STEP = "run.checkpoint_minutes=1e-6"
 
 
 def forbid_learning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on pieces have to be found, for none can be learned."""
+    """Makes every later attempt to learn subwords fail."""
 
     def refuse(*_: object) -> None:
-        raise AssertionError("pieces were learned again")
+        raise AssertionError("subwords were learned again")
 
-    groundwork._tokenizer.cache_clear()
-    monkeypatch.setattr(Bpe, "learned", refuse)
+    learned_tokenizer.cache_clear()
+    monkeypatch.setattr(Bpe, "learn", refuse)
 
 
 def stopped(cell: Any, results: Path, steps: int) -> Run:
@@ -55,20 +55,21 @@ def stopped(cell: Any, results: Path, steps: int) -> Run:
 def test_a_model_of_subwords_learns_is_saved_and_decodes(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To CER 0 on what it was trained on, which it gets again when it is read back."""
+    """Training reaches CER 0 on its own texts, and so does the model read from the checkpoint."""
     cell = cell_of(tmp_path, corpus, *SUBWORD, "train.epochs=80")
     run = trained(cell, tmp_path / "results")
     assert min(row["dev_cer"] for row in run.history()) == 0
     forbid_learning(monkeypatch)
     recogniser = load_recogniser(run, "cpu")
     assert len(recogniser.tokenizer.symbols) == 8
-    assert recogniser.model.head.out_features == 9
-    figures = evaluate(run, "dev", "greedy", "cpu", Silent())
+    assert recogniser.model.head.output.out_features == 9
+    evaluate(run, "dev", "greedy", "cpu", Silent())
+    figures = run.scores()["dev"]["greedy"]
     assert figures["cer"] == 0
     assert figures["unknown_symbols"] == 0
 
 
-def test_pieces_are_of_the_training_texts_alone(tmp_path: Path) -> None:
+def test_subwords_are_of_the_training_texts_alone(tmp_path: Path) -> None:
     folder = tmp_path / "other"
     with CorpusWriter.create(
         folder, name="o", recipe="test", source="t", text_profile="verbatim"
@@ -81,7 +82,7 @@ def test_pieces_are_of_the_training_texts_alone(tmp_path: Path) -> None:
     assert prepared.tokenizer.unknown(["abd"]) == {"d": 1}
 
 
-def test_a_run_that_goes_on_learns_no_pieces_again(
+def test_a_run_that_goes_on_learns_no_subwords_again(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cell_of(tmp_path, corpus, *SUBWORD)
@@ -94,26 +95,27 @@ def test_a_run_that_goes_on_learns_no_pieces_again(
     assert Recogniser.tokenizer_of(tokenizers[0]) == Recogniser.tokenizer_of(tokenizers[1])
 
 
-def test_a_state_over_other_pieces_is_refused(tmp_path: Path, corpus: Path) -> None:
-    """As when the weights are gone, and another version of the library learns other pieces."""
-    run = stopped(cell_of(tmp_path, corpus, *SUBWORD, EVERY_STEP), tmp_path / "results", 3)
+def test_a_state_over_other_subwords_is_refused(tmp_path: Path, corpus: Path) -> None:
+    """This happens when weights are lost and another version of SentencePiece learns anew."""
+    cell = cell_of(tmp_path, corpus, *SUBWORD, EVERY_STEP)
+    run = stopped(cell, tmp_path / "results", 3)
     other = Tokenizer.of("subword", [*TEXTS, "abababab"], 8)
-    trainer = Trainer(run.cell, other, "f1" * 8, torch.device("cpu"))
+    trainer = Trainer(cell, other, "f1" * 8, torch.device("cpu"))
     kept = Recogniser.tokenizer_of(run.weights_path("last"))
     assert kept is not None
     with pytest.raises(UserError) as caught:
         resume(State(trainer), run, Silent())
     assert str(caught.value) == (
-        f"{run}: found a state whose symbols are another tokenizer ({kept.digest}) than that of "
-        f"its training texts ({other.digest}), and no last.safetensors to take it from; "
-        f"delete the folder and train it again"
+        f"{run}: found a state with another tokenizer ({kept.digest}) than the one learned from "
+        f"its training texts ({other.digest}), and no last.safetensors that holds it; "
+        f"delete the folder and train the run again"
     )
 
 
-def test_every_rank_has_the_pieces_of_the_first(
+def test_every_rank_has_the_subwords_of_the_first(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the first has the run folder, and it may have another version of the library."""
+    """Only the first rank has the run folder, and its version of SentencePiece may differ."""
     firsts = Tokenizer.of("subword", TEXTS, 7)
     monkeypatch.setattr(Ranks, "broadcast", lambda self, value: [firsts for _ in value])
     cells = [cell_of(tmp_path, corpus, *SUBWORD, f"seeds=[{seed}]") for seed in (0, 1)]
@@ -121,7 +123,7 @@ def test_every_rank_has_the_pieces_of_the_first(
     assert [each.tokenizer for each in prepared] == [firsts, firsts]
 
 
-def test_a_trial_takes_the_pieces_that_were_learned_for_it(
+def test_a_trial_takes_the_subwords_that_were_learned_for_it(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cell_of(tmp_path, corpus, *SUBWORD, "train.epochs=1")
@@ -144,7 +146,7 @@ def test_a_vocabulary_that_the_texts_do_not_make(
 
 def test_subwords_can_be_aligned_where_characters_cannot(tmp_path: Path) -> None:
     """0.3 s make 7 frames after a stride of 4, fewer than the 13 characters of the text, which is
-    four pieces."""
+    four subwords."""
     folder = tmp_path / "crammed"
     with CorpusWriter.create(
         folder, name="c", recipe="test", source="t", text_profile="verbatim"
@@ -153,7 +155,7 @@ def test_subwords_can_be_aligned_where_characters_cannot(tmp_path: Path) -> None
             writer.add("train", Utterance(f"t{i}", spoken("a"), "abc abcabcabc"))
         writer.add("train", Utterance("short", spoken("abc"), "abc"))
         writer.add("dev", Utterance("dev", spoken("a"), "a"))
-    sets = ["train.epochs=1", "model.front_end.time_stride=4"]
+    sets = ["train.epochs=1", "model.encoder.front_end.time_stride=4"]
     counts = []
     for unit in (["text.unit=char"], ["text.unit=subword", "text.vocabulary=7"]):
         run = trained(cell_of(tmp_path, folder, *sets, *unit), tmp_path / "results")
@@ -166,8 +168,8 @@ def test_subwords_can_be_aligned_where_characters_cannot(tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def dual(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus with two sides: `c` is spelled and `ab` is said, and the spelling has marks that
-    `text` has not."""
+    """A corpus with two more sides: `ab` is said for a written `c`, and both sides have punctuation
+    that `text` has not."""
     folder = tmp_path_factory.mktemp("dual") / "dual"
     with CorpusWriter.create(
         folder, name="dual", recipe="test", source="t", text_profile="verbatim"
@@ -215,8 +217,8 @@ def test_a_side_that_the_corpus_has_not(side: str, tmp_path: Path, corpus: Path)
     with pytest.raises(UserError) as caught:
         set_up(cell_of(tmp_path, corpus, f"text.side={side}"), tmp_path / "results")
     assert str(caught.value) == (
-        f"text.side: found '{side}', allowed: text, the texts that {corpus} has of every "
-        f"training utterance"
+        f"text.side: found '{side}', allowed: text, the sides that every training "
+        f"utterance of {corpus} has"
     )
     assert not (tmp_path / "results").exists()
 
@@ -232,7 +234,7 @@ def test_a_side_that_some_utterances_lack_is_none(tmp_path: Path) -> None:
     corpus = Corpus.open(folder)
     assert corpus.split("train").sides == ("text", "phonetic")
     assert corpus.split("dev").sides == ("text", "phonetic")
-    with pytest.raises(UserError, match="allowed: text, phonetic, the texts"):
+    with pytest.raises(UserError, match="allowed: text, phonetic, the sides"):
         set_up(cell_of(tmp_path, folder, "text.side=spelling"), tmp_path / "results")
 
 
@@ -248,13 +250,14 @@ def test_a_side_that_some_utterances_lack_is_none(tmp_path: Path) -> None:
 def test_dev_and_test_are_held_against_the_side_of_the_profile(
     profile: str, side: str, tmp_path: Path, dual: Path
 ) -> None:
-    """Whatever side training writes; the other sides stand beside it."""
+    """This holds whatever side is trained on. Rows of hypotheses hold the other sides too."""
     cell = cell_of(tmp_path, dual, f"score.profile={profile}", "train.epochs=1")
     run = trained(cell, tmp_path / "results")
     columns = {
         s: Corpus.open(dual).split("test").column(s) for s in ("text", "spelling", "phonetic")
     }
-    figures = evaluate(run, "test", "greedy", "cpu", Silent())
+    evaluate(run, "test", "greedy", "cpu", Silent())
+    figures = run.scores()["test"]["greedy"]
     assert (figures["side"], figures["sides"]) == (side, ["text", "spelling", "phonetic"])
     rows = rows_of(run, "test")
     assert [row["reference"] for row in rows] == columns.pop(side)
@@ -262,7 +265,7 @@ def test_dev_and_test_are_held_against_the_side_of_the_profile(
         assert [row[other] for row in rows] == texts
     assert set_up(cell, tmp_path / "results").dev.side == side
     (row,) = run.history()
-    # `abca.` and `bcb.`; of the spelling nothing is left of the marks, of the other `?` counts.
+    # `nospace` and `espnet` do not count the `.` of the spelling; `kospeech` counts the `?`.
     assert row["dev_characters"] == {"text": 7, "spelling": 7, "phonetic": 11}[side]
     assert row["dev_profile"] == figures["profile"]
 
@@ -270,7 +273,8 @@ def test_dev_and_test_are_held_against_the_side_of_the_profile(
 def test_a_corpus_without_sides_is_held_against_its_text(tmp_path: Path, corpus: Path) -> None:
     cell = cell_of(tmp_path, corpus, "score.profile=kospeech", "train.epochs=1")
     run, heard = trained(cell, tmp_path / "results"), Heard()
-    figures = evaluate(run, "dev", "greedy", "cpu", heard)
+    evaluate(run, "dev", "greedy", "cpu", heard)
+    figures = run.scores()["dev"]["greedy"]
     assert (figures["side"], figures["sides"]) == ("text", ["text"])
     assert [set(row) for row in rows_of(run, "dev")] == 2 * [
         {"id", "reference", "hypothesis", "seconds"}
@@ -286,7 +290,7 @@ def test_a_corpus_without_sides_is_held_against_its_text(tmp_path: Path, corpus:
             "trained on 'text', scored against 'phonetic' under kospeech/1; "
             "they differ in 2 of 2 utterances",
         ),
-        # `abb.` and `abb` are one without punctuation.
+        # `abb.` and `abb` are equal without punctuation.
         (("score.profile=nospace",), None),
         (
             ("text.side=phonetic", "score.profile=espnet"),
@@ -306,23 +310,23 @@ def test_another_side_than_was_trained_on_is_told(
 
 
 def test_unknown_symbols_are_those_that_the_profile_counts(tmp_path: Path, dual: Path) -> None:
-    """The model writes `abc`: of the spellings' marks `.` is unknown to it, where it counts; of
-    the phonetic side only what is no letter of it."""
+    """The model emits `abc`. It does not know the `.` of the spelling, which `nospace` does not
+    count, nor the `?` of the phonetic side, which `kospeech` counts."""
     counts = {}
     for profile in ("nospace", "kospeech"):
         sets = (f"score.profile={profile}", "train.epochs=1")
         run = trained(cell_of(tmp_path, dual, *sets), tmp_path / "results")
-        counts[profile] = evaluate(run, "test", "greedy", "cpu", Silent())["unknown_symbols"]
+        counts[profile] = evaluate(run, "test", "greedy", "cpu", Silent()).unknown_symbols
     assert counts == {"nospace": 0, "kospeech": 2}
 
 
 def test_an_evaluated_run_is_compared_under_any_profile(tmp_path: Path, dual: Path) -> None:
-    """As training under that profile would have been scored, from one file of hypotheses."""
+    """One file of hypotheses gives the scores that a run under each profile would have."""
     run = trained(cell_of(tmp_path, dual, "train.epochs=1"), tmp_path / "results")
     evaluate(run, "test", "greedy", "cpu", Silent())
     n = {
-        p: document(comparison_of([run.folder], profile=p), replicates=0)["n"]
+        p: study_of([run.folder], profile=p, replicates=0).n
         for p in ("verbatim", "nospace", "kospeech")
     }
-    # `abb` and `cba`; said, `abb?` and `abba?`.
+    # `abb` and `cba`; the phonetic side has `abb?` and `abba?`.
     assert n == {"verbatim": 6, "nospace": 6, "kospeech": 9}

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from asrbench.base.reporting import Silent
-from asrbench.data.corpus import CorpusWriter, Utterance
+from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
-from asrbench.experiment.registry import MODELS
+from asrbench.experiment.registry import kinds_of
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import Cell
 from asrbench.experiment.spec_file import load_study
@@ -24,8 +24,9 @@ corpus: {corpus}
 augment: {{frequency_masks: 0, time_masks: 0}}
 features: {{kind: log_mel, bands: 20}}
 model:
-  front_end: {{channels: 4}}
-  recurrence: {{layers: 1, width: 32, dropout: 0.0}}
+  encoder:
+    front_end: {{channels: 4}}
+    recurrence: {{layers: 1, width: 32, dropout: 0.0}}
 train:
   epochs: 4
   batch_seconds: 3
@@ -68,14 +69,12 @@ def cell_of(tmp_path: Path, corpus: Path, *sets: str) -> Cell:
 
 def sets_for(name: str) -> list[str]:
     sets = [f"model.name={name}"]
-    model = MODELS[name].model
-    if model.attention.kind != "none":
-        sets.append("model.attention={heads: 2, dropout: 0.0}")
-    if model.decoder.kind != "none":
-        sets.append(
-            "model.decoder={layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0,"
-            " label_smoothing: 0.0}"
-        )
+    kinds = kinds_of(name)
+    if kinds.get(("encoder", "attention"), "none") != "none":
+        sets.append("model.encoder.attention={heads: 2, dropout: 0.0}")
+    if kinds["head",] == "ctc_attention":
+        decoder = "{layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0}"
+        sets.append(f"model.head={{decoder: {decoder}, label_smoothing: 0.0}}")
     return sets
 
 
@@ -105,7 +104,7 @@ def same_weights(one: Run, other: Run, which: str = "last") -> bool:
 
 
 CHANCE = (
-    "model.recurrence.dropout=0.2",
+    "model.encoder.recurrence.dropout=0.2",
     "augment={speeds: [0.9, 1.1], time_masks: 1, frequency_masks: 1, frequency_width: 5}",
 )
 """Settings in which every source of chance takes part."""

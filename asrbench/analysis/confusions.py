@@ -1,33 +1,34 @@
-"""What was heard for what, and how often."""
+"""Confusions: which character was recognised as which, and how often."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from asrbench.stats.blocks import Ints
 
 _BITS = 21
-"""Of a code point."""
+"""Bits of a code point."""
 NOTHING = 0x110000
-"""In place of a code point, where nothing was said or heard: the first number that is none."""
+"""Stands for no character in an insertion or deletion: the first number that is no code point."""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """One character for another; nothing for one, or one for nothing."""
+    """A character of the reference and what was recognised for it.
+
+    An insertion has an empty `reference`, a deletion an empty `hypothesis`.
+    """
 
     reference: str
     hypothesis: str
     count: int
 
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def most(expected: Ints, found: Ints, weights: Ints, top: int) -> tuple[Confusion, ...]:
-    """The `top` most frequent pairs of characters, each pair counted by its weights; of equally
-    frequent ones those that come first by code point."""
+    """Returns the `top` most frequent pairs of characters, each counted by its weights.
+
+    Of equally frequent pairs those that come first by code point are taken.
+    """
     keys, inverse = np.unique((expected << _BITS) | found, return_inverse=True)
     counts = np.bincount(inverse, weights, len(keys)).astype(np.int64)
     order = np.lexsort((keys, -counts))[:top]

@@ -1,50 +1,43 @@
-"""All of it at once: what `compare` asks for and every output shows."""
+"""All error analyses of a study at once."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from asrbench.analysis.degenerate import DegeneratePairs
-from asrbench.analysis.kinds import Kinds, kinds
+from asrbench.analysis.kinds import ErrorKinds, error_kinds
 from asrbench.analysis.lengths import ByLength, by_length
 from asrbench.analysis.pairs import Pairs
-from asrbench.analysis.speakers import Speaker, by_speaker
-from asrbench.analysis.utterances import MOST, Utterance, by_utterance
-from asrbench.analysis.words import Places
+from asrbench.analysis.speakers import SpeakerRates, by_speaker
+from asrbench.analysis.utterances import MOST, UtteranceErrors, by_utterance
+from asrbench.analysis.words import WordPlaces
 from asrbench.base.errors import pick
-from asrbench.scoring.score import Texts
+from asrbench.scoring.counted_text import Texts
 from asrbench.stats.bootstrap import REPLICATES
 
 
 @dataclass(frozen=True)
+class Lengths:
+    """Error rates by two measures of length."""
+
+    duration: ByLength | None
+    """Rates by duration; None if durations are not known."""
+    reference_length: ByLength
+
+
+@dataclass(frozen=True)
 class Findings:
-    """What differs, and where."""
+    """The differences between systems by length, kind of error, speaker and utterance."""
 
-    by_duration: ByLength | None
-    """None where durations are not known."""
-    by_reference_length: ByLength
-    kinds: dict[str, Kinds]
-    """By the label of the system."""
-    utterances: tuple[Utterance, ...]
-    speakers: tuple[Speaker, ...] | None
-    """None where speakers are not known."""
-
-    def plain(self) -> dict[str, Any]:
-        """As `compare --json` has them."""
-        return {
-            "lengths": {
-                "duration": None if self.by_duration is None else self.by_duration.plain(),
-                "reference_length": self.by_reference_length.plain(),
-            },
-            "kinds": {label: each.plain() for label, each in self.kinds.items()},
-            "utterance_table": [utterance.plain() for utterance in self.utterances],
-            "speakers_table": None
-            if self.speakers is None
-            else [speaker.plain() for speaker in self.speakers],
-        }
+    lengths: Lengths
+    kinds: dict[str, ErrorKinds]
+    """Errors by kind of each system, by label."""
+    utterances: tuple[UtteranceErrors, ...]
+    """The utterances with the largest differences."""
+    speakers: tuple[SpeakerRates, ...] | None
+    """Rates by speaker; None if speakers are not known."""
 
 
-def find(
+def analyse(
     ids: Sequence[str],
     references: Texts,
     systems: Mapping[str, Sequence[Texts]],
@@ -57,16 +50,17 @@ def find(
     most: int = MOST,
     untrained: Collection[str] = (),
 ) -> Findings:
-    """`systems` are, by label, the hypotheses of each run; for these texts and for `words` see
-    `Pairs.of`. Intervals draw speakers where each is known and there are two, else utterances.
-    `most`: see `by_utterance`. Systems that are `untrained` are described, but choose no utterance
-    and have no interaction.
+    """Analyses the errors of all systems, whose hypotheses are given by label and run.
 
-    Raises `UserError` if no system is the baseline, `ValueError` for lists not equally long.
+    `Pairs.of` says how texts and `words` must look; `by_utterance` explains `most`. Intervals draw
+    speakers if all are known and there are two or more, otherwise utterances. Systems that are
+    `untrained` are described, but choose no utterance and have no interaction.
+
+    Raises `UserError` if no system is the baseline, `ValueError` for lists of different length.
     """
     pick("baseline", baseline, systems)
     pairs = Pairs.of(references, systems, words)
-    odd, places = DegeneratePairs.of(pairs), Places.of(pairs)
+    degenerate, places = DegeneratePairs.of(pairs), WordPlaces.of(pairs)
     known = speakers is not None and None not in speakers and len(set(speakers)) > 1
 
     def lengths(lengths_U: Sequence[float], unit: str) -> ByLength:
@@ -74,9 +68,13 @@ def find(
         return by_length(pairs, lengths_U, unit, baseline, blocks, replicates, untrained=untrained)
 
     return Findings(
-        None if durations_s is None else lengths(durations_s, "second"),
-        lengths(pairs.symbols_U.tolist(), "character"),
-        {label: kinds(pairs, odd, places, label) for label in systems},
-        by_utterance(pairs, odd, ids, baseline, speakers, durations_s, most, untrained=untrained),
+        Lengths(
+            None if durations_s is None else lengths(durations_s, "second"),
+            lengths(pairs.symbols_U.tolist(), "character"),
+        ),
+        {label: error_kinds(pairs, degenerate, places, label) for label in systems},
+        by_utterance(
+            pairs, degenerate, ids, baseline, speakers, durations_s, most, untrained=untrained
+        ),
         None if speakers is None else by_speaker(pairs, speakers, baseline),
     )

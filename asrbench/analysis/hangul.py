@@ -1,7 +1,7 @@
-"""Hangul syllables as what they are composed of.
+"""Hangul syllables and the jamo that they are composed of.
 
-A syllable is onset, vowel and, or not, coda, numbered in this order by the Unicode Standard (3.12,
-Conjoining Jamo Behavior): its code point is 0xAC00 + 588 onset + 28 vowel + coda.
+A syllable has an onset, a vowel and possibly a coda, numbered in this order by the Unicode Standard
+(3.12, Conjoining Jamo Behavior): its code point is 0xAC00 + 588 onset + 28 vowel + coda.
 """
 
 from typing import TypeVar
@@ -14,26 +14,26 @@ Number = TypeVar("Number", int, npt.NDArray[np.int64])
 FIRST, LAST = ord("가"), ord("힣")
 NO_CODA = "-"
 
-PARTS = {
+POSITIONS = {
     "onset": "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ",
     "vowel": "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ",
     "coda": NO_CODA + "ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ",
 }
-"""The letters in each place, in order."""
+"""The jamo of each position of a syllable, in order."""
 
 
 def are_syllables(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Returns which of the code points are Hangul syllables."""
     return (codes >= FIRST) & (codes <= LAST)
 
 
 def decomposed(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Onset, vowel and coda of each of some syllables, by number: their last axis."""
+    """Returns the numbers of onset, vowel and coda of each syllable, as the last axis."""
     return np.stack(numbers(codes - FIRST), axis=-1)
 
 
-def shared_parts(one: str, other: str) -> int:
-    """Of onset, vowel and coda, how many two characters have in common; none if one is no
-    syllable."""
+def shared_jamo(one: str, other: str) -> int:
+    """Returns how many of onset, vowel and coda two characters share; 0 if one is no syllable."""
     codes = ord(one) - FIRST, ord(other) - FIRST
     if not all(0 <= code <= LAST - FIRST for code in codes):
         return 0
@@ -41,4 +41,5 @@ def shared_parts(one: str, other: str) -> int:
 
 
 def numbers(index: Number) -> tuple[Number, Number, Number]:
+    """Returns the numbers of onset, vowel and coda of a syllable, counted from the first one."""
     return index // 588, index % 588 // 28, index % 28

@@ -1,4 +1,4 @@
-"""Errors by length: error rates in bins, and whether a difference grows with it."""
+"""Errors by length: error rates in bins, and whether a difference changes with length."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asrbench.analysis.pairs import Pairs
+from asrbench.base.formatting import points
 from asrbench.stats.blocks import Blocks, Floats
 from asrbench.stats.bootstrap import REPLICATES, Bootstrap, Interval, bootstrap
 from asrbench.stats.exact import holm
@@ -15,102 +16,76 @@ from asrbench.stats.power import ALPHA
 
 BINS = 5
 BIN_UTTERANCES = 20
-"""Fewer bins are made rather than bins of fewer on average."""
+"""Least average number of utterances per bin; fewer bins are made where there are fewer."""
 
 Errors = Mapping[str, npt.NDArray[np.int64]]
-"""errors_SU of each system, by label, the baseline first."""
+"""The errors_SU of each system by label, the baseline first."""
 
 
 @dataclass(frozen=True)
 class BinRate:
-    """Of one system in one bin."""
+    """The error rate of one system in one bin."""
 
     cer: float | None
-    """Errors over reference characters, mean over runs; None without such characters."""
+    """Errors over reference characters, mean over runs; None if there are no such characters."""
     interval: Interval | None
-    """At 95 %; None if fewer than two utterances, or speakers, are in the bin."""
-
-    def plain(self) -> dict[str, Any]:
-        return {"cer": self.cer, "interval": _ends(self.interval)}
+    """95 % interval; None if the bin has fewer than two utterances, or speakers."""
 
 
 @dataclass(frozen=True)
-class Bin:
-    """Utterances whose lengths are from `low` to `high`, each of which one of them has."""
+class LengthBin:
+    """The utterances whose lengths are from `low` to `high`, both of which occur."""
 
     low: float
     high: float
     utterances: int
     n: int
     """Reference characters."""
-    rates: dict[str, BinRate]
-    """By the label of the system."""
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            "low": self.low,
-            "high": self.high,
-            "utterances": self.utterances,
-            "n": self.n,
-            "systems": {label: rate.plain() for label, rate in self.rates.items()},
-        }
+    systems: dict[str, BinRate]
+    """The rate of each system, by label."""
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """How the difference of a system to the baseline changes with length.
+    """The change with length of a system's difference to the baseline.
 
     With errors e and e' of the two in an utterance of n characters and length x, it is the slope b
-    of the line through d = (e - e') / n by least squares weighted with n:
+    of the line through d = (e - e') / n by least squares with the weights n:
 
         b = sum (x - m)(e - e') / sum n (x - m)**2,   m = sum n x / sum n.
 
-    Weighted so, the line passes at the mean length m through the difference of the two CERs.
-    Utterances without reference characters have no rate and no part in it. Below zero: the longer
-    the utterance, the better the system does beside the baseline.
+    With these weights the line passes through the difference of the two CERs at the mean length m.
+    Utterances without reference characters have no rate and are left out. Below zero, the system
+    does better beside the baseline the longer the utterance is.
     """
 
     slope: float
     """CER per second, or per character."""
     interval: Interval
-    """At 95 %: blocks and luck of training as in every difference of `stats.bootstrap`."""
+    """95 % interval over blocks and training seeds, as every difference of `stats.bootstrap`."""
     p: float
     holm_p: float
-    """Over the interactions of all systems with this length."""
+    """Holm's correction over the interactions of all systems with this measure of length."""
     short: float
     long: float
-    """The line at the tenth and the ninetieth percentile of length: CER minus the baseline's."""
+    """The line at the 10th and the 90th percentile of length: CER minus the baseline's."""
     words: str
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            "slope": self.slope,
-            "interval": _ends(self.interval),
-            "p": self.p,
-            "holm_p": self.holm_p,
-            "short": self.short,
-            "long": self.long,
-            "words": self.words,
-        }
+    """The result in words."""
 
 
 @dataclass(frozen=True)
 class ByLength:
-    """Under one measure of length."""
+    """Error rates and interactions by one measure of length."""
 
     unit: str
     """`second` or `character`."""
-    bins: tuple[Bin, ...]
+    bins: tuple[LengthBin, ...]
     interactions: dict[str, Interaction]
-    """By label, without the baseline and what never learned; empty if that is the baseline, where
-    all are equally long, and if one block is left."""
+    """The interaction of each trained system with length, by label, without the baseline.
 
-    def plain(self) -> dict[str, Any]:
-        return {
-            "unit": self.unit,
-            "bins": [each.plain() for each in self.bins],
-            "interactions": {label: each.plain() for label, each in self.interactions.items()},
-        }
+    Empty if the baseline is not trained, if all utterances are equally long, and if fewer than two
+    blocks are left.
+    """
 
 
 def by_length(
@@ -123,8 +98,11 @@ def by_length(
     bins: int = BINS,
     untrained: Collection[str] = (),
 ) -> ByLength:
-    """CER of all systems in quantile bins of a length, and their interactions with it: of those
-    that are not `untrained`, with a baseline that is not."""
+    """Returns the CER of all systems in quantile bins of a length, and the interactions with it.
+
+    Systems that are `untrained` have rates but no interaction. Raises `ValueError` if there are not
+    as many lengths as utterances, or if one is not finite.
+    """
     lengths = np.asarray(lengths_U, dtype=np.float64)
     if lengths.shape != pairs.symbols_U.shape:
         raise ValueError(f"{len(pairs.symbols_U)} utterances do not have {len(lengths)} lengths")
@@ -147,8 +125,10 @@ def by_length(
 
 
 def upper_ends(lengths: Floats, bins: int) -> Floats:
-    """The greatest length of each bin: quantiles that occur, each once. Equal lengths are never
-    parted, so bins need not be equally full and can be fewer."""
+    """Returns the greatest length of each bin: quantiles that occur, each once.
+
+    Equal lengths are always in the same bin, so bins can differ in size and can be fewer.
+    """
     chances = np.arange(1, bins + 1) / bins
     return np.unique(np.quantile(lengths, chances, method="inverted_cdf"))
 
@@ -160,17 +140,17 @@ def _bin(
     errors: Errors,
     speakers_U: Sequence[Hashable] | None,
     replicates: int,
-) -> Bin:
+) -> LengthBin:
     symbols_U = pairs.symbols_U[chosen]
     n = int(symbols_U.sum())
-    inside = [errors_SU[:, chosen] for errors_SU in errors.values()]
-    drawn = _drawn(symbols_U, _of(chosen, speakers_U), inside, replicates)
+    within = [errors_SU[:, chosen] for errors_SU in errors.values()]
+    drawn = _drawn(symbols_U, _of(chosen, speakers_U), within, replicates)
     rates = {}
-    for k, (label, errors_SU) in enumerate(zip(errors, inside, strict=True)):
+    for k, (label, errors_SU) in enumerate(zip(errors, within, strict=True)):
         cer = float(errors_SU.sum(axis=1).mean()) / n if n else None
         rates[label] = BinRate(cer, None if drawn is None else drawn.rate(k).interval)
     low, high = float(lengths[chosen].min()), float(lengths[chosen].max())
-    return Bin(low, high, len(chosen), n, rates)
+    return LengthBin(low, high, len(chosen), n, rates)
 
 
 def _interactions(
@@ -187,14 +167,14 @@ def _interactions(
         return {}
     mean = float(np.average(lengths[chosen], weights=n_U))
     away_U = lengths[chosen] - mean
-    # A slope is a ratio of sums over utterances, as a rate is, so it is drawn like one. What the
-    # run's own CER leaves unexplained stands for its errors: then a replicate, in which the
-    # lengths have another mean, needs no other line.
+    # A slope is a ratio of sums over utterances, as a rate is, so it is drawn like one. Errors are
+    # replaced by their residuals from the run's own CER; a replicate, whose mean length differs,
+    # then needs no line of its own.
     products, rates = [], []
     for errors_SU in errors.values():
-        inside_SU = errors_SU[:, chosen]
-        rates_S = inside_SU.sum(axis=1) / n_U.sum()
-        products.append(away_U * (inside_SU - rates_S[:, None] * n_U))
+        within_SU = errors_SU[:, chosen]
+        rates_S = within_SU.sum(axis=1) / n_U.sum()
+        products.append(away_U * (within_SU - rates_S[:, None] * n_U))
         rates.append(float(rates_S.mean()))
     drawn = _drawn(n_U * away_U**2, _of(chosen, speakers_U), products, replicates)
     if drawn is None:
@@ -222,12 +202,12 @@ def _interactions(
 def _words(
     label: str, baseline: str, unit: str, slope: float, interval: Interval, holm_p: float
 ) -> str:
-    slope, low, high = (100 * rate for rate in (slope, interval.low, interval.high))
-    figures = f"{slope:+.3f} points per {unit} ({low:+.3f} to {high:+.3f})"
+    low, high = (points(end, digits=3) for end in interval)
+    figures = f"{points(slope, digits=3)} points per {unit} ({low} to {high})"
     if holm_p > ALPHA:
-        return f"no evidence that length matters to {label} minus {baseline}: {figures}"
+        return f"no evidence that {label} minus {baseline} changes with length: {figures}"
     how = "better" if slope < 0 else "worse"
-    return f"the longer the utterance, the {how} {label} does beside {baseline}: {figures}"
+    return f"{label} does {how} beside {baseline} the longer the utterance is: {figures}"
 
 
 def _drawn(
@@ -236,7 +216,7 @@ def _drawn(
     systems: Sequence[npt.NDArray[Any]],
     replicates: int,
 ) -> Bootstrap | None:
-    """None if there are not two blocks to draw from, or nothing to divide by."""
+    """Draws the bootstrap; None if there are fewer than two blocks, or if all weights are zero."""
     blocks = len(weights_U) if speakers_U is None else len(set(speakers_U))
     if blocks < 2 or not weights_U.sum():
         return None
@@ -247,7 +227,3 @@ def _of(
     chosen: npt.NDArray[np.int64], speakers_U: Sequence[Hashable] | None
 ) -> list[Hashable] | None:
     return None if speakers_U is None else [speakers_U[u] for u in chosen.tolist()]
-
-
-def _ends(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [interval.low, interval.high]

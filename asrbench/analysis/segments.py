@@ -1,4 +1,4 @@
-"""One reference and one hypothesis side by side, in parts that are equal or differ."""
+"""A reference and a hypothesis side by side, in segments that are equal or differ."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Literal
 
-from asrbench.analysis.alignment import DELETION, INSERTION, SUBSTITUTION, edits
+from asrbench.analysis.edit_alignment import DELETION, INSERTION, SUBSTITUTION, edits
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
 
@@ -14,9 +14,12 @@ KINDS: dict[int, Kind] = {SUBSTITUTION: "substitute", DELETION: "delete", INSERT
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A stretch of one kind. Substituted parts are equally long; nothing stands against what is
-    deleted or inserted."""
+class EditSegment:
+    """A stretch of one kind of edit.
+
+    Both texts of a substitution are equally long; a deletion has no hypothesis, an insertion no
+    reference.
+    """
 
     kind: Kind
     reference: str
@@ -24,41 +27,39 @@ class Segment:
 
     @property
     def errors(self) -> int:
+        """Number of edits."""
         return 0 if self.kind == "equal" else max(len(self.reference), len(self.hypothesis))
 
-    def plain(self) -> dict[str, str]:
-        return {"kind": self.kind, "reference": self.reference, "hypothesis": self.hypothesis}
 
-
-def segments(reference: str, hypothesis: str) -> tuple[Segment, ...]:
-    """The alignment that is counted, from the beginning to the end of both texts."""
+def segments(reference: str, hypothesis: str) -> tuple[EditSegment, ...]:
+    """Returns the edit alignment that is counted, from the beginning to the end of both texts."""
     found = []
-    begin = heard = 0
+    begin = begin_found = 0
     for kind, stretch in groupby(_adjoining(reference, hypothesis), key=itemgetter(0)):
-        *_, (_, end, heard_end) = stretch
-        found.append(Segment(kind, reference[begin:end], hypothesis[heard:heard_end]))
-        begin, heard = end, heard_end
+        *_, (_, end, end_found) = stretch
+        found.append(EditSegment(kind, reference[begin:end], hypothesis[begin_found:end_found]))
+        begin, begin_found = end, end_found
     return tuple(found)
 
 
 def _adjoining(reference: str, hypothesis: str) -> Iterator[tuple[Kind, int, int]]:
-    """The kind of each step through both texts, and where it ends in each."""
+    """Yields the kind of each step through both texts, and where it ends in each."""
     done = 0
-    for kind, begin, heard in edits(reference, hypothesis):
+    for kind, begin, begin_found in edits(reference, hypothesis):
         if begin > done:
-            yield "equal", begin, heard
+            yield "equal", begin, begin_found
         done = begin + (kind != INSERTION)
-        yield KINDS[kind], done, heard + (kind != DELETION)
+        yield KINDS[kind], done, begin_found + (kind != DELETION)
     if done < len(reference):
         yield "equal", len(reference), len(hypothesis)
 
 
-def marked(parts: Iterable[Segment]) -> str:
-    """As one line without colours, in the marks of GNU wdiff: `[-왔-]{+왓+}어요`."""
+def marked(found: Iterable[EditSegment]) -> str:
+    """Returns one line without colours, in the notation of GNU wdiff: `[-왔-]{+왓+}어요`."""
     return "".join(
-        part.reference
-        if part.kind == "equal"
-        else (f"[-{part.reference}-]" if part.reference else "")
-        + (f"{{+{part.hypothesis}+}}" if part.hypothesis else "")
-        for part in parts
+        segment.reference
+        if segment.kind == "equal"
+        else (f"[-{segment.reference}-]" if segment.reference else "")
+        + (f"{{+{segment.hypothesis}+}}" if segment.hypothesis else "")
+        for segment in found
     )

@@ -1,8 +1,7 @@
 """Error rates by speaker."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,23 +9,25 @@ from asrbench.analysis.pairs import Pairs
 
 
 @dataclass(frozen=True)
-class Speaker:
+class SpeakerRates:
+    """The error rate of every system on the utterances of one speaker."""
+
     speaker: str | None
-    """None for all utterances whose speaker is not known."""
+    """The name; None stands for all utterances whose speaker is not known."""
     utterances: int
     n: int
     """Reference characters."""
     cer: dict[str, float | None]
-    """By the label of the system, mean over its runs; None without such characters."""
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
+    """CER by label, mean over runs; None if the speaker has no reference characters."""
 
 
 def by_speaker(
     pairs: Pairs, speakers_U: Sequence[str | None], baseline: str
-) -> tuple[Speaker, ...]:
-    """All speakers, those first that the baseline has most trouble with."""
+) -> tuple[SpeakerRates, ...]:
+    """Returns all speakers, those with the highest CER of the baseline first.
+
+    Raises `ValueError` if there are not as many speakers as utterances.
+    """
     names = list(dict.fromkeys(speakers_U))
     numbers = {name: g for g, name in enumerate(names)}
     speaker_U = np.array([numbers[name] for name in speakers_U], dtype=np.int64)
@@ -38,7 +39,7 @@ def by_speaker(
     }
     utterances_G = np.bincount(speaker_U).tolist()
     speakers = [
-        Speaker(
+        SpeakerRates(
             name,
             utterances_G[g],
             n_G[g],

@@ -1,55 +1,45 @@
-"""Where in a word errors fall: at its edges or inside."""
+"""Errors at the edges of words and within them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from asrbench.analysis.alignment import INSERTION
+from asrbench.analysis.edit_alignment import INSERTION
 from asrbench.analysis.pairs import Pairs
 from asrbench.stats.blocks import Ints
 from asrbench.text.normal_form import normalise
 
 
 @dataclass(frozen=True)
-class Edges:
-    """Characters of the references, spaces aside, that were substituted or deleted: the first and
-    the last of each word, and those between. What was inserted stands at neither."""
+class EdgeErrors:
+    """Substituted and deleted characters at the edges of words and within them.
+
+    The first and the last character of a word are its edges; the others are inner characters.
+    Spaces and insertions are neither.
+    """
 
     edge_errors: int
     edge_symbols: int
-    inside_errors: int
-    inside_symbols: int
+    inner_errors: int
+    inner_symbols: int
 
     @property
     def share(self) -> float | None:
-        """Of these errors, those at edges. None without an error."""
-        return _ratio(self.edge_errors, self.edge_errors + self.inside_errors)
+        """Share of these errors that are at edges; None without an error."""
+        return _ratio(self.edge_errors, self.edge_errors + self.inner_errors)
 
     @property
     def expected(self) -> float | None:
-        """Of these characters, those at edges: the share if errors fell anywhere alike."""
-        return _ratio(self.edge_symbols, self.edge_symbols + self.inside_symbols)
+        """Share of these characters that are at edges, which `share` would be without an effect."""
+        return _ratio(self.edge_symbols, self.edge_symbols + self.inner_symbols)
 
     @property
     def edge_rate(self) -> float | None:
         return _ratio(self.edge_errors, self.edge_symbols)
 
     @property
-    def inside_rate(self) -> float | None:
-        return _ratio(self.inside_errors, self.inside_symbols)
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            "edge_errors": self.edge_errors,
-            "edge_symbols": self.edge_symbols,
-            "inside_errors": self.inside_errors,
-            "inside_symbols": self.inside_symbols,
-            "share": self.share,
-            "expected": self.expected,
-            "edge_rate": self.edge_rate,
-            "inside_rate": self.inside_rate,
-        }
+    def inner_rate(self) -> float | None:
+        return _ratio(self.inner_errors, self.inner_symbols)
 
 
 def _ratio(part: int, whole: int) -> float | None:
@@ -57,23 +47,23 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
-    """Characters at edges of words and inside, and errors at them. Spaces are neither."""
+class WordPlaces:
+    """Edge and inner characters of words, and the errors at them. Spaces are neither."""
 
     edge_symbols: int
-    """In the references of one run."""
-    inside_symbols: int
+    """Edge characters in the references of one run."""
+    inner_symbols: int
     edge_errors_P: Ints
-    inside_errors_P: Ints
+    inner_errors_P: Ints
 
     @classmethod
-    def of(cls, pairs: Pairs) -> "Places | None":
-        """None where no word ends but with its reference: then nothing was said of words."""
+    def of(cls, pairs: Pairs) -> "WordPlaces | None":
+        """Counts both; None if every reference is one word, because then spaces may be unknown."""
         if not any(" " in words for _, words in pairs.different):
             return None
         places_D = [_places(*texts) for texts in pairs.different]
         in_reference = pairs.edits.kind_E != INSERTION
-        pair_E, place_E = pairs.edits.pair_E[in_reference], pairs.place_E[in_reference]
+        pair_E, place_E = pairs.edits.pair_E[in_reference], pairs.reference_place_E[in_reference]
 
         def counts(place: bool) -> tuple[int, Ints]:
             here_D = np.array([places.count(place) for places in places_D], dtype=np.int64)
@@ -81,21 +71,21 @@ class Places:
             errors_P = np.bincount(pair_E[here_C[place_E]], minlength=len(pairs))
             return int(here_D[pairs.reference_U].sum()), errors_P.astype(np.int64)
 
-        (edge, edge_errors_P), (inside, inside_errors_P) = counts(True), counts(False)
-        return cls(edge, inside, edge_errors_P, inside_errors_P)
+        (edge, edge_errors_P), (inner, inner_errors_P) = counts(True), counts(False)
+        return cls(edge, inner, edge_errors_P, inner_errors_P)
 
-    def edges(self, pair_SU: Ints) -> Edges:
-        """Of all runs of one system."""
-        return Edges(
+    def edges(self, pair_SU: Ints) -> EdgeErrors:
+        """Returns the errors of one system, over all of its runs."""
+        return EdgeErrors(
             int(self.edge_errors_P[pair_SU].sum()),
             len(pair_SU) * self.edge_symbols,
-            int(self.inside_errors_P[pair_SU].sum()),
-            len(pair_SU) * self.inside_symbols,
+            int(self.inner_errors_P[pair_SU].sum()),
+            len(pair_SU) * self.inner_symbols,
         )
 
 
 def _places(reference: str, words: str) -> list[bool | None]:
-    """Of each character: whether it is the first or last of a word; None for a space."""
+    """Returns for each character whether it is at an edge of a word; None for a space."""
     if " " in reference:
         return [
             place
@@ -105,7 +95,7 @@ def _places(reference: str, words: str) -> list[bool | None]:
     edges, text = set(), ""
     for word in words.split():
         edges.add(len(text))
-        # Without the space between them, the end of one and the next may compose.
+        # Without the space between them, a character and the next may compose to one.
         text = normalise(text + word)
         edges.add(len(text) - 1)
     return [i in edges for i in range(len(reference))]

@@ -1,11 +1,11 @@
-"""The processes that train one run together, one rank each, as torchrun starts them.
+"""Communication between the processes that train one run, one rank each, started by torchrun.
 
-What is small (decisions, counts, rows) meets on the CPU, by gloo, so that no rank waits for its
-GPU to agree on anything; what lies on a GPU meets there, by NCCL. Every rank has to call the same
-things in the same order. Files are the first rank's alone: the others learn from it what it reads,
-so only its machine needs the results folder; the corpus has to be on every machine.
+Small values (decisions, counts, rows) are exchanged on the CPU by gloo, so that no rank waits for
+its GPU to agree on anything. Tensors on a GPU are exchanged there by NCCL. Every rank must make the
+same calls in the same order. Only the first rank reads and writes run folders and broadcasts what
+it reads, so only its machine needs the results folder. Every machine needs the corpus.
 
-torch is imported where there are several processes, and only then.
+torch is imported only where there are several processes.
 """
 
 import gc
@@ -23,25 +23,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun tells each process."""
+"""Environment variables that torchrun sets for each process."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """One process' place among those that share a run; by itself, what follows costs nothing."""
+    """The rank of this process among those that train one run.
+
+    With a world size of 1 every method returns at once.
+    """
 
     rank: int = 0
     world_size: int = 1
-    """Number of processes."""
+    """Number of processes that train the run."""
     local_rank: int = 0
+    """Rank of this process among those on its machine."""
     local_world_size: int = 1
-    """Place and number of processes on this machine."""
+    """Number of processes on this machine."""
 
     @classmethod
     def of_environment(cls) -> "Ranks":
-        """Joins those that torchrun started along with this process, and waits for them.
+        """Joins the process group of torchrun and returns the rank of this process in it.
 
-        Raises `UserError` where only a part of what torchrun says is there.
+        Without torchrun returns `ALONE`. Raises `UserError` if only some of `VARIABLES` are set.
         """
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return ALONE
@@ -53,7 +57,7 @@ class Ranks:
             )
         import torch
 
-        # Before there is a group: its functions' defaults would hold it to the end.
+        # Imported before the group exists, because defaults of its functions would keep it alive.
         import torch.distributed.nn.functional
 
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -65,11 +69,14 @@ class Ranks:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the first rank, which alone reads and writes runs, and speaks."""
+        """Whether this is the first rank, which reads and writes run folders and reports."""
         return self.rank == 0
 
     def sum(self, x: "Tensor") -> "Tensor":
-        """x, summed over ranks where it lies: the same bits on each. Has a gradient."""
+        """Returns the sum of `x` over ranks, equal bit for bit on each. Gradients flow through.
+
+        The device of `x` chooses between gloo and NCCL.
+        """
         if self.world_size == 1:
             return x
         import torch.distributed.nn.functional as differentiable
@@ -77,7 +84,7 @@ class Ranks:
         return differentiable.all_reduce(x)  # type: ignore[no-any-return, no-untyped-call]
 
     def maximum(self, *votes: int) -> list[int]:
-        """The greatest of each vote: what any rank wants, all do."""
+        """Returns the maximum over ranks of each vote, so that what one rank wants all ranks do."""
         if self.world_size == 1:
             return list(votes)
         import torch
@@ -87,7 +94,7 @@ class Ranks:
         return agreed.tolist()
 
     def gather(self, value: T) -> list[T]:
-        """The value of each rank, in their order."""
+        """Returns the values of all ranks, in the order of ranks."""
         if self.world_size == 1:
             return [value]
         import torch.distributed as dist
@@ -97,7 +104,7 @@ class Ranks:
         return values  # type: ignore[return-value]
 
     def broadcast(self, value: T) -> T:
-        """The first rank's value, whatever the others have."""
+        """Returns the value of the first rank; values of other ranks are ignored."""
         if self.world_size == 1:
             return value
         import torch
@@ -108,26 +115,32 @@ class Ranks:
 
     @contextmanager
     def errors_shared(self) -> Iterator[None]:
-        """What is a `UserError` on any rank within is one on all of them, when all have come."""
+        """Raises the `UserError` of any rank in the block on all ranks, at the end of the block.
+
+        Every rank has to get there. Of several errors, that of the lowest rank is raised.
+        """
         error: UserError | None = None
         try:
             yield
         except UserError as caught:
             error = caught
-        met = next(filter(None, self.gather(error)), None)
-        if met is not None:
-            raise met
+        first = next(filter(None, self.gather(error)), None)
+        if first is not None:
+            raise first
 
     def close(self) -> None:
-        """Leaves the others; not after an error, when they may be waiting for this one."""
+        """Leaves the process group.
+
+        Must not be called after an error, when other ranks may be waiting for this one.
+        """
         if self.world_size > 1:
             import torch.distributed as dist
 
-            # What is left of a trained model holds the group. As long as that lives so do threads
-            # of gloo's, and if one of them drops a tensor while Python ends, it aborts.
+            # Garbage of a trained model keeps the group alive, and with it threads of gloo. If one
+            # of them frees a tensor while Python shuts down, the process aborts.
             gc.collect()
             dist.destroy_process_group()
 
 
 ALONE = Ranks()
-"""A single process."""
+"""The only rank of a run that one process trains."""

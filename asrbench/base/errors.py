@@ -1,19 +1,24 @@
-"""What is the user's to mend is one line: where, what was found, what is allowed or what to do."""
+"""Errors that the user can fix. They are printed as one line, without a traceback.
+
+The line says where, what was found, and what is allowed or what to do.
+"""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Shown as one line, exit status 2, with nothing created. Everything else is a bug."""
+    """An error that the user can fix: printed as one line, exit status 2, and no file is left.
+
+    Every other exception is a bug and is printed with its traceback."""
 
 
 class RankError(UserError):
-    """What one of several processes met alone, and so has to say itself, whichever it is."""
+    """An error of one rank alone. That rank prints it, because the first rank does not know it."""
 
 
 class Fault(Exception):
-    """Why something is no utterance: one of a few fixed reasons, and the particulars."""
+    """Why an utterance is rejected: one of a few fixed reasons, which are counted, and details."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason} ({detail})" if detail else reason)
@@ -21,13 +26,13 @@ class Fault(Exception):
 
 
 def nearest(found: str, allowed: Iterable[str]) -> str:
-    """`"; did you mean 'width'?"` for the closest allowed name, or nothing when none is close."""
+    """Returns `"; did you mean 'width'?"` for the closest allowed name, or "" if none is close."""
     matches = difflib.get_close_matches(found, list(allowed), n=1)
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 
 def pick(where: str, found: str, allowed: Iterable[str]) -> str:
-    """`found` itself, if allowed; otherwise a `UserError` that names what is."""
+    """Returns `found` if it is allowed. Otherwise raises `UserError` with the names that are."""
     names = list(allowed)
     if found not in names:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Writing so that a reader never sees half a file, a crash never leaves one."""
+"""Reading and writing files. A reader never sees half a file, and a crash never leaves one."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from asrbench.base.errors import UserError
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what is still there in the end is deleted."""
+    """Yields a temporary path beside `path`. What still exists there afterwards is deleted."""
     make_parents(path)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
@@ -27,7 +27,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what was written there is flushed and renamed."""
+    """Yields a temporary path to write to, then flushes that file and renames it to `path`."""
     with temporary_beside(path) as temporary:
         yield temporary
         flush(temporary)
@@ -35,24 +35,24 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def flush(path: Path) -> None:
-    """Returns when the file is on the disk."""
+    """Writes a file to the disk: returns once the kernel has (fsync)."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def digest(path: Path) -> str:
-    """16 hexadecimal digits over the content of a file."""
+    """Returns 16 hexadecimal digits of the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @contextmanager
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yields a folder to fill, renamed to `path` when the block ends well; with `replace`, what
-    is at `path` gives way then and not before.
+    """Yields an empty folder, which is renamed to `path` if the block ends without an exception.
 
-    It lies beside `path` and is named after it: what a killed process left of it is cleared away
-    by the next. Raises `UserError` if `path` exists, or if another process is making it.
+    With `replace`, an existing `path` is replaced at that moment. The temporary folder lies beside
+    `path` under a fixed name, so that what a killed process left is deleted by the next. Raises
+    `UserError` if `path` exists without `replace`, or if another process is making it.
     """
     made = make_parents(path)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -76,14 +76,14 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 _clear(path.with_name(f".{path.name}.old"))
     except BaseException:
         for parent in made:
-            with suppress(OSError):  # somebody else put something there
+            with suppress(OSError):  # another process has put something there
                 parent.rmdir()
         raise
 
 
 @contextmanager
 def _held(lock: FileLock, path: Path) -> Iterator[None]:
-    """The system takes the lock from a process that died, however it died."""
+    """Holds the lock of `path`. The system frees the lock of a process that was killed."""
     try:
         lock.acquire()
     except Timeout:
@@ -91,7 +91,8 @@ def _held(lock: FileLock, path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held. Who waited for it finds `path` made, or begins anew.
+        # Removed while the lock is held. A process that opened the file before finds `path` made,
+        # or makes it.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
@@ -102,9 +103,9 @@ def _clear(folder: Path) -> None:
 
 
 def make_parents(path: Path) -> list[Path]:
-    """Makes the folders above `path`; returns those that were missing, the innermost first.
+    """Makes the folders above `path` and returns those that were missing, the innermost first.
 
-    Raises `UserError` where a file is in the way, or the right to make them is missing.
+    Raises `UserError` if a file is in the way or permission is denied.
     """
     missing = [parent for parent in path.parents if not parent.exists()]
     try:
@@ -115,20 +116,26 @@ def make_parents(path: Path) -> list[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Writes a file in UTF-8, as `atomic` does."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes one indented JSON document, as `atomic` does."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """Writes one JSON document per line, as `atomic` does."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_utf8(path: Path) -> str:
-    """The text of a file, a byte order mark left out. Raises `UserError` if it cannot be read."""
+    """Returns the text of a file without a byte order mark.
+
+    Raises `UserError` if the file cannot be read or is not UTF-8.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -141,6 +148,7 @@ def read_utf8(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
+    """Returns the JSON document in a file. Raises `UserError` if it is none."""
     try:
         return json.loads(read_utf8(path))
     except ValueError as error:
@@ -151,7 +159,7 @@ _DECODE = json.JSONDecoder().raw_decode
 
 
 def _parsed(line: str) -> Any:
-    """As `json.loads`, in half the time for what has no space around it."""
+    """Returns what `json.loads` does, in half the time where no white space surrounds the value."""
     try:
         value, end = _DECODE(line)
     except ValueError:
@@ -160,8 +168,9 @@ def _parsed(line: str) -> Any:
 
 
 def read_jsonl(path: Path) -> list[Any]:
+    """Returns the JSON document of every line. Raises `UserError` with the line that is none."""
     rows = []
-    # Not splitlines(): text may hold U+2028, which is no line break to JSON.
+    # splitlines() would also split at U+2028, which texts may contain.
     lines = read_utf8(path).split("\n")
     for number, line in enumerate(lines, start=1):
         if not line:

@@ -1,4 +1,4 @@
-"""Memory that stays with the process: for training on a CPU, and for many texts."""
+"""Settings of the memory allocator and the garbage collector that make long work faster."""
 
 import ctypes
 import gc
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Of mallopt(3), glibc's malloc.h."""
+"""Parameters of mallopt(3), from glibc's malloc.h."""
 
 
 def reuse_memory() -> None:
-    """Keeps freed memory for the next tensor of its size, in huge pages where the kernel has them.
+    """Has the process keep freed memory for later tensors, in huge pages if the kernel has them.
 
-    Left alone, glibc gives every large block back to the kernel, and each step faults its tensors
-    in anew, page by page: a quarter of a step's time or more. Has to be called before torch is
-    imported; does nothing where the C library is another.
+    By default glibc returns every large block to the kernel, so that each training step on a CPU
+    faults its tensors in again, page by page, which takes a quarter of the step or more. This
+    function must be called before torch is imported. With another C library it does nothing.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
@@ -28,12 +28,14 @@ def reuse_memory() -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No garbage collection within: among millions of words it would find no circle to break, and
-    looking takes a fifth of the time."""
-    was = gc.isenabled()
+    """Suspends garbage collection within the block.
+
+    Millions of strings hold no reference cycles, and searching them takes a fifth of the time.
+    """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""The same work on many things, on all cores of the machine."""
+"""Parallel map over processes, one per core."""
 
 import os
 import signal
@@ -8,25 +8,26 @@ from functools import partial
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-def process_map(work: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
-    """What `work` makes of each of `items`, in their order, in a process a core.
+def process_map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Returns `work(item)` for each of `items`, in their order, computed in one process per core.
 
-    `work`, `items` and what is found are pickled. Worth it for seconds of work, not for less.
+    `work`, `items` and results are pickled. Starting the processes takes about a second, so that
+    shorter work is faster without.
     """
     cores = min(available(), len(items))
     if cores < 2:
         return [*map(work, items)]
-    # An interrupt goes to every process of the terminal; the first one is to speak of it.
-    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(cores, initializer=deaf) as pool:
+    # Ctrl-C reaches every process of the terminal. Only this one reacts to it.
+    ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(cores, initializer=ignore_interrupts) as pool:
         return [*pool.map(work, items, chunksize=-(-len(items) // (2 * cores)))]
 
 
 def available() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,14 +1,19 @@
-"""What long work tells of itself; how it is shown is for `terminal.py` to say."""
+"""The interface by which long work reports its progress. `asrbench.cli.terminal` shows it."""
 
 from typing import Protocol
 
 
 class Reporter(Protocol):
+    """Receives what long work reports."""
+
     def say(self, line: str) -> None:
-        """A line worth keeping."""
+        """Reports a line that stays on the terminal."""
 
     def progress(self, task: str, done: int, total: int, note: str = "") -> None:
-        """How far `task` is; `note` holds the live figure that matters."""
+        """Reports that `done` of `total` units of `task` are done.
+
+        `note` is a live figure, such as the loss.
+        """
 
 
 class Silent:

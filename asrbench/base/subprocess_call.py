@@ -1,4 +1,4 @@
-"""A function in a process of its own: what it allocates, changes or breaks is gone with it."""
+"""Calls a function in a new process, so that its memory and its crashes stay there."""
 
 import multiprocessing
 import pickle
@@ -14,39 +14,40 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Died(Exception):
-    """The process ended without an answer: it was killed, mostly for its memory."""
+class SubprocessDied(Exception):
+    """The process ended without a result. Usually the kernel killed it for lack of memory."""
 
 
-def apart(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """What `function` returns, or raises, with these arguments in a new process.
+def call_in_subprocess(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """Returns what `function` returns for these arguments in a new process.
 
-    Function, arguments and answer have to be such as can be pickled. Raises `Died`.
+    The function, its arguments and its result are pickled. Raises what `function` raises, and
+    `SubprocessDied` if the process ends without a result.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     task = pickle.dumps((function, arguments, options))
-    process = context.Process(target=_answer, args=(sender, task))
+    process = context.Process(target=_run_task, args=(sender, task))
     process.start()
-    sender.close()  # so that this process sees the end when the other one's is gone
+    sender.close()  # otherwise recv() would not see that the other process is gone
     try:
-        answer, error = receiver.recv()
+        result, error = receiver.recv()
     except EOFError:
         process.join()
-        raise Died(f"the process ended with status {process.exitcode}") from None
+        raise SubprocessDied(f"the process ended with status {process.exitcode}") from None
     finally:
         process.kill()
         process.join()
         receiver.close()
     if error is not None:
         raise error
-    return answer  # type: ignore[no-any-return]
+    return result  # type: ignore[no-any-return]
 
 
-def _answer(sender: Connection, task: bytes) -> None:
-    # Ctrl-C reaches both; the one that waits ends this one.
+def _run_task(sender: Connection, task: bytes) -> None:
+    # Ctrl-C reaches both processes. The waiting one then kills this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    reuse_memory()  # as the commands do; the task is what brings torch in
+    reuse_memory()  # before the task, which imports torch
     try:
         function, arguments, options = pickle.loads(task)
         sender.send((function(*arguments, **options), None))

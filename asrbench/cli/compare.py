@@ -1,8 +1,8 @@
-"""`asrbench compare`: verdicts on the variants of a study, and what stands behind them."""
+"""`asrbench compare`: rates, differences and verdicts of the variants of a study."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,107 +10,115 @@ from rich.text import Text
 
 from asrbench.base.memory import uncollected
 from asrbench.cli.terminal import print_table
-from asrbench.report.tables import Document
 from asrbench.text.profiles import ProfileName, Unit
+
+if TYPE_CHECKING:
+    from asrbench.analysis.utterances import UtteranceErrors
+    from asrbench.report.study import Study
 
 
 def compare(
     paths: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs.")],
     baseline: Annotated[
-        str | None, typer.Option(help="Variant to compare to; ds2 where there is one.")
+        str | None,
+        typer.Option(help="Variant to compare with; the default is ds2, else the first."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split; test where it was scored.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split; the default is test, else the first that is scored.")
+    ] = None,
     profile: Annotated[
-        ProfileName | None, typer.Option(help="Count the hypotheses by this one.")
+        ProfileName | None, typer.Option(help="Scoring profile; the default is that of each run.")
     ] = None,
     unit: Annotated[
-        Unit, typer.Option(help="What errors are compared in: a CER or a WER.")
+        Unit, typer.Option(help="Compare character errors (CER) or word errors (WER).")
     ] = "character",
     replicates: Annotated[
-        int, typer.Option(min=0, help="Of the bootstrap; 0 leaves the rates alone.")
+        int, typer.Option(min=0, help="Bootstrap replicates; 0 gives the rates only.")
     ] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     corpus: Annotated[
-        Path | None, typer.Option(help="Corpus folder, for audio in the report.")
+        Path | None, typer.Option(help="Prepared corpus, for audio in the report.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for tables, figures and report; the first DIR.")
+        Path | None,
+        typer.Option(help="Folder for tables, figures and report; the default is the first DIR."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the document, and write nothing.")
+        bool, typer.Option("--json", help="Print the study as JSON, and write nothing.")
     ] = False,
     utterances: Annotated[
         int,
-        typer.Option(min=0, help="Show so many of the largest wins and losses of each variant."),
+        typer.Option(min=0, help="Show this many of the largest wins and losses per variant."),
     ] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdicts alone.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the verdicts.")] = False,
 ) -> None:
-    """Say which variants are better or worse than the baseline, and how sure that is.
+    """Compare the variants of a study with a baseline.
 
-    Every variant and every seed, intervals, the difference to the baseline and a verdict, the
-    cost; tables, figures and a page for the browser are left beside the runs.
+    Prints the error rate of every variant and seed, confidence intervals, the difference to the
+    baseline with a verdict, and the cost. Writes tables, figures and an HTML report.
     """
-    from asrbench.stages.compare.comparison import comparison_of
-    from asrbench.stages.compare.document import document, write
+    from asrbench.base.records import to_json
+    from asrbench.stages.compare.study import study_of, write
 
     with uncollected():
-        comparison = comparison_of(paths, baseline, split, profile)
-        found = document(comparison, unit=unit, replicates=replicates, seed=seed)
+        study = study_of(paths, baseline, split, profile, unit, replicates, seed)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        typer.echo(to_json(study))
         return
     if not quiet:
-        _print_tables(found)
-    _print_words(found, quiet)
-    _print_utterances(found, utterances)
-    for path in write(found, out or paths[0], corpus):
+        _print_tables(study)
+    _print_words(study, quiet)
+    if utterances and study.findings:
+        _print_utterances(study, study.findings.utterances, utterances)
+    for path in write(study, out or paths[0], corpus):
         if not quiet:
             typer.echo(f"wrote {path}")
 
 
-def _print_tables(study: Document) -> None:
+def _print_tables(study: "Study") -> None:
     from asrbench.report import tables
 
-    print_table(*tables.rates(study), title=study["title"])
-    if tables.shown(study)[1:] and study["replicates"]:
-        print_table(*tables.differences(study), title=f"Against {study['baseline']}")
+    print_table(*tables.rates(study), title=study.title)
+    if study.all_systems[1:] and study.replicates:
+        print_table(*tables.differences(study), title=f"Against {study.baseline}")
 
 
-def _print_utterances(study: Document, count: int) -> None:
-    """Reference, the baseline's hypothesis and the variant's, of the first seed of each."""
-    console = Console(highlight=False)
-    for system in study["systems"][1:]:
-        label = system["label"]
-        if not count or system["difference"] is None:
-            continue
-        rows = sorted(study["utterance_table"], key=lambda row: row["differences"][label])
-        wins = [row for row in rows if row["differences"][label] < 0][:count]
-        losses = [row for row in reversed(rows) if row["differences"][label] > 0][:count]
-        for what, chosen in (("wins", wins), ("losses", losses)):
-            console.print(f"Largest {what} of {label}", style="bold")
-            for row in chosen:
-                _print_utterance(row, (study["baseline"], label), console)
-
-
-def _print_utterance(row: Document, labels: tuple[str, str], console: Console) -> None:
-    from asrbench.analysis.segments import Segment
-    from asrbench.cli.terminal_aligned import aligned, printable
-
-    width = max(map(len, (*labels, "reference")))
-    change = f"{row['differences'][labels[1]]:+.1f} errors"
-    console.print(Text(f"{row['id']}  {change}"), soft_wrap=True)
-    console.print(Text(f"  {'reference':{width}}  {printable(row['reference'])}"), soft_wrap=True)
-    for label in labels:
-        parts = [Segment(**part) for part in row["systems"][label][0]["segments"]]
-        line = Text(f"  {label:{width}}  ") + aligned(parts, console)
-        console.print(line, soft_wrap=True)
-
-
-def _print_words(study: Document, quiet: bool) -> None:
+def _print_words(study: "Study", quiet: bool) -> None:
     from asrbench.report import tables
 
     for line in tables.verdicts(study):
         typer.echo(f"- {line}")
     if not quiet:
-        for line in (*study["legend"], *study["notes"]):
+        for line in study.legend:
             typer.echo(line)
+        for note in study.notes:
+            typer.echo(f"note: {note}")
+
+
+def _print_utterances(study: "Study", found: "Sequence[UtteranceErrors]", count: int) -> None:
+    """Prints the largest wins and losses of every system that has a difference."""
+    console = Console(highlight=False)
+    for system in study.systems[1:]:
+        if system.difference is None:
+            continue
+        label = system.label
+        ordered = sorted(found, key=lambda each: each.differences[label])
+        wins = [each for each in ordered if each.differences[label] < 0][:count]
+        losses = [each for each in reversed(ordered) if each.differences[label] > 0][:count]
+        for what, chosen in (("wins", wins), ("losses", losses)):
+            console.print(f"Largest {what} of {label}", style="bold")
+            for each in chosen:
+                _print_utterance(each, study.baseline, label, console)
+
+
+def _print_utterance(found: "UtteranceErrors", baseline: str, label: str, console: Console) -> None:
+    """Prints the reference and the hypotheses of the first seed of both systems, aligned."""
+    from asrbench.cli.terminal_aligned import aligned, printable
+
+    width = max(map(len, (baseline, label, "reference")))
+    change = f"{found.differences[label]:+.1f} errors"
+    console.print(Text(f"{found.id}  {change}"), soft_wrap=True)
+    console.print(Text(f"  {'reference':{width}}  {printable(found.reference)}"), soft_wrap=True)
+    for each in (baseline, label):
+        line = Text(f"  {each:{width}}  ") + aligned(found.systems[each][0].segments, console)
+        console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What several commands take: the spec, what is laid over it, and which of its cells are meant."""
+"""Options that several commands share, and what the commands make of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,47 +10,65 @@ from asrbench.base.errors import UserError, pick
 
 if TYPE_CHECKING:
     from asrbench.experiment.spec import Cell
-    from asrbench.experiment.spec_file import Study
+    from asrbench.experiment.spec_file import StudySpec
 
 SpecFile = Annotated[Path, typer.Argument(help="The experiment, a YAML file.")]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Lay key=value over the spec; repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Override a key of the spec, as key=value; repeatable."),
 ]
-Only = Annotated[list[str] | None, typer.Option("--only", help="This variant alone; repeatable.")]
+Only = Annotated[list[str] | None, typer.Option("--only", help="Only this variant; repeatable.")]
 Seeds = Annotated[
-    list[int] | None, typer.Option("--seed", min=0, help="This seed alone; repeatable.")
+    list[int] | None, typer.Option("--seed", min=0, help="Only this seed; repeatable.")
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all experiments.")]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to compute on.")
 ]
-OtherDevice = Annotated[
+SpecDevice = Annotated[
     Literal["auto", "cpu", "cuda"] | None,
-    typer.Option("--device", help="Where to compute; otherwise run.device of the spec."),
+    typer.Option("--device", help="Device to compute on, instead of run.device of the spec."),
+]
+Decode = Annotated[
+    str | None,
+    typer.Option(
+        "--decode",
+        help="Name of the search, such as greedy; otherwise the one that chose the checkpoint.",
+    ),
+]
+
+TrustPlugins = Annotated[
+    bool,
+    typer.Option("--trust-plugins", help="Run the plug-ins of run folders from elsewhere."),
+]
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="Python file that registers kinds or models; repeatable."),
 ]
 
 
-def laid_over(sets: Sequence[str] | None, device: str | None) -> list[str]:
-    """All that is laid over the spec: `--set`, and `--device` last."""
+def all_sets(sets: Sequence[str] | None, device: str | None) -> list[str]:
+    """Returns the overrides of the spec: those of `--set`, then that of `--device`."""
     return [*(sets or []), *([f"run.device={device}"] if device else [])]
 
 
-def chosen(
-    study: "Study", spec: Path, only: Sequence[str] | None, seeds: Sequence[int] | None
+def chosen_cells(
+    study: "StudySpec", spec: Path, only: Sequence[str] | None, seeds: Sequence[int] | None
 ) -> "list[Cell]":
-    """The cells of `study` that `--only` and `--seed` mean; all without them.
+    """Returns the cells of `study` that `--only` and `--seed` choose; all cells without them.
 
-    Raises `UserError` for a variant that is not of the study.
+    Raises `UserError` for a variant that the study does not have.
     """
     for variant in only or []:
         pick(f"{spec}: --only", variant, study.variants)
     cells = [c for c in study.cells if not only or c.variant in only]
     if not seeds:
         return cells
-    # A seed the spec does not list is run all the same: seeds have no settings of their own.
+    # A seed that the spec does not list can be chosen, too: no setting depends on the seed.
     return list(dict.fromkeys(c.model_copy(update={"seed": s}) for c in cells for s in seeds))
 
 
 def check_hours(option: str, hours: float | None) -> None:
+    """Raises `UserError` unless `hours` is positive or None."""
     if hours is not None and not hours > 0:
         raise UserError(f"{option}: found {hours:g}, allowed: more than 0")

@@ -1,23 +1,19 @@
-"""`asrbench prep`: a command for each recipe."""
+"""`asrbench prep`: one command for each recipe, generated from the options that it declares."""
 
+import inspect
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from asrbench.cli import prep_formats as cli_doors
-from asrbench.cli.prep_common import (
-    CORES,
-    Force,
-    Jobs,
-    Name,
-    Out,
-    SplitSeed,
-    Strict,
-    making,
-    numbers,
-    shares,
-)
+from asrbench.base.process_map import available
+from asrbench.cli.prep_report import print_corpus
+from asrbench.cli.terminal import Terminal
+from asrbench.stages.prep import RECIPES, load_recipe
+from asrbench.stages.prep.recipe import AnyRecipe, Argument, Option, Preparation
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -25,157 +21,107 @@ SETTINGS: dict[str, Any] = {
     "pretty_exceptions_show_locals": False,
     "rich_markup_mode": None,
 }
-prep_app = typer.Typer(help="Prepare a corpus, by one of the recipes.", **SETTINGS)
+
+Out = Annotated[Path, typer.Option("--out", help="Corpus folder to make.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Make any rejected utterance an error.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing corpus.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=1, help="Files read at a time.", show_default="a core each")
+]
 
 
-@prep_app.command("an4")
-def prep_an4(
-    source: Annotated[Path, typer.Argument(help="CMU's distribution: the folder with etc/, wav/.")],
-    out: Out,
-    dev: Annotated[int, typer.Option(help="Utterances to take from train, by speaker.")] = 100,
-    seed: SplitSeed = 0,
-    strict: Strict = False,
-    force: Force = False,
-    jobs: Jobs = CORES,
-) -> None:
-    """AN4 as CMU distributes it.
+class _RecipeCommands(Mapping[str, TyperCommand]):
+    """Builds the command of a recipe when it is looked up, so that no other recipe is imported."""
 
-    SPHERE audio under wav/, fileids and transcription under etc/.
-    """
-    from asrbench.stages.prep import an4
+    def __getitem__(self, name: str) -> TyperCommand:
+        if name not in RECIPES:
+            raise KeyError(name)
+        return recipe_command(name)
 
-    with making("an4", out, strict=strict, force=force, jobs=jobs) as how:
-        an4.prepare(source, out, dev=dev, seed=seed, how=how)
+    def __iter__(self) -> Iterator[str]:
+        return iter(RECIPES)
+
+    def __len__(self) -> int:
+        return len(RECIPES)
 
 
-@prep_app.command("ksponspeech")
-def prep_ksponspeech(
-    source: Annotated[Path, typer.Argument(help="AI Hub's download: a folder, or a zip.")],
-    out: Out,
-    side: Annotated[
-        Literal["spelling", "phonetic"],
-        typer.Option(help="Side of dual transcriptions that is `text`; both are kept beside it."),
-    ] = "spelling",
-    punctuation: Annotated[
-        Literal["none", "sentence"],
-        typer.Option(help="Punctuation that stays in `text`: none, or . ? and !"),
-    ] = "none",
-    folders: Annotated[
-        str | None,
-        typer.Option(help="Of train these alone, as KsponSpeech_01/KsponSpeech_0001..0010."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Of train so many utterances, drawn by --seed.")
-    ] = None,
-    seed: SplitSeed = 0,
-    strict: Strict = False,
-    force: Force = False,
-    jobs: Jobs = CORES,
-) -> None:
-    """KsponSpeech as AI Hub distributes it.
+class _RecipeGroup(TyperGroup):
+    """Lists the recipes without importing any of them."""
 
-    Unpacked or still zipped, with its .trn lists or without, all of it or a part.
-    """
-    from asrbench.stages.prep import ksponspeech
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = cast(MutableMapping[str, Any], _RecipeCommands())
 
-    with making("ksponspeech", out, strict=strict, force=force, jobs=jobs) as how:
-        ksponspeech.prepare(
-            source,
-            out,
-            side=side,
-            punctuation=punctuation,
-            folders=folders,
-            limit=limit,
-            seed=seed,
-            how=how,
-        )
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(RECIPES)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(RECIPES.items()))
 
 
-@prep_app.command("table")
-def prep_table(
-    source: Annotated[Path, typer.Argument(help="A .tsv, .csv or .jsonl with a header.")],
-    out: Out,
-    audio: Annotated[str | None, typer.Option(help="Column of the audio path.")] = None,
-    text: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
-    id: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
-    speaker: Annotated[str | None, typer.Option(help="Column of the speaker.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column of the split.")] = None,
-    dev: Annotated[int, typer.Option(help="Utterances to take from train, by speaker.")] = 0,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Make splits that share no speaker and no text, as 0.8/0.1/0.1."),
-    ] = None,
-    name: Name = None,
-    seed: SplitSeed = 0,
-    strict: Strict = False,
-    force: Force = False,
-    jobs: Jobs = CORES,
-) -> None:
-    """Any corpus listed in a TSV, CSV or JSONL.
-
-    Audio path and text are needed; id, speaker and split may be there. Columns are found by
-    their usual names where no option says.
-    """
-    from asrbench.stages.prep import table
-
-    with making("table", out, strict=strict, force=force, jobs=jobs) as how:
-        table.prepare(
-            source,
-            out,
-            audio_column=audio,
-            text_column=text,
-            id_column=id,
-            speaker_column=speaker,
-            split_column=split_column,
-            dev=dev,
-            split=None if split is None else shares("--split", split),
-            seed=seed,
-            name=name,
-            how=how,
-        )
+prep_app = typer.Typer(
+    cls=_RecipeGroup, help="Prepare a corpus with one of the recipes.", **SETTINGS
+)
 
 
-@prep_app.command("synthetic")
-def prep_synthetic(
-    out: Out,
-    hours: Annotated[float, typer.Option(help="Hours of audio in all splits together.")] = 1.0,
-    language: Annotated[str, typer.Option(help="An eSpeak NG voice; the grammar is ko.")] = "ko",
-    text: Annotated[
-        Path | None, typer.Option(help="Sentences of one's own, one a line, instead.")
-    ] = None,
-    voices: Annotated[int, typer.Option(help="Voices; no two splits share one.")] = 12,
-    split: Annotated[str, typer.Option(help="Shares of train, dev and test.")] = "0.8/0.1/0.1",
-    snr: Annotated[str, typer.Option(help="Range of signal to noise, in dB.")] = "10/30",
-    seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
-    name: Name = None,
-    strict: Strict = False,
-    force: Force = False,
-) -> None:
-    """Sentences spoken by eSpeak NG, in noise.
-
-    Korean everyday sentences from a grammar, or sentences of one's own.
-    """
-    from asrbench.stages.prep import synthetic
-
-    low, high = numbers("--snr", snr, 2, "10/30")
-    with making("synthetic", out, strict=strict, force=force) as how:
-        synthetic.prepare(
-            out,
-            hours=hours,
-            language=language,
-            text=text,
-            seed=seed,
-            splits=shares("--split", split),
-            voices=voices,
-            snr_db=(low, high),
-            name=name,
-            how=how,
-        )
+def recipe_command(name: str) -> TyperCommand:
+    """Returns the command of a recipe: its own options and those that every recipe has."""
+    recipe = load_recipe(name)
+    app = typer.Typer(**SETTINGS)
+    app.command(name, help=f"{RECIPES[name]}\n\n{recipe.details}")(_function(name, recipe))
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperCommand)
+    return command
 
 
-prep_app.command("librispeech")(cli_doors.librispeech)
-prep_app.command("zeroth")(cli_doors.zeroth)
-prep_app.command("commonvoice")(cli_doors.commonvoice)
-prep_app.command("kaldi")(cli_doors.kaldi)
-prep_app.command("nemo")(cli_doors.nemo)
-prep_app.command("lhotse")(cli_doors.lhotse)
+def _function(name: str, recipe: AnyRecipe) -> Callable[..., None]:
+    """Returns the function that the command calls, with the signature that typer reads."""
+
+    def prepare(*, out: Path, strict: bool, force: bool, jobs: int = 1, **own: Any) -> None:
+        with Terminal() as terminal:
+            preparation = Preparation(
+                name,
+                out,
+                strict=strict,
+                force=force,
+                jobs=jobs,
+                progress=lambda done, total: terminal.progress(name, done, total),
+            )
+            recipe.prepare(recipe.options(**own), preparation)
+        print_corpus(out)
+
+    hints = get_type_hints(recipe.options, include_extras=True)
+    own = [_parameter(field, hints[field.name]) for field in fields(recipe.options)]
+    parameters = [
+        *(each for each in own if each.default is inspect.Parameter.empty),
+        _keyword("out", Out),
+        *(each for each in own if each.default is not inspect.Parameter.empty),
+        _keyword("strict", Strict, default=False),
+        _keyword("force", Force, default=False),
+        *([_keyword("jobs", Jobs, default=available())] if recipe.parallel else []),
+    ]
+    prepare.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    prepare.__annotations__ = {each.name: each.annotation for each in parameters}
+    return prepare
+
+
+def _parameter(field: Field[Any], hint: Any) -> inspect.Parameter:
+    """Returns the typer parameter of one field of a recipe's options."""
+    kind, declared = get_args(hint)
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
+    if isinstance(declared, Argument):
+        return _keyword(field.name, Annotated[kind, typer.Argument(help=declared.help)], default)
+    assert isinstance(declared, Option)
+    flag = f"--{field.name.replace('_', '-')}"
+    shown = True if declared.shown_default is None else declared.shown_default
+    option = typer.Option(flag, help=declared.help, show_default=shown)
+    return _keyword(field.name, Annotated[kind, option], default)
+
+
+def _keyword(
+    name: str, annotation: Any, default: Any = inspect.Parameter.empty
+) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
+    )

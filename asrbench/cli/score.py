@@ -1,80 +1,90 @@
-"""`asrbench score`: any system's hypotheses, and what sets several apart.
+"""`asrbench score`: error rates of any system's hypotheses, and the differences of several."""
 
-`--json` prints `asrbench.stats.versus.Comparison.plain` with the name of the references and
-the notes. Rates and differences are fractions, nothing is rounded, nothing known is null.
-"""
-
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asrbench.base.errors import UserError, pick
+from asrbench.base.formatting import (
+    NONE,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    sentence,
+)
 from asrbench.cli.terminal import print_table
-from asrbench.text.profiles import PROFILES, ProfileName, Unit
+from asrbench.text.profiles import PROFILES, RATES, ProfileName, Unit
 
 if TYPE_CHECKING:
+    from asrbench.scoring.run_rates import CountedRun
     from asrbench.stats.mapsswe import Mapsswe
-    from asrbench.stats.versus import Comparison, System
+    from asrbench.stats.record import Comparison, System
 
-MEASURES = {"characters": "CER", "jamo": "jamo", "words": "WER", "spaced_words": "sWER"}
-NONE = "-"
+RATE_NAMES = {"characters": "CER", "jamo": "jamo", "words": "WER", "spaced_words": "sWER"}
+"""The name of each error rate in the table, by what it counts."""
 
 
 def score(
     systems: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME=HYP...", help="Hypotheses of each system; a name twice is two seeds."
+            metavar="NAME=HYP...", help="Hypotheses of each system; repeat NAME for another seed."
         ),
     ],
     ref: Annotated[
-        Path | None, typer.Option("--ref", help="References, unless hypotheses come with them.")
+        Path | None,
+        typer.Option("--ref", help="References; the default is those in HYP."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="System to compare to; otherwise the first.")
+        str | None, typer.Option(help="System to compare with; the default is the first.")
     ] = None,
     profile: Annotated[
         ProfileName,
-        typer.Option(help="What the CER counts. References are taken as they are."),
+        typer.Option(help="Scoring profile: what the CER counts."),
     ] = "verbatim",
     unit: Annotated[
-        Unit, typer.Option(help="What errors are compared in: a CER or a WER.")
+        Unit, typer.Option(help="Compare character errors (CER) or word errors (WER).")
     ] = "character",
     speakers: Annotated[
-        Path | None, typer.Option(help="Speaker of each id, as Kaldi's utt2spk or a TSV.")
+        Path | None, typer.Option(help="Speaker of each id: Kaldi's utt2spk, or a TSV.")
     ] = None,
     speaker_of: Annotated[
-        str | None, typer.Option(help="A regular expression whose first group is the speaker.")
+        str | None, typer.Option(help="Regular expression on ids; its first group is the speaker.")
     ] = None,
     replicates: Annotated[
-        int, typer.Option(min=0, help="Of the bootstrap; 0 leaves the rates alone.")
+        int, typer.Option(min=0, help="Bootstrap replicates; 0 gives the rates only.")
     ] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print every figure as one JSON document.")
-    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Print the error rates of any system's hypotheses, and which systems differ.
+    """Print the error rates of any system's hypotheses, and compare systems.
 
-    CER and WER, sWER (with the spacing of the reference), and for Hangul the error rate of jamo;
-    of two systems or more, differences to the baseline with intervals, tests and a verdict.
-    Files are TRN, TSV, Kaldi's text, KoSpeech's CSV, JSONL of `asrbench eval` or NeMo, or JSON of
-    Whisper.
+    Prints CER, WER, sWER (with the spacing of the reference) and, for Hangul, the error rate of
+    jamo. For two systems or more it prints differences to the baseline with intervals, tests and a
+    verdict. Files are TRN, TSV, Kaldi's text, KoSpeech's CSV, JSONL of `asrbench eval` or NeMo, or
+    JSON of Whisper.
     """
+    from asrbench.base.records import to_json
     from asrbench.scoring.hypotheses import gather
-    from asrbench.stats.versus import compared
+    from asrbench.scoring.run_rates import runs_of
+    from asrbench.stats.comparison import compare_runs
+    from asrbench.stats.record import ScoreReport
 
     paths = _paths(systems)
     if baseline is not None:
         pick("--baseline", baseline, paths)
     gathered = gather(ref, paths, profile)
-    comparison = compared(
-        list(gathered.references.values()),
-        gathered.systems,
+    references = list(gathered.references.values())
+    runs = runs_of(references, gathered.systems, profile, unit)
+    comparison = compare_runs(
+        references,
+        runs,
         baseline=baseline,
         profile=profile,
         unit=unit,
@@ -84,20 +94,16 @@ def score(
         where=gathered.source,
     )
     if as_json:
-        document = {
-            **comparison.plain(),
-            "references": str(gathered.source),
-            "notes": gathered.notes,
-        }
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        report = ScoreReport.of(comparison, str(gathered.source), gathered.notes)
+        typer.echo(to_json(report))
         return
-    _print(comparison, gathered.source.name)
+    _print(comparison, runs, gathered.source.name)
     for note in gathered.notes:
         typer.echo(f"note: {note}")
 
 
 def _paths(systems: Sequence[str]) -> dict[str, list[Path]]:
-    """The files of each system, in the order they were named."""
+    """Returns the files of each system, in the order of the command line."""
     paths: dict[str, list[Path]] = {}
     for system in systems:
         name, equals, path = system.partition("=")
@@ -105,17 +111,17 @@ def _paths(systems: Sequence[str]) -> dict[str, list[Path]]:
             raise UserError(f"{system}: found no NAME=HYP, as in base=hypotheses.trn")
         files = paths.setdefault(name, [])
         if Path(path) in files:
-            raise UserError(f"{system}: found a second time; seeds of a system are different files")
+            raise UserError(f"{system}: found twice; the seeds of a system are different files")
         files.append(Path(path))
     return paths
 
 
 def _speakers(ids: Sequence[str], table: Path | None, pattern: str | None) -> list[str] | None:
-    """Of each utterance, where there is a way to tell."""
+    """Returns the speaker of each utterance; None if no option gives them."""
     from asrbench.scoring.hypotheses import read_transcripts
 
     if table is not None and pattern is not None:
-        raise UserError("--speaker-of: found beside --speakers; one of them is enough")
+        raise UserError("--speaker-of: found together with --speakers; use one of them")
     known: dict[str, str] = {}
     if table is not None:
         known = read_transcripts(table)
@@ -138,10 +144,10 @@ def _matches(ids: Sequence[str], pattern: str) -> dict[str, str]:
         expression = re.compile(pattern)
     except re.error as error:
         raise UserError(
-            f"--speaker-of: found '{pattern}', no regular expression: {error}"
+            f"--speaker-of: found '{pattern}', which is no regular expression: {error}"
         ) from None
     if not expression.groups:
-        raise UserError(f"--speaker-of: found '{pattern}', which has no group, as in '^([^-_]+)'")
+        raise UserError(f"--speaker-of: found '{pattern}', which has no group; '^([^-_]+)' has one")
     found = ((name, expression.search(name)) for name in ids)
     return {name: match[1] for name, match in found if match is not None}
 
@@ -149,76 +155,80 @@ def _matches(ids: Sequence[str], pattern: str) -> dict[str, str]:
 # Printing
 
 
-def _print(comparison: "Comparison", source: str) -> None:
-    ruler = PROFILES[comparison.profile.partition("/")[0]]
-    title = f"{source}: {comparison.utterances} utterances, profile {ruler}: {ruler.words}"
+def _print(
+    comparison: "Comparison", runs: "Mapping[str, Sequence[CountedRun]]", source: str
+) -> None:
+    profile = PROFILES[comparison.profile.partition("/")[0]]
+    title = f"{source}: {comparison.utterances} utterances, profile {profile}: {profile.words}"
     header = ["system", "", "%", "S", "D", "I", "N"]
-    rows = [row for system in comparison.systems for row in _rate_rows(system, comparison.unit)]
-    if comparison.systems[0].rate is not None:
+    rows = [
+        row
+        for system in comparison.systems
+        for row in _rate_rows(system, runs[system.label], comparison.unit)
+    ]
+    if comparison.systems[0].interval is not None:
         header.append("95 %")
     else:
         rows = [row[:-1] for row in rows]
     print_table(header, rows, title=title)
-    pairs = [system for system in comparison.systems if system.difference is not None]
-    if pairs:
-        _print_pairs(comparison, pairs)
+    compared = [system for system in comparison.systems if system.difference is not None]
+    if compared:
+        _print_differences(comparison, compared)
     for system in comparison.systems:
-        if system.judgement is not None:
-            judged = system.judgement
-            typer.echo(f"{system.label}: {judged.verdict.value}: {judged.reason}")
+        if system.verdict is not None:
+            typer.echo(f"{system.label}: {system.verdict}. {sentence(system.reason)}")
     if comparison.statement:
-        typer.echo(comparison.statement)
+        typer.echo(f"{comparison.statement}.")
 
 
-def _rate_rows(system: "System", unit: Unit) -> Iterator[list[str]]:
-    """A row a measure; of several runs the mean, and edits of all of them."""
-    from asrbench.scoring.rates import MEASURE_OF
+def _rate_rows(system: "System", runs: "Sequence[CountedRun]", unit: Unit) -> Iterator[list[str]]:
+    """Yields one row per error rate: its mean over runs, and the edits of all runs together."""
+    from asrbench.scoring.run_rates import MEASURE_OF
 
-    label = system.label if len(system.runs) == 1 else f"{system.label} x{len(system.runs)}"
-    jamo, characters = (system.counts_of(name).n for name in ("jamo", "characters"))
-    for measure, name in MEASURES.items():
-        if measure == "jamo" and jamo == characters:
-            continue  # no Hangul, so that they are the characters again
-        counts = system.counts_of(measure)
-        edits = (counts.substitutions, counts.deletions, counts.insertions, counts.n)
-        interval = ""
-        if measure == MEASURE_OF[unit] and system.rate is not None:
-            ends = system.rate.interval
-            interval = f"{100 * ends.low:.2f} to {100 * ends.high:.2f}"
-        rate = f"{100 * system.mean(measure):.2f}"
+    label = system.label if len(runs) == 1 else f"{system.label} x{len(runs)}"
+    characters = runs[0].counts_of("characters").n
+    for measure, name in RATE_NAMES.items():
+        counts = [run.counts_of(measure) for run in runs]
+        if measure == "jamo" and counts[0].n == characters:
+            continue  # without Hangul, jamo are characters
+        edits = (
+            sum(each.substitutions for each in counts),
+            sum(each.deletions for each in counts),
+            sum(each.insertions for each in counts),
+            sum(each.n for each in counts),
+        )
+        rate = percent(fmean(run.rates[measure] for run in runs))
+        interval = percent_interval(system.interval) if measure == MEASURE_OF[unit] else ""
         yield [label, name, rate, *map(str, edits), interval]
 
 
-def _print_pairs(comparison: "Comparison", pairs: Sequence["System"]) -> None:
-    from asrbench.scoring.rates import MEASURE_OF
-
-    baseline, rate = comparison.baseline.label, MEASURES[MEASURE_OF[comparison.unit]]
+def _print_differences(comparison: "Comparison", compared: Sequence["System"]) -> None:
+    rate = RATES[comparison.unit]
     print_table(
-        ["system", "diff", "95 %", "relative", "P(better)", "p", "Holm p"],
-        [_pair_row(system) for system in pairs],
-        title=f"{rate} minus that of {baseline}, in points; below zero is fewer errors",
+        ["system", "diff", "95 %", "relative", "P(better)", "p", "p Holm"],
+        [_difference_row(system) for system in compared],
+        title=f"{rate} minus that of {comparison.baseline}, in points; below zero is fewer errors",
     )
-    if any(system.tests is not None for system in pairs):
+    if any(system.tests is not None for system in compared):
         print_table(
             ["system", "test", "z", "p", "segments"],
-            [row for system in pairs for row in _test_rows(system)],
-            title="further tests, of these trained models",
+            [row for system in compared for row in _test_rows(system)],
+            title="Further tests, for these trained models only",
         )
 
 
-def _pair_row(system: "System") -> list[str]:
-    difference, judged = system.difference, system.judgement
+def _difference_row(system: "System") -> list[str]:
+    difference, judgement = system.difference, system.judgement
     assert difference is not None
-    assert judged is not None
-    low, high = difference.interval.low, difference.interval.high
+    assert judgement is not None
     return [
         system.label,
-        _points(difference.delta),
-        f"{_points(low)} to {_points(high)}",
+        points(difference.delta),
+        points_interval(difference.interval),
         NONE if difference.relative is None else f"{100 * difference.relative:+.1f} %",
         f"{difference.improvement_probability:.3f}",
-        _p(difference.p),
-        NONE if judged.holm_p is None else _p(judged.holm_p),
+        p_value(difference.p),
+        p_value(judgement.holm_p),
     ]
 
 
@@ -228,19 +238,10 @@ def _test_rows(system: "System") -> Iterator[list[str]]:
         return
 
     def segments(name: str, found: "Mapsswe") -> list[str]:
-        return [system.label, name, f"{found.z:+.3f}", _p(found.p), str(found.segments)]
+        return [system.label, name, f"{found.z:+.3f}", p_value(found.p), str(found.segments)]
 
-    yield segments("MAPSSWE, words", tests.word)
-    yield segments("MAPSSWE, characters", tests.character)
-    exchanged = f"permutation of {tests.permutation.exchanged}"
-    yield [system.label, exchanged, NONE, _p(tests.permutation.p), NONE]
-    yield [system.label, "McNemar, utterances right", NONE, _p(tests.mcnemar.p), NONE]
-
-
-def _points(fraction: float) -> str:
-    # Adding zero turns a rounded -0.0 into 0.0.
-    return f"{round(100 * fraction, 2) + 0:+.2f}"
-
-
-def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    yield segments("MAPSSWE, words", tests.mapsswe_words)
+    yield segments("MAPSSWE, characters", tests.mapsswe_characters)
+    permutation = f"permutation of {tests.permutation.exchanged}"
+    yield [system.label, permutation, NONE, p_value(tests.permutation.p), NONE]
+    yield [system.label, "McNemar, utterances right", NONE, p_value(tests.mcnemar.p), NONE]

@@ -1,4 +1,4 @@
-"""What the user sees: a bar on a terminal, a line now and then in a log; tables; errors in red."""
+"""Output to the user: a progress bar on a terminal, lines in a log, tables, and errors in red."""
 
 import os
 import time
@@ -14,7 +14,7 @@ from asrbench.base.errors import RankError, UserError
 
 
 class Terminal:
-    """A `Reporter` on standard output, unless it is to be quiet."""
+    """A `Reporter` that prints to standard output, or nothing if it is quiet."""
 
     def __init__(self, log_seconds: float = 30.0, *, quiet: bool = False) -> None:
         self.console = Console(highlight=False, quiet=quiet)
@@ -64,7 +64,7 @@ class Terminal:
 
 
 def print_table(header: list[str], rows: list[list[str]], *, title: str | None = None) -> None:
-    """A table on standard output, columns of figures to the right."""
+    """Prints a table to standard output; columns of figures are aligned to the right."""
     console = Console(highlight=False)
     if title is not None:
         console.print(escape(title), style="bold")
@@ -78,10 +78,10 @@ def print_table(header: list[str], rows: list[list[str]], *, title: str | None =
 
 
 def print_error(error: UserError) -> None:
-    """In red, and once: of the processes that torchrun starts on a machine the first speaks."""
+    """Prints an error in red, and under torchrun only by the first process of the machine."""
     quiet = os.environ.get("LOCAL_RANK", "0") != "0" and not isinstance(error, RankError)
     if quiet:
-        time.sleep(1)  # torchrun ends them all as soon as one is over: the first is to speak
+        time.sleep(1)  # torchrun ends all processes when one ends, so let the first one print
         return
     console = Console(stderr=True, highlight=False)
     console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)

@@ -1,35 +1,34 @@
-"""An aligned pair for the eye: in colours on a terminal, in wdiff's marks where there are none."""
+"""Aligned texts on the terminal: in colours, or in the notation of wdiff without a terminal."""
 
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from asrbench.analysis.segments import Segment, marked
+from asrbench.analysis.segments import EditSegment, marked
 
-# Told apart without colours too: what is struck was said, what is underlined was heard.
-SAID, HEARD = "red strike", "blue underline"
+# Readable without colours too: the reference is struck through, the hypothesis is underlined.
+REFERENCE, HYPOTHESIS = "red strike", "blue underline"
 SPACE = "␣"
 
 
-def aligned(parts: Sequence[Segment], console: Console) -> Text:
-    """One line, as `console` can show it."""
-    return coloured(parts) if console.is_terminal else Text(printable(marked(parts)))
+def aligned(segments: Sequence[EditSegment], console: Console) -> Text:
+    """Returns one line in the form that `console` can show."""
+    return coloured(segments) if console.is_terminal else Text(printable(marked(segments)))
 
 
-def coloured(parts: Sequence[Segment]) -> Text:
-    """What was said but not heard struck out, what was heard instead underlined; spaces of either
-    can be seen."""
+def coloured(segments: Sequence[EditSegment]) -> Text:
+    """Returns the hypothesis with its edits in colours; spaces in edits are visible."""
     text = Text()
-    for part in parts:
-        if part.kind == "equal":
-            text.append(printable(part.reference))
+    for segment in segments:
+        if segment.kind == "equal":
+            text.append(printable(segment.reference))
         else:
-            text.append(printable(part.reference).replace(" ", SPACE), SAID)
-            text.append(printable(part.hypothesis).replace(" ", SPACE), HEARD)
+            text.append(printable(segment.reference).replace(" ", SPACE), REFERENCE)
+            text.append(printable(segment.hypothesis).replace(" ", SPACE), HYPOTHESIS)
     return text
 
 
 def printable(text: str) -> str:
-    """Nothing that moves a cursor or changes a terminal: text of a corpus may be anything."""
+    """Returns the text without control characters, which could change the terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,50 +1,136 @@
-"""What `asrbench train` prints at its end, and the status it leaves with."""
+"""`asrbench train`: trains the runs of an experiment."""
 
-from collections.abc import Sequence
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asrbench.base.errors import UserError
-from asrbench.base.reporting import Reporter
-from asrbench.cli.terminal import print_error, print_table
+from asrbench.cli.options import (
+    Only,
+    Results,
+    Seeds,
+    Sets,
+    SpecDevice,
+    SpecFile,
+    all_sets,
+    check_hours,
+    chosen_cells,
+)
+from asrbench.cli.terminal import Terminal, print_error, print_table
 
 if TYPE_CHECKING:
-    from asrbench.executors.local import Outcome
+    from collections.abc import Sequence
+
+    from asrbench.executors.executor import Executor, Outcome
     from asrbench.training.setup import TrainingSetup
 
 
-def print_outcome(setup: "Sequence[TrainingSetup]", outcome: "Outcome") -> None:
-    """A row for each run: done, left, or failed and why."""
-    rows = []
-    for each in setup:
-        run, epochs = each.run, each.cell.train.epochs
-        over = len(run.history())
-        became = "done" if run.done else "failed" if run in outcome.failed else "left"
-        note = outcome.failed.get(run, "" if run.done else f"{over} of {epochs} epochs so far")
-        rows.append([each.cell.variant, str(each.cell.seed), became, note])
-    print_table(["variant", "seed", "is", ""], rows)
+def train(
+    spec: SpecFile,
+    sets: Sets = None,
+    only: Only = None,
+    seed: Seeds = None,
+    results: Results = Path("results"),
+    device: SpecDevice = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the resolved spec of each run and exit.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and exit.")] = False,
+    max_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--max-hours",
+            help="Stop after the current step and save a checkpoint, within this time in hours.",
+        ),
+    ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--parallel", min=1, help="Train this many runs at a time, each in its own process."
+        ),
+    ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Save a torch profiler trace of some steps of each run."),
+    ] = False,
+) -> None:
+    """Train every run of an experiment.
 
+    Runs that are done are skipped, and a run that was stopped continues from its last checkpoint.
 
-def conclude(outcome: "Outcome", reporter: Reporter, *, count: int, folder: Path) -> None:
-    """Says what comes next, of `count` runs in `folder`; leaves with the status that says it too.
-
-    Raises `UserError` if a run failed.
+    A run that fails does not stop the others: a table at the end says why it failed, and the exit
+    status is 2. When the time of --max-hours is up, the runs that are left are listed, and the exit
+    status is 0. Run the same command again to continue.
     """
-    from asrbench.executors.local import INTERRUPTED
+    started_at = time.monotonic()
+    from asrbench.base.distributed import Ranks
+    from asrbench.experiment.spec_file import dump_cell, load_study
 
-    left = f"{len(outcome.left)} of {count} runs are left ({', '.join(map(str, outcome.left))})"
-    if outcome.interrupted:
-        if outcome.left:
-            reporter.say(f"stopped: {left}; the same command goes on")
-        raise typer.Exit(INTERRUPTED)
-    if outcome.left:
-        reporter.say(f"the time is up: {left}; the same command goes on")
-    else:
-        reporter.say(f"next: asrbench eval {folder}")
-    if outcome.broken:
-        print_error(UserError(f"{len(outcome.failed)} of {count} runs failed, see above"))
-        raise typer.Exit(1)
-    if outcome.failed:
-        raise UserError(f"{len(outcome.failed)} of {count} runs failed, see above")
+    ranks = Ranks.of_environment()
+    check_hours("--max-hours", max_hours)
+    if parallel and ranks.world_size > 1:
+        raise UserError(
+            "--parallel: found under torchrun, which trains one run at a time with all processes"
+        )
+    sets = all_sets(sets, device)
+    with ranks.errors_shared():
+        study = load_study(spec, sets)
+    cells = chosen_cells(study, spec, only, seed)
+    if print_config:
+        typer.echo("---\n".join(map(dump_cell, cells)), nl=False)
+        return
+
+    from asrbench.executors.executor import TimeBudget
+    from asrbench.executors.local import Parallel, Sequential, train_command
+    from asrbench.training.setup import set_up_all
+
+    setups = set_up_all(cells, results, ranks)
+    if dry_run:
+        if ranks.is_main:
+            _print_runs(setups, results / study.name)
+        return
+    budget = TimeBudget(max_hours, started_at)
+    executor: Executor = Sequential(budget, profile)
+    if parallel:
+        command = train_command(spec, sets, results, profile=profile)
+        executor = Parallel(budget, command, parallel)
+    with Terminal(cells[0].run.log_seconds, quiet=not ranks.is_main) as terminal:
+        outcome = executor.run(setups, terminal)
+        ranks.close()
+        if ranks.is_main and (parallel or outcome.failed):
+            _print_outcome(outcome)
+        _print_end(outcome, results / study.name, terminal)
+    raise typer.Exit(outcome.exit_status)
+
+
+def _print_runs(setups: "Sequence[TrainingSetup]", folder: Path) -> None:
+    rows = []
+    for each in setups:
+        name = str(each.run.folder.relative_to(folder))
+        epochs = f"{len(each.run.history())}/{each.cell.train.epochs} epochs"
+        status = "done" if each.run.done else epochs
+        rows.append([name, status, f"{each.train.hours:.2f}", str(each.device)])
+    print_table(["run", "status", "train hours", "device"], rows, title=f"Runs in {folder}")
+
+
+def _print_outcome(outcome: "Outcome") -> None:
+    rows = [[each.variant, str(each.seed), each.status, each.note] for each in outcome.runs]
+    print_table(["variant", "seed", "status", ""], rows)
+
+
+def _print_end(outcome: "Outcome", folder: Path, terminal: Terminal) -> None:
+    """Prints which runs are left or the next command, and how many runs failed."""
+    count, failed = len(outcome.runs), outcome.failed
+    left = [f"{each.variant} seed {each.seed}" for each in outcome.runs if each.status == "left"]
+    if left:
+        reason = "stopped" if outcome.interrupted else "the time is up"
+        terminal.say(
+            f"{reason}: {len(left)} of {count} runs are left ({', '.join(left)}); "
+            f"run the same command again to continue"
+        )
+    elif len(failed) < count and not outcome.interrupted:
+        terminal.say(f"next: asrbench eval {folder}")
+    if failed and not outcome.interrupted:
+        print_error(UserError(f"{len(failed)} of {count} runs failed, see above"))

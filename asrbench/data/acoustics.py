@@ -1,4 +1,4 @@
-"""What a room, a noise and a fader do to speech: pure functions of waveforms of any unit."""
+"""Reverberation, noise and gain: pure functions of waveforms in any unit."""
 
 import math
 
@@ -8,24 +8,24 @@ from asrbench.data.waveform import Samples, Wave
 
 
 def reverberated(wave: Wave, response: Wave) -> Wave:
-    """`wave` as heard in the room of that impulse response, as long, as loud, and not later.
+    """Returns `wave` in a room with this impulse response, with the same length and power.
 
-    The greatest peak of the response is taken for the direct path (as Kaldi's wav-reverberate
-    does, with --shift-output) and meets the speech where it was. Silence stays as it is.
+    The largest peak of the response is taken as the direct path and causes no delay, as in Kaldi's
+    wav-reverberate with --shift-output. Silence is returned unchanged.
     """
-    # Half a second that most trainings need not spend.
+    # The import takes half a second, which most trainings do not need.
     from scipy.signal import fftconvolve
 
     direct = int(np.abs(response).argmax())
-    heard = fftconvolve(wave, response.astype(np.float64))[direct : direct + len(wave)]
-    before, after = power(wave), power(heard)
-    return heard * math.sqrt(before / after) if before and after else wave
+    result = fftconvolve(wave, response.astype(np.float64))[direct : direct + len(wave)]
+    before, after = power(wave), power(result)
+    return result * math.sqrt(before / after) if before and after else wave
 
 
 def mixed(wave: Wave, noise: Wave, snr_db: float) -> Wave:
-    """`wave` with `noise`, as long, in it: the power of the one over the other's, by their means.
+    """Returns `wave` plus `noise` of the same length, at the SNR `snr_db` of their mean powers.
 
-    Where one of them is silent there is no such ratio, and `wave` stays as it is.
+    If one of them is silent, there is no such ratio and `wave` is returned unchanged.
     """
     speech_power, noise_power = power(wave), power(noise)
     if not speech_power or not noise_power:
@@ -34,20 +34,21 @@ def mixed(wave: Wave, noise: Wave, snr_db: float) -> Wave:
 
 
 def amplified(wave: Wave, gain_db: float) -> Wave:
+    """Returns `wave` with a gain in dB."""
     return wave * math.sqrt(from_decibels(gain_db))
 
 
 def power(wave: Wave | Samples) -> float:
-    """The mean of the squares."""
+    """Returns the mean of the squares."""
     return float(np.square(wave, dtype=np.float64).mean())
 
 
 def from_decibels(ratio_db: float) -> float:
-    """A ratio of powers."""
+    """Returns the ratio of powers that `ratio_db` expresses."""
     return float(10 ** (ratio_db / 10))
 
 
 def within_full_scale(wave: Wave) -> Wave:
-    """`wave`, in steps of 16-bit samples, turned down as a whole if it needs more than 16 bits."""
+    """Returns `wave`, in units of 16-bit samples, scaled down if it exceeds 16 bits."""
     excess = max(float(wave.max()) / 32_767, float(wave.min()) / -32_768)
     return wave / excess if excess > 1 else wave

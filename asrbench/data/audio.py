@@ -1,4 +1,4 @@
-"""Sound files as every stage wants them: 16 kHz, mono, 16 bits."""
+"""Reading sound files as 16 kHz, mono, 16 bits."""
 
 import io
 import math
@@ -6,7 +6,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,86 +14,52 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from asrbench.base.errors import Fault
+from asrbench.base.errors import UserError
+from asrbench.data.segment import AudioFault, Segment
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave, rounded
 
 FULL_SCALE = 32_768
 RATES_HZ = range(1_000, 768_001)
-"""A header that claims another rate is a broken one; resampling it could fill the memory."""
+"""Plausible sample rates. Resampling from another rate could fill the memory."""
 
 TOLERATED_LOSS_S = 0.05
-"""Many writers get the length in the header wrong by a few bytes; a cut this short is no cut."""
+"""A file may be this much shorter than its header says: many writers are off by a few bytes."""
 
 UNKNOWN_LENGTH_BYTES = 0x7FFF_0000
-"""Headers written into a pipe claim this much or more: their true length was not known."""
+"""A header that was written into a pipe claims this length or more, whatever the true one."""
 
 _HEAD_BYTES, _OGG_PAGE_BYTES = 1024, 65_307
-"""A NIST header, and the most that the last page of an Ogg stream takes (RFC 3533, 6)."""
+"""Sizes of a NIST header and of the largest Ogg page (RFC 3533, 6)."""
 
 
 _UNTOLD_FRAMES = 2**63 - 1
-"""What libsndfile says of a FLAC that was written into a pipe: its header has no length."""
-
-_LONGEST_S = 1e9
-"""Thirty years; a time beyond is no time of a recording."""
+"""The length that libsndfile gives for a FLAC file without a length in its header."""
 
 _OPUS_LEAD_S = 2
-"""An Opus decoder that begins in the middle gives the samples of the whole after so long. In speech
-at 16 kHz, 1 s before left a sample in a hundred off, by up to 7; 2 s left none."""
+"""An Opus decoder that starts this early gives the same samples as one that decodes the whole file.
+In speech at 16 kHz, a lead of 1 s changed 1 % of the samples, by up to 7; 2 s changed none."""
 
-
-class AudioFault(Fault):
-    """Why a file is no utterance.
-
-    Reasons: "missing", "empty file", "unreadable", "wrong channel count", "no such channel",
-    "beyond the end", "zero samples".
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """What of a recording is an utterance: one channel, from one time to another.
-
-    Raises `Fault` for times that do not follow each other.
-    """
-
-    start_s: float = 0.0
-    end_s: float | None = None
-    """`None` is the end of the recording."""
-    channel: int | None = None
-    """Counted from 0; `None` is for a recording that has but one."""
-
-    def __post_init__(self) -> None:
-        end_s = math.inf if self.end_s is None else self.end_s
-        last_s = self.start_s if self.end_s is None else self.end_s
-        if not 0 <= self.start_s < end_s or last_s > _LONGEST_S:
-            raise Fault("segment times", f"from {self.start_s:g} s to {end_s:g} s")
-
-    @property
-    def is_all(self) -> bool:
-        return self.start_s == 0 and self.end_s is None
-
-
-WHOLE = Segment()
+_LOUDEST = 16.0
+"""Floats beyond this are taken for 16-bit samples that nobody divided by full scale."""
 
 
 def read_audio(source: str | Path | BinaryIO) -> Samples:
-    """The samples of a mono sound file: wav, flac, ogg (Opus, Vorbis), mp3, NIST sphere, aiff.
+    """Returns the samples of a mono file: wav, flac, ogg (Opus, Vorbis), mp3, NIST sphere, aiff.
 
-    What is 16-bit at 16 kHz comes back bit for bit. Other encodings are rounded to 16 bits, other
-    rates resampled (a polyphase filter at the exact ratio), and what exceeds full scale is clipped.
-    Raises `AudioFault`, also for a file that ends well before the length its header promises.
+    A file with 16 bits at 16 kHz is returned bit for bit. Other encodings are rounded to 16 bits,
+    other rates are resampled (a polyphase filter at the exact ratio), and samples beyond full scale
+    are clipped. Raises `AudioFault`, also for a file that is shorter than its header says.
     """
     return _finished(*_whole(source, None))
 
 
 def read_segment(path: Path, segment: Segment) -> Samples:
-    """The samples of a part of a recording, in the formats and with the faults of `read_audio`.
+    """Returns a part of a recording, in the formats and with the faults of `read_audio`.
 
-    They are those from round(start · rate) to round(end · rate) of the whole, cut before anything
-    is resampled. An end beyond the recording's by no more than `TOLERATED_LOSS_S` is that. Only the
-    part is decoded, but for mp3: there the decoder cannot begin in the middle, so the recording is
-    decoded once and kept, in place of the one before, for the segments that follow.
+    The part lasts from sample round(start · rate) to round(end · rate) and is cut before
+    resampling. An end that exceeds the recording by at most `TOLERATED_LOSS_S` is taken as its end.
+    Only the part is decoded, except in mp3: its decoder cannot start in the middle, so the whole
+    recording is decoded once and kept until another mp3 is read.
     """
     if segment.is_all:
         return _finished(*_whole(path, segment.channel))
@@ -102,9 +67,9 @@ def read_segment(path: Path, segment: Segment) -> Samples:
 
 
 def seconds_of(path: Path) -> float:
-    """The length of a sound file of any number of channels, by its header.
+    """Returns the length of a sound file by its header, for any number of channels.
 
-    Only a sample near its end is decoded. Raises `AudioFault`, also for a file that was cut short.
+    Decodes only a sample near the end. Raises `AudioFault`, also for a file that was cut short.
     """
     with _file(path) as stream:
         ends = _ends(stream)
@@ -118,10 +83,10 @@ def seconds_of(path: Path) -> float:
 
 
 def read_part(path: Path, samples: int | None = None, place: float = 0.0) -> Wave:
-    """The first channel of a sound file at 16 kHz, neither rounded nor clipped; full scale is 1.
+    """Returns the first channel at 16 kHz, neither rounded nor clipped; full scale is 1.
 
-    Of one with more than `samples` no more than these are decoded, or one more: the first where
-    `place` is 0, the last where it is nearly 1. Raises `AudioFault`.
+    If the file has more than `samples`, only these (or one more) are decoded: the first ones for a
+    `place` of 0, the last ones for a `place` of nearly 1. Raises `AudioFault`.
     """
     with _file(path) as stream, _opened(stream) as file:
         rate_hz, frames = int(file.samplerate), int(file.frames)
@@ -134,7 +99,7 @@ def read_part(path: Path, samples: int | None = None, place: float = 0.0) -> Wav
     if not len(wave):
         raise AudioFault("zero samples")
     _check_finite(wave)
-    # A copy, so that the other channels can go.
+    # A copy releases the memory of the other channels.
     return np.ascontiguousarray(_resample(wave, rate_hz))
 
 
@@ -152,7 +117,7 @@ def _opened(stream: BinaryIO) -> Iterator[Any]:
 
 
 def _whole(source: str | Path | BinaryIO, channel: int | None) -> tuple[npt.NDArray[Any], int]:
-    """All samples of a channel as `_read` gives them, and their rate in Hz."""
+    """Returns all samples of a channel, in the form of `_read`, and their rate in Hz."""
     data = _bytes(source)
     if not data:
         raise AudioFault("empty file")
@@ -163,7 +128,7 @@ def _whole(source: str | Path | BinaryIO, channel: int | None) -> tuple[npt.NDAr
 
 
 def _cut(path: Path, segment: Segment) -> tuple[npt.NDArray[Any], int]:
-    """The samples of a segment as `_read` gives them, and their rate in Hz."""
+    """Returns the samples of a segment, in the form of `_read`, and their rate in Hz."""
     with _file(path) as stream:
         ends = _ends(stream)
         with _opened(stream) as file:
@@ -173,7 +138,7 @@ def _cut(path: Path, segment: Segment) -> tuple[npt.NDArray[Any], int]:
                 samples = _decoded(path)[start:end, _index(file, segment.channel)]
             else:
                 lead = min(start, _OPUS_LEAD_S * rate_hz) if file.subtype == "OPUS" else 0
-                if start > lead:  # to mp3, a seek to the beginning is no idle thing
+                if start > lead:  # a seek to 0 is not free in mp3
                     file.seek(start - lead)
                 samples = _read(file, segment.channel, end - start + lead)[lead:]
             if segment.end_s is None:
@@ -184,7 +149,7 @@ def _cut(path: Path, segment: Segment) -> tuple[npt.NDArray[Any], int]:
 
 
 def _bounds(segment: Segment, frames: int, rate_hz: int) -> tuple[int, int]:
-    """The samples a segment begins with and ends before."""
+    """Returns the first sample of a segment and the one after its last."""
     start = round(segment.start_s * rate_hz)
     end = frames if segment.end_s is None else round(segment.end_s * rate_hz)
     if start >= frames or end > frames + TOLERATED_LOSS_S * rate_hz:
@@ -196,11 +161,11 @@ def _bounds(segment: Segment, frames: int, rate_hz: int) -> tuple[int, int]:
 
 
 def _read(file: Any, channel: int | None, frames: int = -1) -> npt.NDArray[Any]:
-    """Samples of one channel: as they are if they have 16 bits, otherwise between -1 and 1."""
+    """Returns samples of one channel: unchanged if they have 16 bits, otherwise from -1 to 1."""
     index = _index(file, channel)
     # libsndfile does not scale when it reads floats as integers: 0.9 would become 0.
     dtype = "int16" if file.subtype == "PCM_16" else "float64"
-    # A copy, so that the other channels can go.
+    # A copy releases the memory of the other channels.
     return np.ascontiguousarray(file.read(frames, dtype=dtype, always_2d=True)[:, index])
 
 
@@ -227,9 +192,9 @@ _DECODING = threading.Lock()
 
 
 def _decoded(path: Path) -> npt.NDArray[np.float32]:
-    """All samples and channels of a recording, the last of which is kept; to be read only.
+    """Returns all samples and channels of a recording, read-only. The last recording is kept.
 
-    Threads that want the same one wait for the first of them.
+    Threads that need the same recording wait for the first of them.
     """
     about = path.stat()
     with _DECODING:
@@ -243,7 +208,7 @@ def _decode(path: Path, size: int, changed_ns: int) -> npt.NDArray[np.float32]:
 
 
 def _ends(stream: BinaryIO) -> bytes:
-    """As much of both ends of a file as `_check_length` wants, none of it twice."""
+    """Returns the bytes of both ends of a file that `_check_length` needs, without overlap."""
     ends = stream.read(_HEAD_BYTES)
     if not ends:
         raise AudioFault("empty file")
@@ -272,7 +237,7 @@ def _file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _check_length(file: Any, data: bytes, samples: int) -> None:
-    """Raises `AudioFault` if the file was cut short, which libsndfile passes over in silence."""
+    """Raises `AudioFault` if the file was cut short, which libsndfile does not report."""
     promised = int(file.frames)
     if file.format == "OGG" and not _ends_well(data):
         raise AudioFault("unreadable", f"cut short: no last Ogg page after {samples} samples")
@@ -290,7 +255,7 @@ def _check_length(file: Any, data: bytes, samples: int) -> None:
 
 
 def _ends_early(file: Any) -> bool:
-    """Whether nothing can be read where the file is to end, give or take what is tolerated."""
+    """Returns whether nothing can be read at the end of the file, less the tolerance."""
     try:
         file.seek(max(0, int(file.frames - 1 - TOLERATED_LOSS_S * file.samplerate)))
         return not len(file.read(1))
@@ -299,7 +264,7 @@ def _ends_early(file: Any) -> bool:
 
 
 def _ends_well(ogg: bytes) -> bool:
-    """Whether the last page of an Ogg stream is whole and marked as the last (RFC 3533, 6)."""
+    """Returns whether an Ogg stream ends in a complete page marked as the last (RFC 3533, 6)."""
     page = ogg[ogg.rfind(b"OggS") :]
     if len(page) < 27 or len(page) < 27 + page[26]:
         return False
@@ -313,15 +278,48 @@ def _check_finite(wave: Wave) -> None:
 
 
 def _resample(wave: Wave, rate_hz: int) -> Wave:
-    """`wave` at 16 kHz: ceil(samples · 16000 / rate) samples."""
+    """Returns `wave` at 16 kHz, as ceil(samples · 16000 / rate) samples."""
     if rate_hz == SAMPLE_RATE_HZ:
         return wave
-    from scipy.signal import resample_poly  # half a second that most corpora need not spend
+    from scipy.signal import resample_poly  # takes half a second, which most corpora do not need
 
     common = math.gcd(SAMPLE_RATE_HZ, rate_hz)
     return np.asarray(resample_poly(wave, SAMPLE_RATE_HZ // common, rate_hz // common))
 
 
 def _one_line(error: Exception) -> str:
-    # libsndfile's own words; the exception's would name an address in memory.
+    # The exception's own text would contain an address in memory; libsndfile's does not.
     return " ".join(str(getattr(error, "error_string", error)).split())
+
+
+def from_array(array: npt.ArrayLike, sample_rate: int) -> Samples:
+    """Returns samples at 16 kHz from a waveform in memory.
+
+    `array` has one dimension: int16 samples, or floats between -1 and 1; `sample_rate` is in Hz.
+    What exceeds full scale is clipped. Raises `UserError` for another shape, type or rate, for no
+    samples, and for floats that are not finite or are plainly in units of 16-bit samples.
+    """
+    samples = np.asarray(array)
+    if samples.ndim != 1:
+        raise UserError(
+            f"audio: found an array of shape {samples.shape}, allowed: one dimension, the samples "
+            f"of one channel"
+        )
+    if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
+        raise UserError(f"audio: found {samples.dtype} samples, allowed: int16, or floats")
+    if int(sample_rate) not in RATES_HZ:
+        raise UserError(
+            f"audio: found a sample rate of {sample_rate} Hz, allowed: {RATES_HZ[0]} to "
+            f"{RATES_HZ[-1]}"
+        )
+    if np.issubdtype(samples.dtype, np.floating) and len(samples):
+        peak = float(np.abs(samples).max())
+        if peak > _LOUDEST:
+            raise UserError(
+                f"audio: found floats up to {peak:g}, allowed: -1 to 1; divide 16-bit samples by "
+                f"{FULL_SCALE}, or give them as int16"
+            )
+    try:
+        return _finished(samples, int(sample_rate))
+    except AudioFault as fault:
+        raise UserError(f"audio: {fault}") from None

@@ -1,4 +1,4 @@
-"""Which utterance is in which batch: a pure function, the same for every variant."""
+"""The batch sampler: assigns utterances to batches, in the same way for every variant."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from asrbench.data.waveform import SAMPLE_RATE_HZ
 Batches = list[list[int]]
 
 JITTER = 0.04
-"""How far from 1 a length is drawn aside. At 0.1 a batch is 7 to 9 % padding, at this 3 to 4 %."""
+"""Half-width of the random factor of lengths, around 1. Padding is 3 to 4 % (at 0.1: 7 to 9 %)."""
 
 
 def epoch_plan(
@@ -20,11 +20,11 @@ def epoch_plan(
     fingerprint: str,
     batch_seconds: float,
 ) -> Batches:
-    """Batches of utterance indices for one epoch of training.
+    """Returns batches of utterance indices for one epoch of training.
 
-    Utterances of like length meet: they are sorted by their length times a factor drawn within
-    `JITTER` of 1, so that an epoch's batches are not the last one's, cut to at most `batch_seconds`
-    of audio, padding included, and shuffled.
+    Sorts utterances by their length times a random factor within `JITTER` of 1, so that a batch has
+    utterances of similar length and differs between epochs. Cuts the order into batches of at most
+    `batch_seconds` of audio, with padding, and shuffles the batches.
     """
     generator = np.random.Generator(np.random.Philox(key(seed, epoch, "plan", fingerprint)))
     jittered = samples * generator.uniform(1 - JITTER, 1 + JITTER, len(samples))
@@ -33,7 +33,7 @@ def epoch_plan(
 
 
 def length_plan(samples: npt.NDArray[np.int64], batch_seconds: float) -> Batches:
-    """Batches in order of length, for evaluation."""
+    """Returns batches in order of length, for evaluation."""
     return _cut(np.argsort(samples, kind="stable"), samples, batch_seconds)
 
 
@@ -53,9 +53,9 @@ def share_of(micro_batch: list[int], rank: int, world_size: int) -> list[int]:
 def _cut(
     order: npt.NDArray[np.intp], samples: npt.NDArray[np.int64], batch_seconds: float
 ) -> Batches:
-    """Cuts `order` so that utterances times the longest is within the limit.
+    """Cuts `order` into batches in which the size times the longest length is within the limit.
 
-    An utterance longer than the limit is a batch of its own.
+    An utterance that exceeds the limit is a batch of its own.
     """
     limit = batch_seconds * SAMPLE_RATE_HZ
     batches: Batches = []

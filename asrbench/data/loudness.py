@@ -1,7 +1,7 @@
 """How loud a recording is, and whether it is clipped, silent or off centre.
 
-Full scale is 1 and 0 dBFS, for peak and RMS alike: a sine from end to end of the scale has an RMS
-of -3.01 dBFS. (AES17 refers RMS to that sine, and reads 3.01 dB more.)
+Full scale is 1 and 0 dBFS, for peak and RMS alike: the RMS of a full-scale sine is -3.01 dBFS.
+(AES17 sets the RMS of that sine to 0 dBFS, so its values are 3.01 dB higher.)
 """
 
 import math
@@ -15,46 +15,47 @@ from asrbench.data.waveform import Samples
 
 FULL_SCALE = 32_768
 CLIPPED_RUN = 3
-"""Samples in a row at one end of the scale, where clipping begins. Audacity's Find Clipping starts
-at as many; one or two may be the peak of something that just fits."""
+"""This many samples in a row at one end of the scale are clipped, as in Audacity's Find Clipping.
+One or two may be the peak of a sound that just fits."""
 SILENCE_DB = -60.0
-"""A recording that never gets above this has nothing to hear in it."""
+"""A recording whose peak stays below this is silent."""
 OFFSET = 0.01
 """A mean beyond this share of full scale is a fault of the recording, not of rounding."""
 
 
-class Level(NamedTuple):
-    """What is measured of one recording. RMS counts the offset too."""
+class Loudness(NamedTuple):
+    """The loudness of one recording. Amplitudes are shares of full scale."""
 
     rms: float
+    """Root mean square, with the offset."""
     peak: float
     offset: float
     """The mean, with its sign."""
     clipped: bool
 
 
-LEVELS = np.dtype([("rms", float), ("peak", float), ("offset", float), ("clipped", bool)])
-"""An array of this has a `Level` in each place."""
+LOUDNESS_DTYPE = np.dtype([("rms", float), ("peak", float), ("offset", float), ("clipped", bool)])
+"""Type of an array with one `Loudness` for each recording."""
 
 
-def level(audio: Samples) -> Level:
-    """Of nothing at all, silence."""
+def measure_loudness(audio: Samples) -> Loudness:
+    """Returns the loudness of a recording; zeros for an empty one."""
     if not len(audio):
-        return Level(0.0, 0.0, 0.0, False)
+        return Loudness(0.0, 0.0, 0.0, False)
     peak = max(int(audio.max()), -int(audio.min()))
-    return Level(
+    return Loudness(
         math.sqrt(power(audio)) / FULL_SCALE,
         peak / FULL_SCALE,
         float(audio.mean()) / FULL_SCALE,
-        # Hardly any recording gets there, and then there is nothing to look for.
+        # Only a recording that reaches full scale needs the slower check.
         peak >= FULL_SCALE - 1 and is_clipped(audio),
     )
 
 
 def is_clipped(audio: Samples) -> bool:
-    """Whether `CLIPPED_RUN` samples in a row lie at the same end of the scale.
+    """Returns whether `CLIPPED_RUN` consecutive samples are at the same end of the scale.
 
-    The lower end is -32,767 as well: so far down go those who scale by the same both ways.
+    -32,767 counts as the lower end too: it is the lowest sample of symmetric scaling.
     """
     if len(audio) < CLIPPED_RUN:
         return False
@@ -65,16 +66,16 @@ def is_clipped(audio: Samples) -> bool:
     )
 
 
-def is_silent(levels: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """For each of `levels` whether its peak stays below `SILENCE_DB`."""
-    return np.asarray(levels["peak"] < 10 ** (SILENCE_DB / 20), dtype=bool)
+def is_silent(loudness: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Returns, for each recording, whether its peak stays below `SILENCE_DB`."""
+    return np.asarray(loudness["peak"] < 10 ** (SILENCE_DB / 20), dtype=bool)
 
 
-def is_off_centre(levels: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """For each of `levels` whether its mean is beyond `OFFSET`."""
-    return np.asarray(np.abs(levels["offset"]) > OFFSET, dtype=bool)
+def is_off_centre(loudness: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Returns, for each recording, whether its mean is beyond `OFFSET`."""
+    return np.asarray(np.abs(loudness["offset"]) > OFFSET, dtype=bool)
 
 
 def decibels(amplitude: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """dBFS of amplitudes above 0."""
+    """Returns amplitudes above 0 in dBFS."""
     return 20 * np.log10(amplitude)

@@ -1,4 +1,4 @@
-"""Folders of sounds that training draws from: checked before the first step, read when drawn."""
+"""Folders of sounds for augmentation. They are checked before training and read when drawn."""
 
 import hashlib
 import math
@@ -13,34 +13,37 @@ import numpy as np
 from cachetools import LRUCache, cached
 
 from asrbench.base.errors import UserError
-from asrbench.data.audio import AudioFault, read_part, seconds_of
+from asrbench.data.audio import read_part, seconds_of
+from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Wave
 
 SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav")
-"""Of audio files. What has another, or is hidden, is passed over: lists, licences, pictures."""
+"""Suffixes of audio files. Hidden files and other suffixes (lists, licences) are ignored."""
 
 KEPT_SECONDS = 30.0
-"""A sound no longer than this is read whole and kept; of a longer one, what is asked for."""
+"""A sound of at most this length is read whole and kept. Of a longer one only a part is read."""
 KEPT_BYTES = 64 << 20
-"""Of kept sounds, in each process that reads any; those not drawn for longest go first."""
+"""Largest size of the kept sounds in each process. The least recently used is dropped first."""
 
 PROBES, PROBE_BYTES = 8, 8 << 10
-"""What enters the fingerprint of a file: so many parts, evenly from its start to its end."""
+"""Number and size of the parts of a file, evenly spaced, that its fingerprint covers."""
 
 
 class Sound(NamedTuple):
+    """An audio file that training can draw."""
+
     path: str
     seconds: float
-    """By its header."""
+    """Length according to the header."""
 
     def whole(self) -> Wave:
-        """The first channel at 16 kHz; not to be written to. Raises `UserError`."""
+        """Returns the first channel at 16 kHz, read-only. Raises `UserError` for a broken file."""
         return _whole(self.path)
 
     def part(self, samples: int, place: float) -> Wave:
-        """So many samples: the first there are where `place` is 0, the last where it is nearly 1.
+        """Returns `samples` of the sound: the first for a `place` of 0, the last for nearly 1.
 
-        A shorter sound is repeated, and begins at that place in it. Raises `UserError`.
+        A shorter sound is repeated, from that place on. Raises `UserError` if it cannot be read.
         """
         if self.seconds <= max(KEPT_SECONDS, samples / SAMPLE_RATE_HZ):
             wave = self.whole()
@@ -55,19 +58,19 @@ class Sound(NamedTuple):
 
 @dataclass(frozen=True)
 class Sounds:
-    """The audio files in some folders: folder by folder, each sorted by relative name."""
+    """The audio files of some folders: folder by folder, sorted by relative name."""
 
     files: tuple[Sound, ...]
     fingerprint: str
-    """16 hexadecimal digits over relative name, size and 64 KiB of the content of each file."""
+    """16 hexadecimal digits over the relative name, the size and 64 KiB of each file."""
 
     def plain(self) -> dict[str, Any]:
-        """What `env.json` holds of them."""
+        """Returns the summary that `env.json` holds."""
         hours = sum(file.seconds for file in self.files) / 3600
         return {"files": len(self.files), "hours": hours, "fingerprint": self.fingerprint}
 
     def draw(self, generator: np.random.Generator) -> Sound:
-        """Each file is as likely."""
+        """Draws a file; all are equally likely."""
         return self.files[int(generator.integers(len(self.files)))]
 
 
@@ -76,12 +79,12 @@ class Sounds:
 
 @lru_cache(maxsize=8)
 def open_sounds(key: str, folders: tuple[str, ...], longest_s: float = math.inf) -> Sounds:
-    """What the spec names under `key`; remembered, because the cells of a study share it.
+    """Returns the sounds of the folders that the spec names under `key`.
 
-    Raises `UserError` for a folder that is missing or has no audio file, and for a file that by
-    its header is none, or is longer than `longest_s`.
+    The result is kept, because the cells of a study share it. Raises `UserError` for a folder that
+    is missing or has no audio file, and for a file that is unreadable or longer than `longest_s`.
     """
-    # What reads and reverberates needs it, and each of a loader's processes would load it anew.
+    # Every loader process would otherwise import SciPy again.
     import scipy.signal  # noqa: F401
 
     named = [pair for folder in folders for pair in _listed(key, Path(folder))]
@@ -91,7 +94,7 @@ def open_sounds(key: str, folders: tuple[str, ...], longest_s: float = math.inf)
         faults = [each for each in found if isinstance(each, str)]
         if faults:
             more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            raise UserError(f"{key}: {faults[0]}; mend it or take it out of the folder{more}")
+            raise UserError(f"{key}: {faults[0]}; repair it or remove it from the folder{more}")
         digests = list(pool.map(_digest, paths))
     content = [(name, digest) for (name, _), digest in zip(named, digests, strict=True)]
     files = tuple(Sound(str(path), float(s)) for path, s in zip(paths, found, strict=True))
@@ -99,7 +102,7 @@ def open_sounds(key: str, folders: tuple[str, ...], longest_s: float = math.inf)
 
 
 def _listed(key: str, folder: Path) -> list[tuple[str, Path]]:
-    """The audio files in `folder`, at any depth, by relative name, sorted."""
+    """Returns (relative name, path) of the audio files in `folder`, at any depth, sorted."""
 
     def refuse(error: OSError) -> None:
         raise UserError(f"{key}: {error.filename}: cannot be read ({error.strerror})")
@@ -119,7 +122,7 @@ def _listed(key: str, folder: Path) -> list[tuple[str, Path]]:
 
 
 def _seconds(path: Path, longest_s: float) -> float | str:
-    """The length of a sound, or what is wrong with it."""
+    """Returns the length of a sound, or the reason why it cannot be used."""
     try:
         seconds = seconds_of(path)
     except AudioFault as fault:
@@ -130,7 +133,7 @@ def _seconds(path: Path, longest_s: float) -> float | str:
 
 
 def _digest(path: Path) -> str:
-    """Over the size of a file and its probes; these are all of one of 64 KiB or less."""
+    """Returns a digest of the size and the probes of a file, or of all of it up to 64 KiB."""
     size = path.stat().st_size
     found = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
@@ -143,7 +146,11 @@ def _digest(path: Path) -> str:
 # When drawn
 
 
-@cached(LRUCache[str, Wave](KEPT_BYTES, getsizeof=lambda wave: wave.nbytes))
+kept_sounds = LRUCache[str, Wave](KEPT_BYTES, getsizeof=lambda wave: wave.nbytes)
+"""Short sounds that this process has read, by path."""
+
+
+@cached(kept_sounds)
 def _whole(path: str) -> Wave:
     wave = _read(path)
     wave.flags.writeable = False

@@ -1,4 +1,4 @@
-"""What a waveform is here."""
+"""The types of waveforms, and the one sample rate of this program."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ import numpy.typing as npt
 SAMPLE_RATE_HZ = 16_000
 
 Samples = npt.NDArray[np.int16]
-"""Mono, at `SAMPLE_RATE_HZ`."""
+"""16-bit samples, mono, at `SAMPLE_RATE_HZ`."""
 
 Wave = npt.NDArray[np.floating[Any]]
-"""The same while it is worked on, in whatever unit."""
+"""Samples as floats, in any unit, while they are processed."""
 
 
 def rounded(wave: Wave) -> Samples:
-    """`wave`, in steps of 16-bit samples, as such; what exceeds full scale is clipped."""
+    """Rounds a wave in units of 16-bit samples to `Samples`, and clips what exceeds full scale."""
     return np.clip(np.rint(wave), -32_768, 32_767).astype(np.int16)

@@ -1,5 +1,4 @@
-"""Training the runs of a study, one after another or several at a time: what one of them meets is
-not the others'."""
+"""Executors for this machine: one run after another in this process, or several in parallel."""
 
 import math
 import os
@@ -7,205 +6,223 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from asrbench.base.errors import RankError, UserError
 from asrbench.base.reporting import Reporter
-from asrbench.executors.pool import Ended, Pool, places, pool
+from asrbench.executors.executor import INTERRUPTED, Outcome, TimeBudget
+from asrbench.executors.pool import Finished, Pool, machine_slots
 from asrbench.experiment.run_folder import Run
 from asrbench.training.loop import train
 from asrbench.training.setup import TrainingSetup
-from asrbench.training.stopping import Deadline, Interrupted, TimeUp, stop_signals
+from asrbench.training.stopping import Interrupted, TimeUp, stop_signals
 
-INTERRUPTED = 130
 POLL_SECONDS = 0.2
 
 
-@dataclass
-class Outcome:
-    """What became of the runs that are not done."""
+@dataclass(frozen=True)
+class Sequential:
+    """An executor that trains one run after another in this process."""
 
-    failed: dict[Run, str] = field(default_factory=dict)
-    """And why."""
-    left: list[Run] = field(default_factory=list)
-    """Those there was no time for, or that were stopped."""
-    interrupted: bool = False
-    broken: bool = False
-    """Whether one failed for what is not the user's to mend."""
+    budget: TimeBudget
+    profile: bool = False
+    """Whether each run leaves a trace of the torch profiler."""
+
+    def run(self, setups: Sequence[TrainingSetup], reporter: Reporter) -> Outcome:
+        """Trains each run that is not done, until the time is up or a signal comes.
+
+        An error of the only run is raised, and so is a bug in a run that several ranks train.
+        """
+        left: list[Run] = []
+        failed: dict[Run, str] = {}
+        interrupted = broken = started = False
+        used_hours = 0.0
+        for number, each in enumerate(setups):
+            run = each.run
+            if each.ranks.broadcast(run.done):
+                reporter.say(f"{run}: done{_missing_weights(run)}")
+                continue
+            # The first run is started in any case, so that every start makes some progress.
+            late = self.budget.hours(each) <= used_hours or self.budget.hours_left(each) <= 0
+            if started and each.ranks.broadcast(late):
+                left.append(run)
+                continue
+            started = True
+            try:
+                train(each, reporter, self.budget.deadline(each), profile=self.profile)
+            except Interrupted as stop:
+                reporter.say(str(stop))
+                interrupted = True
+                left += [later.run for later in setups[number:] if not later.run.done]
+                break
+            except TimeUp as stop:
+                reporter.say(str(stop))
+                left.append(run)
+                # Training stops a little before the deadline, so the clock alone cannot tell.
+                used_hours = max(used_hours, self.budget.hours(each))
+            except RankError:
+                raise  # the other ranks wait in the middle of a step: none of them can continue
+            except UserError as error:
+                if len(setups) == 1:
+                    raise
+                reporter.say(str(error))
+                failed[run] = _without_run_name(run, str(error))
+            except Exception as error:
+                if len(setups) == 1 or each.ranks.world_size > 1:
+                    raise
+                traceback.print_exc()
+                # The text only: the error itself keeps the model and its memory alive.
+                failed[run] = f"{type(error).__name__}: {error}"
+                broken = True
+        return Outcome.of(setups, left=left, failed=failed, interrupted=interrupted, broken=broken)
 
 
-def train_runs(
-    setup: Sequence[TrainingSetup],
-    reporter: Reporter,
-    *,
-    started_at: float,
-    max_hours: float | None = None,
-    profile: bool = False,
-) -> Outcome:
-    """Trains each run that is not done, until the time is up or a signal comes.
+@dataclass(frozen=True)
+class Parallel:
+    """An executor that trains several runs at a time, each in a process of its own.
 
-    The time is `max_hours` for all of them together, and `train.max_hours` of each, both counted
-    from `started_at`, the `time.monotonic()` at which the command began.
+    The output of each process goes to `train.log` in its run folder. A signal is passed on to all.
     """
-    outcome = Outcome()
-    spent_hours = 0.0
-    begun = False
-    for each in setup:
-        run = each.run
-        if each.ranks.broadcast(run.done):
-            reporter.say(f"{run}: done{_without_weights(run)}")
-            continue
-        hours = _hours(each, max_hours)
-        deadline = Deadline.after(hours, started_at)
-        # The first is begun in any case, so that every start of the command gets somewhere.
-        late = hours <= spent_hours or not deadline.leaves(0)
-        if begun and each.ranks.broadcast(late):
-            outcome.left.append(run)
-            continue
-        begun = True
-        try:
-            train(each, reporter, deadline, profile=profile)
-        except Interrupted as stop:
-            reporter.say(str(stop))
-            outcome.interrupted = True
-            break
-        except TimeUp as stop:
-            reporter.say(str(stop))
-            outcome.left.append(run)
-            spent_hours = max(spent_hours, hours)
-        except RankError:
-            raise  # the other ranks are waiting in the middle of a step: none can go on
-        except UserError as error:
-            if len(setup) == 1:
-                raise
-            reporter.say(str(error))
-            outcome.failed[run] = _reason(run, str(error))
-        except Exception as error:
-            if len(setup) == 1 or each.ranks.world_size > 1:
-                raise
-            traceback.print_exc()
-            # Not the error itself: it holds on to the model, and to the memory it takes.
-            outcome.failed[run] = f"{type(error).__name__}: {error}"
-            outcome.broken = True
-    return outcome
 
+    budget: TimeBudget
+    command: Sequence[str]
+    """The command that trains a study; `--only`, `--seed` and `--max-hours` are appended."""
+    count: int
+    """The most runs at a time."""
 
-# Several at a time
-
-
-def train_apart(
-    setup: Sequence[TrainingSetup],
-    reporter: Reporter,
-    command: Sequence[str],
-    parallel: int,
-    *,
-    started_at: float,
-    max_hours: float | None = None,
-) -> Outcome:
-    """Trains each run that is not done in a process of its own, `parallel` at a time.
-
-    Each is started by `command`, to which its variant, its seed and its time are added, and prints
-    to a log in its run folder. A signal is passed on to all of them.
-    """
-    outcome = Outcome()
-    waiting = []
-    for each in setup:
-        if each.run.done:
-            reporter.say(f"{each.run}: done{_without_weights(each.run)}")
-        else:
-            waiting.append(each)
-    total, begun = len(waiting), 0
-    by_name = {str(each.run): each for each in waiting}
-    count = min(parallel, max(1, total))
-    with pool(places(count, _gpus(setup))) as those, stop_signals(reporter) as stop:
-        while waiting or those.running:
-            if stop and not outcome.interrupted:
-                outcome.interrupted = True
-                those.interrupt()
-            while waiting and those.free and not stop:
-                each = waiting.pop(0)
-                hours = _hours(each, max_hours) - (time.monotonic() - started_at) / 3600
-                if begun and hours <= 0:
-                    outcome.left.append(each.run)
-                    continue
-                begun += 1
-                those.start(str(each.run), _command(command, each, hours), each.run.log_path)
-                reporter.say(f"{each.run}: started ({begun} of {total})")
-            for ended in those.ended():
-                _take(by_name.pop(ended.name), ended, outcome, reporter)
-            if stop:
-                outcome.left += [each.run for each in waiting]
-                waiting = []
-            _show(those, by_name, total, reporter)
-            time.sleep(POLL_SECONDS)
-    return outcome
-
-
-def _command(command: Sequence[str], each: TrainingSetup, hours: float) -> list[str]:
-    cell = each.cell
-    # What is left may be nothing for the first, which is begun in any case.
-    time_left = [] if math.isinf(hours) else ["--max-hours", repr(max(hours, 1e-6))]
-    return [*command, "--only", cell.variant, "--seed", str(cell.seed), *time_left]
-
-
-def _take(each: TrainingSetup, ended: Ended, outcome: Outcome, reporter: Reporter) -> None:
-    """Says what became of the run of `each`, now that its process is over."""
-    run = each.run
-    if run.done:
-        best = min(run.history(), key=lambda row: float(row["dev_cer"]))
-        reporter.say(
-            f"{run}: done, dev CER {100 * best['dev_cer']:.2f} % ({best['dev_profile']}, "
-            f"N {best['dev_characters']:,})"
+    def run(self, setups: Sequence[TrainingSetup], reporter: Reporter) -> Outcome:
+        waiting = []
+        for each in setups:
+            if each.run.done:
+                reporter.say(f"{each.run}: done{_missing_weights(each.run)}")
+            else:
+                waiting.append(each)
+        count = min(self.count, max(1, len(waiting)))
+        with Pool(machine_slots(count, _gpus(setups))) as pool, stop_signals(reporter) as stop:
+            session = _Session(self, pool, reporter, waiting)
+            while session.waiting or pool.running:
+                if stop:
+                    session.interrupt()
+                session.start_runs()
+                session.collect_runs()
+                session.show_progress()
+                time.sleep(POLL_SECONDS)
+        return Outcome.of(
+            setups, left=session.left, failed=session.failed, interrupted=session.interrupted
         )
-    elif ended.status in (0, INTERRUPTED) or (outcome.interrupted and ended.status != 2):
-        over = len(run.history())
-        reporter.say(f"{run}: stopped after {over} of {each.cell.train.epochs} epochs")
-        outcome.left.append(run)
-    else:
-        outcome.failed[run] = _reason(run, ended.why)
-        reporter.say(f"{run}: failed: {outcome.failed[run]}; see {run.log_path.name} there")
 
 
-def _show(those: Pool, by_name: dict[str, TrainingSetup], total: int, reporter: Reporter) -> None:
-    """How far the study is, and the last epoch of each run under way."""
-    notes = []
-    for name in those.running:
-        cell, history = by_name[name].cell, by_name[name].run.history()
-        cer = f" CER {100 * history[-1]['dev_cer']:.1f} %" if history else ""
-        notes.append(f"{cell.variant} seed {cell.seed} {len(history)}/{cell.train.epochs}{cer}")
-    reporter.progress("runs", total - len(by_name), total, ", ".join(notes))
+class _Session:
+    """The state of `Parallel.run` while its processes are running."""
+
+    def __init__(
+        self,
+        executor: Parallel,
+        pool: Pool,
+        reporter: Reporter,
+        waiting: Sequence[TrainingSetup],
+    ) -> None:
+        self.executor, self.pool, self.reporter = executor, pool, reporter
+        self.waiting = list(waiting)
+        self.unfinished = {str(each.run): each for each in waiting}
+        self.total, self.started = len(waiting), 0
+        self.left: list[Run] = []
+        self.failed: dict[Run, str] = {}
+        self.interrupted = False
+
+    def start_runs(self) -> None:
+        """Starts waiting runs in the free slots, while there is time."""
+        while self.waiting and self.pool.has_free_slot:
+            each = self.waiting.pop(0)
+            hours_left = self.executor.budget.hours_left(each)
+            # The first run is started in any case, so that every start makes some progress.
+            if self.started and hours_left <= 0:
+                self.left.append(each.run)
+                continue
+            self.started += 1
+            command = [*self.executor.command, *_choice_of(each, hours_left)]
+            self.pool.start(str(each.run), command, each.run.log_path)
+            self.reporter.say(f"{each.run}: started ({self.started} of {self.total})")
+
+    def collect_runs(self) -> None:
+        """Reports the runs whose process has ended."""
+        for finished in self.pool.finished():
+            each = self.unfinished.pop(finished.name)
+            run = each.run
+            if run.done:
+                self.reporter.say(f"{run}: done, {_best_dev_cer(run)}")
+            elif self._was_stopped(finished):
+                epochs = f"{len(run.history())} of {each.cell.train.epochs} epochs"
+                self.reporter.say(f"{run}: stopped after {epochs}")
+                self.left.append(run)
+            else:
+                self.failed[run] = _without_run_name(run, finished.reason)
+                self.reporter.say(f"{run}: failed: {self.failed[run]}; see its {run.log_path.name}")
+
+    def interrupt(self) -> None:
+        """Tells every running process to save and stop, once, and starts no other run."""
+        if not self.interrupted:
+            self.interrupted = True
+            self.pool.interrupt()
+        self.left += [each.run for each in self.waiting]
+        self.waiting = []
+
+    def show_progress(self) -> None:
+        """Shows how many runs are finished, and the last epoch of each running one."""
+        notes = []
+        for name in self.pool.running:
+            cell, history = self.unfinished[name].cell, self.unfinished[name].run.history()
+            cer = f" CER {100 * history[-1]['dev_cer']:.1f} %" if history else ""
+            notes.append(f"{cell.variant} seed {cell.seed} {len(history)}/{cell.train.epochs}{cer}")
+        done = self.total - len(self.unfinished)
+        self.reporter.progress("runs", done, self.total, ", ".join(notes))
+
+    def _was_stopped(self, finished: Finished) -> bool:
+        """A signal that ends a process before it can catch it counts as a stop, too."""
+        return finished.status in (0, INTERRUPTED) or (self.interrupted and finished.status != 2)
 
 
-def _gpus(setup: Sequence[TrainingSetup]) -> list[str]:
-    """The GPUs there are, as `CUDA_VISIBLE_DEVICES` names them, if any of the runs needs one."""
-    if all(each.device.type != "cuda" for each in setup):
+def train_command(spec: Path, sets: Sequence[str], results: Path, *, profile: bool) -> list[str]:
+    """Returns the command that trains the whole study of `spec` on this machine."""
+    set_options = [part for each in sets for part in ("--set", each)]
+    program = [sys.executable, "-m", "asrbench", "train", str(spec)]
+    return [*program, *set_options, "--results", str(results), *(["--profile"] if profile else [])]
+
+
+def _choice_of(setup: TrainingSetup, hours_left: float) -> list[str]:
+    """The options that choose one run of a study, and its time."""
+    cell = setup.cell
+    # The first run is started even if no time is left, and `--max-hours 0` is an error.
+    limit = [] if math.isinf(hours_left) else ["--max-hours", repr(max(hours_left, 1e-6))]
+    return ["--only", cell.variant, "--seed", str(cell.seed), *limit]
+
+
+def _gpus(setups: Sequence[TrainingSetup]) -> list[str]:
+    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; none if no run needs one."""
+    if all(each.device.type != "cuda" for each in setups):
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
 
 
-def command_of(spec: Path, sets: Sequence[str], results: Path, *, profile: bool) -> list[str]:
-    """`asrbench train` with what holds for every run."""
-    laid_over = [part for each in sets for part in ("--set", each)]
-    program = [sys.executable, "-m", "asrbench", "train", str(spec)]
-    return [*program, *laid_over, "--results", str(results), *(["--profile"] if profile else [])]
+def _best_dev_cer(run: Run) -> str:
+    best = min(run.history(), key=lambda row: float(row["dev_cer"]))
+    return (
+        f"dev CER {100 * best['dev_cer']:.2f} % ({best['dev_profile']}, "
+        f"N {best['dev_characters']:,})"
+    )
 
 
-def _hours(each: TrainingSetup, max_hours: float | None) -> float:
-    limits = (max_hours, each.cell.train.max_hours)
-    return min((limit for limit in limits if limit is not None), default=math.inf)
-
-
-def _reason(run: Run, line: str) -> str:
-    """The row says which run it is of."""
+def _without_run_name(run: Run, line: str) -> str:
+    """Removes the run's name from an error line that is shown beside the name."""
     return line.removeprefix(f"{run}: ")
 
 
-def _without_weights(run: Run) -> str:
-    """Run folders in a repository keep what can be checked, and leave the weights out."""
+def _missing_weights(run: Run) -> str:
+    """Says so if a finished run has no weights, as in a repository that keeps results only."""
     if run.weights_path("best").is_file():
         return ""
-    return f", but its weights are not here; give another --results, or delete {run}"
+    return f", but its weights are missing; give another --results, or delete {run} to train again"

@@ -1,95 +1,106 @@
-"""Commands that run beside one another, each with a log and a place: a device, or some cores."""
+"""A pool of commands: each runs in a process of its own, with a log and a slot of the machine."""
 
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from asrbench.base.files import make_parents
 from asrbench.base.process_map import available
 
-Place = Mapping[str, str]
-"""What a process finds in its environment beside what is there for all."""
+Slot = Mapping[str, str]
+"""The environment variables that a process gets in addition: its GPU, its number of threads."""
 
 GRACE_SECONDS = 10.0
-"""Time to end in good order that a process gets before it is killed."""
-
-
-@dataclass
-class _Task:
-    name: str
-    place: int
-    process: "subprocess.Popen[bytes]"
-    log: Path
-    began_at: int
-    """Bytes of the log that are from before."""
+"""Time between SIGTERM and SIGKILL for a process that the pool ends."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A command that is over."""
+class Finished:
+    """A command that has ended."""
 
     name: str
     status: int
-    """The exit status; the negative of the signal that ended it, if one did."""
-    why: str
-    """Why it failed, in a line, if it did."""
+    """The exit status, or the negative signal number if a signal ended the process."""
+    reason: str
+    """Why the command failed, in one line; empty if it did not."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    name: str
+    slot: int
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    log_start: int
+    """Size of the log in bytes before this command wrote to it."""
 
 
 class Pool:
-    """At most one command at a time in each place."""
+    """Runs at most one command at a time in each slot. Leaving its context ends all of them."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = places
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._slots = slots
         self._tasks: list[_Task] = []
 
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     @property
-    def free(self) -> bool:
-        """Whether there is a place for one more."""
-        return len(self._tasks) < len(self._places)
+    def has_free_slot(self) -> bool:
+        return len(self._tasks) < len(self._slots)
 
     @property
     def running(self) -> list[str]:
-        """Names of those under way, in the order they began."""
+        """The names of the running commands, in the order in which they were started."""
         return [task.name for task in self._tasks]
 
     def start(self, name: str, command: Sequence[str], log: Path) -> None:
-        """Starts `command` in a free place; what it prints is appended to `log`.
+        """Starts `command` in a free slot and appends its output to `log`.
 
-        Raises `UserError` where there can be no log.
+        Raises `UserError` if the log cannot be created.
         """
-        taken = {task.place for task in self._tasks}
-        place = next(i for i in range(len(self._places)) if i not in taken)
+        taken = {task.slot for task in self._tasks}
+        slot = next(i for i in range(len(self._slots)) if i not in taken)
         make_parents(log)
         with log.open("ab") as file:
-            began_at = file.tell()
+            log_start = file.tell()
             process = subprocess.Popen(
                 command,
-                env={**os.environ, **self._places[place]},
+                env={**os.environ, **self._slots[slot]},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is the parent's to pass on, once: a second one would stop it at once.
+                # Ctrl-C must reach the parent alone, which passes it on once: a second SIGINT
+                # would end the process before it saves.
                 process_group=0,
             )
-        self._tasks.append(_Task(name, place, process, log, began_at))
+        self._tasks.append(_Task(name, slot, process, log, log_start))
 
-    def ended(self) -> list[Ended]:
-        """Those that are over since the last time it was asked."""
-        over = [task for task in self._tasks if task.process.poll() is not None]
-        self._tasks = [task for task in self._tasks if task not in over]
-        return [_ended(task) for task in over]
+    def finished(self) -> list[Finished]:
+        """Returns the commands that have ended since the last call, and frees their slots."""
+        ended = [task for task in self._tasks if task.process.poll() is not None]
+        self._tasks = [task for task in self._tasks if task not in ended]
+        return [_finished(task) for task in ended]
 
     def interrupt(self) -> None:
-        """Tells all that are under way to save and stop."""
+        """Sends SIGINT to every running command."""
         for task in self._tasks:
             task.process.send_signal(signal.SIGINT)
 
-    def dismiss(self) -> None:
-        """Ends all that are under way; returns when they are gone."""
+    def close(self) -> None:
+        """Ends every running command, by SIGKILL if need be, and returns when all have ended."""
         for task in self._tasks:
             task.process.terminate()
         for task in self._tasks:
@@ -100,45 +111,38 @@ class Pool:
                 task.process.wait()
 
 
-@contextmanager
-def pool(places: Sequence[Place]) -> Iterator[Pool]:
-    """A `Pool` of which nobody is left at the end, whatever that is."""
-    those = Pool(places)
-    try:
-        yield those
-    finally:
-        those.dismiss()
+def machine_slots(count: int, gpus: Sequence[str]) -> list[Slot]:
+    """Returns `count` slots of this machine: GPUs are assigned round-robin, cores evenly.
 
-
-def places(count: int, gpus: Sequence[str]) -> list[Place]:
-    """`count` places: each with its GPU, dealt like cards, and its share of the cores.
-
-    A number of threads that the user gave is left alone.
+    A value of OMP_NUM_THREADS that the user has set is kept.
     """
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, available() // count)))
-    made: list[Place] = []
+    slots: list[Slot] = []
     for number in range(count):
         gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-        made.append({"OMP_NUM_THREADS": threads, **gpu})
-    return made
+        slots.append({"OMP_NUM_THREADS": threads, **gpu})
+    return slots
 
 
-def why(status: int, text: str) -> str:
-    """Why a command failed, in a line, from its exit status and what it printed."""
+def failure_reason(status: int, output: str) -> str:
+    """Returns one line that says why a command failed, from its exit status and its output.
+
+    The line is the last one that starts with `error: `, or else the last one.
+    """
     if status < 0:
         name = signal.Signals(-status).name
-        memory = "; the system does that where memory runs out" if name == "SIGKILL" else ""
-        return f"killed by {name}{memory}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+        hint = "; the system does this when memory runs out" if name == "SIGKILL" else ""
+        return f"killed by {name}{hint}"
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return ([*lines[-1:], *errors[-1:]] or [f"exit status {status}"])[-1]
 
 
-def _ended(task: _Task) -> Ended:
+def _finished(task: _Task) -> Finished:
     status = task.process.returncode
     if status == 0:
-        return Ended(task.name, status, "")
+        return Finished(task.name, status, "")
     with task.log.open("rb") as file:
-        file.seek(task.began_at)
-        printed = file.read().decode(errors="replace")
-    return Ended(task.name, status, why(status, printed))
+        file.seek(task.log_start)
+        output = file.read().decode(errors="replace")
+    return Finished(task.name, status, failure_reason(status, output))

@@ -1,20 +1,21 @@
-"""The run folder: one object owns its paths, its name and what may be in it.
+"""The run folder: its name, the paths of its files, and how they are read and written.
 
 results/<experiment>/<variant>/seed<k>-<id8>/
     spec.yaml                 the resolved spec
+    plugins/                  copies of the plug-ins that the model uses
     env.json                  versions, device, commit, parameters
-    excluded.jsonl            training utterances CTC cannot align, and why
-    history.jsonl             one row an epoch
-    checkpoints/              last.safetensors, best.safetensors; until it is done also two
-                              state-<steps>-<digest>.pt to go on from, and the best before
+    excluded.jsonl            training utterances with too few frames for their text
+    history.jsonl             one row per epoch
+    checkpoints/              last.safetensors, best.safetensors; until the run is done also two
+                              state-<steps>-<digest>.pt to resume from, and the previous best
     hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy), and the
                               other sides of the text where the corpus has them
     scores.json               split -> decode -> figures
-    inspect.<split>.json       what `asrbench inspect` saw: attention by layer and head, times of
-                              symbols; weights and posteriors in `.npz`, pictures in `.png`, `.svg`
-    profile.json.gz           a trace of some steps, where `--profile` asked for one
-    train.log                 what was printed, where the run was one of several at a time
-    lock, lock.holder         who trains it now
+    inspect.<split>.json      the figures of `asrbench inspect`: attention by layer and head, times
+                              of symbols; weights and posteriors in `.npz`, plots in `.png`, `.svg`
+    profile.json.gz           a trace of some steps, with `--profile`
+    train.log                 the printed output, if several runs were trained at a time
+    lock, lock.holder         the lock of the process that trains the run now, and its id
 """
 
 import os
@@ -39,13 +40,15 @@ from asrbench.base.files import (
     write_jsonl,
     write_text,
 )
-from asrbench.experiment.spec import Cell
+from asrbench.experiment import plugins
+from asrbench.experiment.spec import Cell, RecordedCell
 from asrbench.experiment.spec_file import dump_cell, load_cell
 
-DECODES = ("greedy", "attention", "joint")
+GREEDY = "greedy"
+"""The search whose name is left out of file names and labels."""
 
 FIGURES_OF_AN_EPOCH = ("epoch", "steps", "train_seconds", "dev_cer")
-"""Without which a row of `history.jsonl` is none."""
+"""The figures that every row of `history.jsonl` must have."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,16 @@ class Run:
 
     @classmethod
     def of(cls, results: Path, cell: Cell, fingerprint: str, *sounds: str) -> "Run":
-        """Where the run of `cell` lies, or will: on the corpus of that fingerprint, augmented with
-        the sounds of those."""
+        """Returns the run of `cell` below `results`, whether its folder exists or not.
+
+        `fingerprint` is the corpus', and `sounds` are those of the augmentation's sounds.
+        """
         name = f"seed{cell.seed}-{cell.identity(fingerprint, *sounds)}"
         return cls(results / cell.experiment / cell.variant / name)
 
     @classmethod
     def find(cls, paths: Iterable[Path]) -> list["Run"]:
-        """The runs at or below `paths`, sorted. Raises `UserError` for a path with none."""
+        """Returns the runs at or below `paths`, sorted. Raises `UserError` for a path without."""
         folders: set[Path] = set()
         for path in paths:
             found = {spec.parent for spec in path.rglob("spec.yaml")}
@@ -90,6 +95,11 @@ class Run:
         return self.folder / "excluded.jsonl"
 
     @property
+    def plugins_path(self) -> Path:
+        """The folder with the copies of the run's plug-ins."""
+        return self.folder / "plugins"
+
+    @property
     def history_path(self) -> Path:
         return self.folder / "history.jsonl"
 
@@ -106,35 +116,35 @@ class Run:
         return self.folder / "train.log"
 
     def state_path(self, steps: int, digest: str) -> Path:
-        """A state is named by its content, so that a damaged one is known by its name."""
+        """Returns the path of a state; the digest of its content in the name shows damage."""
         return self.folder / "checkpoints" / f"state-{steps}-{digest}.pt"
 
     def state_paths(self) -> list[Path]:
-        """The states there are to go on from, the newest first."""
+        """Returns the states that training can resume from, the newest first."""
         return sorted(self.folder.glob("checkpoints/state*.pt"), key=_age, reverse=True)
 
     def weights_path(self, which: str) -> Path:
-        """`which` is `best`, `last` or `best.previous`."""
+        """Returns the path of weights; `which` is `best`, `last` or `best.previous`."""
         return self.folder / "checkpoints" / f"{which}.safetensors"
 
     def hypotheses_path(self, split: str, decode: str) -> Path:
-        middle = split if decode == "greedy" else f"{split}.{decode}"
+        middle = split if decode == GREEDY else f"{split}.{decode}"
         return self.folder / f"hypotheses.{middle}.jsonl"
 
-    def inspect_path(self, split: str, what: str = "json") -> Path:
-        """`what` is a suffix, or a picture's name and suffix: `0.attention.png`."""
-        return self.folder / f"inspect.{split}.{what}"
+    def inspect_path(self, split: str, suffix: str = "json") -> Path:
+        """Returns the path of a file of `inspect`; `suffix` is `json`, or as `0.attention.png`."""
+        return self.folder / f"inspect.{split}.{suffix}"
 
-    # Contents
+    # Reading and writing
 
     @cached_property
-    def cell(self) -> Cell:
-        """The resolved spec of the run."""
+    def cell(self) -> RecordedCell:
+        """The resolved spec of the run, with its model as plain data."""
         return load_cell(self.spec_path)
 
     @property
     def spec_text(self) -> str:
-        """The same as it stands in the folder."""
+        """The text of `spec.yaml`."""
         return read_utf8(self.spec_path)
 
     @property
@@ -144,14 +154,17 @@ class Run:
     def begin(
         self, cell: Cell, env: dict[str, Any], excluded: Sequence[dict[str, Any]] = ()
     ) -> None:
-        """Leaves what was known before the first step; the folder is a run from here on."""
+        """Writes what is known before the first step; with its spec the folder becomes a run."""
+        plugins.copy_into(self.plugins_path, cell.plugins)
         write_json(self.env_path, env)
         write_jsonl(self.excluded_path, excluded)
         write_text(self.spec_path, dump_cell(cell))
 
     def history(self) -> list[dict[str, Any]]:
-        """One row an epoch; empty before the first is over. Raises `UserError` for a file that
-        training did not write so."""
+        """Returns one row per finished epoch.
+
+        Raises `UserError` for a file whose rows are not those of epochs.
+        """
         rows = read_jsonl(self.history_path) if self.history_path.is_file() else []
         for number, row in enumerate(rows, start=1):
             if not isinstance(row, dict) or not all(
@@ -168,9 +181,10 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps other processes from training this run. Raises `UserError` that says who does.
+        """Locks the run folder while the context lasts.
 
-        The system takes the lock from a process that died, however it died.
+        Raises `UserError`, with the process, if another one has locked it. The operating system
+        releases the lock when a process dies.
         """
         holder = self.folder / "lock.holder"
         lock = FileLock(self.folder / "lock", timeout=0)
@@ -179,7 +193,7 @@ class Run:
             lock.acquire()
         except Timeout:
             who = read_utf8(holder) if holder.is_file() else "another process"
-            raise UserError(f"{self}: {who} is training it; wait, or stop that first") from None
+            raise UserError(f"{self}: {who} is training it; wait, or stop it first") from None
         try:
             write_text(holder, f"process {os.getpid()} on {platform.node()}")
             yield
@@ -192,8 +206,10 @@ class Run:
         return self.spec_path.is_file() and len(self.history()) >= self.cell.train.epochs
 
     def scores(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Split -> decode -> figures; empty before `asrbench eval`. Raises `UserError` for a file
-        that is not its."""
+        """Returns figures by split and decode, as `asrbench eval` wrote them; empty before it.
+
+        Raises `UserError` for a file of another form.
+        """
         splits = read_json(self.scores_path) if self.scores_path.is_file() else {}
         decodes = splits.values() if isinstance(splits, dict) else [None]
         figures = [each for d in decodes for each in (d.values() if isinstance(d, dict) else [d])]
@@ -211,7 +227,10 @@ class Run:
 
 
 def _age(state: Path) -> tuple[int, int]:
-    """By steps, then by time: after the last batch of an epoch and after its dev pass there may
-    be one state each."""
+    """Returns the steps and the time of a state, by which states are sorted.
+
+    The time decides between states of the same step: training may save one after the last batch of
+    an epoch and one after its dev pass.
+    """
     named = re.fullmatch(r"state-(\d+)-[0-9a-f]{16}\.pt", state.name)
     return int(named[1]) if named else -1, state.stat().st_mtime_ns

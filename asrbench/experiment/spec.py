@@ -1,31 +1,32 @@
-"""The experiment, typed: what one run is. Every key a YAML may hold stands here, with its unit."""
+"""The typed spec of one run: every key that a YAML file may hold, with its unit."""
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 from asrbench.experiment.spec_augment import AugmentSpec
 from asrbench.experiment.spec_base import Count, Impossible, Positive, Seed, Share, Spec
+from asrbench.experiment.spec_model import ModelSpec, RecordedModel
 from asrbench.experiment.spec_train import TrainSpec
 from asrbench.text.profiles import PROFILES, ProfileName, Side
 
 OPERATIONAL = ("run", "decode", "train.max_hours", "train.stop_if_stuck")
-"""Dotted keys that leave the weights as they are, and so are no part of a run's identity."""
+"""Dotted keys that do not change the weights, and so are not part of a run's identity."""
 
 
 SUBWORDS = 5000
-"""Bpe where `text.vocabulary` says nothing, as recipes for KsponSpeech have them."""
+"""The default of `text.vocabulary` for subwords, as in other toolkits' KsponSpeech recipes."""
 
 
 class TextSpec(Spec):
     unit: Literal["char", "syllable", "jamo", "subword"] = "char"
-    """What one output symbol spells."""
+    """Unit of text that one output symbol stands for."""
     vocabulary: Count | None = None
-    """Number of pieces that `subword` learns from the training texts; 5000 unless told."""
+    """Number of subwords that BPE learns from the training texts, for `subword`; default 5000."""
     side: Side = "text"
-    """Column of the corpus that training writes: its `text`, or one side of its duals."""
+    """Column of the corpus to train on: `text`, or one side of a dual transcription."""
 
     @model_validator(mode="before")
     @classmethod
@@ -39,8 +40,8 @@ class TextSpec(Spec):
         if self.vocabulary is not None and self.unit != "subword":
             raise Impossible(
                 "vocabulary",
-                f"found {self.vocabulary}, but text.unit is '{self.unit}'; allowed: null, for only "
-                f"'subword' has a vocabulary to choose",
+                f"found {self.vocabulary}, but text.unit is '{self.unit}'; allowed: null, because "
+                f"only 'subword' has a vocabulary of any size",
             )
         return self
 
@@ -70,7 +71,7 @@ class Mfcc(_Frames):
     coefficients: Count = 40
     """Number of cepstral coefficients."""
     bands: Count = 80
-    """Number of mel bands they are computed from."""
+    """Number of mel bands from which the coefficients are computed."""
 
     @model_validator(mode="after")
     def _no_more_than_bands(self) -> "Mfcc":
@@ -85,159 +86,10 @@ class Mfcc(_Frames):
 class Fbank(_Frames):
     kind: Literal["fbank"] = "fbank"
     bands: Count = 80
-    """Number of mel bands, as Kaldi's compute-fbank-feats."""
+    """Number of mel bands; features are those of Kaldi's compute-fbank-feats."""
 
 
 FeatureSpec = Annotated[LogMel | LogSpectrogram | Mfcc | Fbank, Field(discriminator="kind")]
-
-
-# Model
-
-
-class Ds2FrontEnd(Spec):
-    kind: Literal["ds2"] = "ds2"
-    convolutions: Literal[2, 3] = 2
-    """Number of 2-D convolutions over frequency and time."""
-    channels: Count = 32
-    """Channels of each (the third has three times as many, as in the paper)."""
-    time_stride: Literal[2, 4] = 2
-    """Feature frames to one frame of the recurrence."""
-
-
-class VggFrontEnd(Spec):
-    kind: Literal["vgg"] = "vgg"
-    channels: Count = 64
-    """Channels of the first two convolutions; the next two have twice as many."""
-
-
-FrontEndSpec = Annotated[Ds2FrontEnd | VggFrontEnd, Field(discriminator="kind")]
-
-
-class RecurrenceSpec(Spec):
-    cell: Literal["rnn", "gru", "lstm"] = "gru"
-    """Kind of recurrent cell."""
-    layers: Annotated[int, Field(ge=1, le=9)] = 3
-    """Number of bidirectional layers."""
-    width: Count = 1024
-    """Units in one direction; a layer's output is twice as wide."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of each layer's outputs dropped in training."""
-
-
-class NoAttention(Spec):
-    kind: Literal["none"] = "none"
-
-
-class _Heads(Spec):
-    heads: Count = 8
-    """Number of attention heads."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of attention weights, and of the block's outputs, dropped in training."""
-
-
-class _OverTime(_Heads):
-    head_dim: Count = 64
-    """Width of one head's queries, keys and values, whatever the width of the recurrence."""
-
-
-class SelfAttention(_OverTime):
-    kind: Literal["self"] = "self"
-
-
-class PositionalAttention(_OverTime):
-    kind: Literal["positional"] = "positional"
-    position: Literal["sinusoidal", "learned", "shaw", "transformer_xl", "rotary"] = "rotary"
-    """How position enters."""
-    max_distance: Count = 1024
-    """Frames told apart: positions for `learned`, distances to either side for `shaw`."""
-
-    @model_validator(mode="after")
-    def _rotated_in_pairs(self) -> "PositionalAttention":
-        if self.position == "rotary" and self.head_dim % 2:
-            raise Impossible(
-                "head_dim",
-                f"found {self.head_dim}, allowed: an even number for rotary positions",
-            )
-        return self
-
-
-class TemporalAttention(_OverTime):
-    kind: Literal["temporal"] = "temporal"
-    weight: Literal["gaussian", "linear"] = "gaussian"
-    """The penalty on distance: its square (Sperber et al. 2018) or itself (ALiBi)."""
-    learnable: bool = True
-    """Whether each head learns how fast its penalty grows."""
-
-
-class HeadMixing(_Heads):
-    """Its heads divide the width of its input, which is 2 x recurrence.width."""
-
-    kind: Literal["head_mixing"] = "head_mixing"
-
-
-AttentionSpec = Annotated[
-    NoAttention | SelfAttention | PositionalAttention | TemporalAttention | HeadMixing,
-    Field(discriminator="kind"),
-]
-
-
-class NoDecoder(Spec):
-    kind: Literal["none"] = "none"
-
-
-class CrossAttentionDecoder(Spec):
-    kind: Literal["cross_attention"] = "cross_attention"
-    layers: Count = 2
-    """Number of Transformer decoder layers."""
-    width: Count = 512
-    """Width of the decoder; even, and divisible by `heads`."""
-    heads: Count = 8
-    """Number of attention heads."""
-    feed_forward: Count = 2048
-    """Width of each layer's feed-forward part."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share dropped in training."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the target's probability spread over all symbols."""
-    ctc_weight: Share = 0.3
-    """Weight of CTC in the loss; the decoder's cross-entropy has the rest."""
-
-    @model_validator(mode="after")
-    def _width_splits(self) -> "CrossAttentionDecoder":
-        if self.width % 2:
-            raise Impossible("width", f"found {self.width}, allowed: an even number")
-        if self.width % self.heads:
-            raise Impossible(
-                "heads", f"found {self.heads}, allowed: a divisor of decoder.width ({self.width})"
-            )
-        return self
-
-
-DecoderSpec = Annotated[NoDecoder | CrossAttentionDecoder, Field(discriminator="kind")]
-
-
-class ModelSpec(Spec):
-    name: str = "ds2"
-    """Entry of the registry (`asrbench models`); the other keys change its sizes."""
-    front_end: FrontEndSpec = Ds2FrontEnd()
-    """Convolutions in front of the recurrence."""
-    recurrence: RecurrenceSpec = RecurrenceSpec()
-    """The bidirectional recurrent layers."""
-    attention: AttentionSpec = NoAttention()
-    """The block after each recurrent layer; its kind is the entry's."""
-    decoder: DecoderSpec = NoDecoder()
-    """What decodes beside CTC; its kind is the entry's."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> "ModelSpec":
-        width = 2 * self.recurrence.width
-        if isinstance(self.attention, HeadMixing) and width % self.attention.heads:
-            raise Impossible(
-                "attention.heads",
-                f"found {self.attention.heads}, allowed: a divisor of {width} "
-                f"(2 x recurrence.width)",
-            )
-        return self
 
 
 # Scoring
@@ -245,7 +97,7 @@ class ModelSpec(Spec):
 
 class ScoreSpec(Spec):
     profile: ProfileName = "verbatim"
-    """What a CER counts, on the development set too, where it chooses the weights."""
+    """Text normalisation of the CER, also of the dev CER that chooses the checkpoint."""
 
 
 # Operational
@@ -253,67 +105,82 @@ class ScoreSpec(Spec):
 
 class DecodeSpec(Spec):
     beam: Count = 10
-    """Hypotheses kept by joint decoding."""
+    """Beam size of joint decoding."""
     ctc_weight: Share = 0.3
-    """Weight of the CTC prefix score in joint decoding; the decoder's has the rest."""
+    """Weight of the CTC prefix score in joint decoding; the decoder's score has the rest."""
 
 
 class RunSpec(Spec):
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where tensors live; `auto` is CUDA where there is one."""
+    """Device of the tensors; `auto` is CUDA where available."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that read batches ahead; 0 reads in the training process."""
+    """Number of processes that read batches ahead; 0 reads in the training process."""
     log_seconds: Positive = 30.0
-    """Time between log lines where the output is no terminal."""
+    """Time between log lines where the output is not a terminal, in seconds."""
     checkpoint_minutes: Positive = 10.0
-    """Time between checkpoints within an epoch."""
+    """Time between checkpoints within an epoch, in minutes."""
     deterministic: bool = False
-    """Whether CUDA gives the same bits each time, at some cost; a CPU does without it."""
+    """Use deterministic (slower) algorithms on CUDA; a CPU is deterministic anyway."""
 
 
-class Cell(Spec):
-    """One run: one variant of an experiment with one seed, every default filled in."""
+class PluginFile(Spec):
+    """A Python file that registers kinds of attention, encoders, heads, loss terms or models."""
+
+    path: str
+    """Path of the file when the spec was read; not part of the run's identity."""
+    digest: str
+    """16 hexadecimal digits of the SHA-256 of its content."""
+
+
+M = TypeVar("M", ModelSpec, RecordedModel)
+
+
+class CellOf(Spec, Generic[M]):
+    """One run: one variant of an experiment with one seed, with every default filled in."""
 
     experiment: str
-    """Name of the experiment: the folder under results/."""
+    """Name of the experiment and of its folder under results/."""
     variant: str
-    """Name of the variant: the folder under the experiment's."""
+    """Name of the variant and of its folder under the experiment's."""
     seed: Seed
     """Seed of initial weights, batch order, augmentation and dropout."""
     corpus: str
-    """Folder that `asrbench prep` left."""
+    """Corpus folder that `asrbench prep` made."""
     text: TextSpec = TextSpec()
-    """How text is spelled."""
+    """Units of the output text."""
     features: FeatureSpec = LogMel()
-    """What the model sees of the audio."""
+    """Features that the model reads."""
     augment: AugmentSpec = AugmentSpec()
-    """What training does to it first."""
-    model: ModelSpec = ModelSpec()
-    """The network."""
+    """Augmentation of the training audio and features."""
+    model: M
+    """Model: an encoder, a head, and loss terms."""
     train: TrainSpec = TrainSpec()
-    """How it is trained."""
+    """Optimizer, schedule, batches and length of the training."""
     score: ScoreSpec = ScoreSpec()
-    """How it is scored."""
+    """Scoring of the output text."""
     decode: DecodeSpec = DecodeSpec()
-    """How `asrbench eval` decodes; no part of the run's identity."""
+    """Options of joint decoding in `asrbench eval`; not part of the run's identity."""
     run: RunSpec = RunSpec()
-    """Where and how it is run; no part of the run's identity."""
+    """Device, workers, logging and checkpoints; not part of the run's identity."""
+    plugins: tuple[PluginFile, ...] = ()
+    """Python files, by their path relative to the spec, that register kinds for the model."""
 
     def identity(self, fingerprint: str, *sounds: str) -> str:
-        """8 hexadecimal digits over the resolved spec, the version of its scoring profile, and the
-        fingerprints of what it names: the corpus, and the folders of `augment.folders` in their
-        order.
+        """Returns 8 hexadecimal digits that identify the run.
 
-        All of these count by their content, not by where they lie.
+        They are a hash of the resolved spec, the version of its scoring profile, the fingerprint of
+        the corpus, and those of the folders of `augment.folders`, in their order. Corpus, folders
+        and plug-ins count by their content, not by their paths.
         """
         folders = [f"augment.{key}.folders" for key in self.augment.folders]
         known = self.without(*OPERATIONAL, "corpus", *folders)
+        known["plugins"] = sorted(plugin.digest for plugin in self.plugins)
         known["score"]["profile"] = str(PROFILES[self.score.profile])
         canonical = json.dumps(known | {"corpus": fingerprint, "sounds": sounds}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
     def without(self, *paths: str) -> dict[str, Any]:
-        """As plain data, the dotted keys `paths` left out."""
+        """Returns the spec as plain data, without the dotted keys `paths`."""
         plain = self.plain()
         for path in paths:
             *sections, last = path.split(".")
@@ -324,5 +191,19 @@ class Cell(Spec):
         return plain
 
     def plain(self) -> dict[str, Any]:
-        """As plain data: what `spec.yaml` holds."""
+        """Returns the spec as plain data, as it stands in `spec.yaml`."""
         return self.model_dump(mode="json")
+
+
+class Cell(CellOf[ModelSpec]):
+    """The spec of a run with a typed model, so that the model can be built."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles plain data, because unpickling must run the plug-ins before it has the types."""
+        from asrbench.experiment.plugins import unpickled
+
+        return unpickled, (self.plain(),)
+
+
+class RecordedCell(CellOf[RecordedModel]):
+    """The spec of a run as its folder records it, which needs neither torch nor plug-ins."""

@@ -1,4 +1,4 @@
-"""What training does to utterances before it learns from them, typed."""
+"""The typed spec of the augmentation of training utterances."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ Decibels = Annotated[float, Field(ge=-100, le=100)]
 
 
 def _several(value: Any) -> Any:
-    """One folder may stand without a list around it; JSON's lists are tuples here."""
+    """Returns one folder, which needs no list around it, or a list of folders as a tuple."""
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
@@ -23,9 +23,9 @@ def _check_range(key: str, bounds: tuple[float, float]) -> None:
 
 class _Drawn(Spec):
     folders: Annotated[tuple[str, ...], BeforeValidator(_several)]
-    """Folders whose audio files, at any depth, are drawn from, each file as likely."""
+    """Folders of audio files, searched at any depth; each file is equally likely."""
     probability: Share = 0.5
-    """Share of the utterances it is done to."""
+    """Share of the utterances that are augmented."""
 
     @model_validator(mode="after")
     def _some_folder(self) -> "_Drawn":
@@ -37,14 +37,14 @@ class _Drawn(Spec):
 
 
 class RoomSpec(_Drawn):
-    """Impulse responses; the first channel counts, and the level stays what it was."""
+    """Room impulse responses, of which the first channel is used; the loudness is kept."""
 
 
 class NoiseSpec(_Drawn):
-    """Sounds of any length; the first channel counts."""
+    """Noise recordings of any length, of which the first channel is used."""
 
     snr_db: tuple[Decibels, Decibels] = (5.0, 20.0)
-    """Range of the utterance's mean power over the noise's, in decibels, drawn uniformly."""
+    """Range of the signal-to-noise ratio (mean powers), in decibels, drawn uniformly."""
 
     @model_validator(mode="after")
     def _rising(self) -> "NoiseSpec":
@@ -53,26 +53,26 @@ class NoiseSpec(_Drawn):
 
 
 class AugmentSpec(Spec):
-    """Done in this order: speed, room, noise, gain; then masks, over the features."""
+    """The augmentations, in the order of their use: speed, room, noise, gain, then masks."""
 
     speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = (1.0,)
-    """Speed factors drawn from, each as likely; 1.1 is a tenth faster. Pitch follows speed."""
+    """Speed factors, each equally likely; 1.1 is 10 % faster, and the pitch changes too."""
     rooms: RoomSpec | None = None
-    """Impulse responses of rooms that utterances are convolved with."""
+    """Room impulse responses with which utterances are convolved."""
     noise: NoiseSpec | None = None
-    """Sounds that are mixed into utterances."""
+    """Noise that is mixed into utterances."""
     gain_db: tuple[Decibels, Decibels] = (0.0, 0.0)
-    """Range of the change in level, in decibels, drawn uniformly; too loud is clipped."""
+    """Range of the gain, in decibels, drawn uniformly; samples beyond full scale are clipped."""
     frequency_masks: Annotated[int, Field(ge=0)] = 2
-    """SpecAugment: number of masks over feature bins."""
+    """SpecAugment: number of frequency masks."""
     frequency_width: Annotated[int, Field(ge=0)] = 15
-    """SpecAugment: greatest width of one, in feature bins."""
+    """SpecAugment: greatest width of a frequency mask, in feature bins."""
     time_masks: Annotated[int, Field(ge=0)] = 2
-    """SpecAugment: number of masks over frames."""
+    """SpecAugment: number of time masks."""
     time_width: Annotated[int, Field(ge=0)] = 40
-    """SpecAugment: greatest width of one, in frames."""
+    """SpecAugment: greatest width of a time mask, in frames."""
     time_share: Share = 0.15
-    """SpecAugment: greatest width of one, as a share of the utterance."""
+    """SpecAugment: greatest width of a time mask, as a share of the utterance."""
 
     @model_validator(mode="after")
     def _some_speed(self) -> "AugmentSpec":
@@ -83,6 +83,6 @@ class AugmentSpec(Spec):
 
     @property
     def folders(self) -> dict[str, tuple[str, ...]]:
-        """Those that sounds are drawn from, by the key they stand under: `noise`, `rooms`."""
+        """The folders of sounds, by the key of their section: `noise`, `rooms`."""
         drawn = {"noise": self.noise, "rooms": self.rooms}
         return {key: spec.folders for key, spec in drawn.items() if spec is not None}

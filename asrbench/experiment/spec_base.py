@@ -1,4 +1,4 @@
-"""What every section of a spec is made of: the class, the numbers, the refusal."""
+"""The base class of all sections of a spec, the types of their numbers, and their error."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 class Impossible(ValueError):
-    """A combination of keys that cannot be; `path` names the one to change."""
+    """The error for an impossible combination of keys; `path` is the key to change."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
@@ -20,6 +20,8 @@ class Impossible(ValueError):
 
 
 class Spec(BaseModel):
+    """The base class of all sections of a spec: frozen, strict, and without unknown keys."""
+
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,

@@ -1,4 +1,4 @@
-"""YAML without its surprises: duplicate keys, keys that are no text, `3e-4` as a string, dates."""
+"""Strict YAML: keys are text and unique, `3e-4` is a number, and dates stay text."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from asrbench.base.files import read_utf8
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with its traps closed: a key is text (not `no`) and stands once, `3e-4` is a number."""
+    """A YAML loader that rejects duplicate keys and keys that are not text, such as `no`."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -43,13 +43,15 @@ _Loader.add_implicit_resolver(
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a file. Raises `UserError`, with the line, for anything else."""
+    """Returns the mapping in a YAML file. Raises `UserError`, with the line, for anything else."""
     return _mapping(path, parse)
 
 
 def read_dumped(path: Path) -> dict[str, Any]:
-    """The same of a file that `yaml.safe_dump` wrote, ten times as fast: by libyaml, which says
-    less of what is wrong and is no match for brackets without end."""
+    """Returns the mapping in a file that `yaml.safe_dump` wrote, ten times as fast.
+
+    It uses libyaml, which gives shorter error messages and crashes on very deep nesting.
+    """
     return _mapping(path, lambda text: yaml.load(text, Loader=yaml.CSafeLoader))
 
 
@@ -64,15 +66,18 @@ def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def parse(text: str) -> Any:
-    """Raises `yaml.YAMLError` or `ValueError`; `fault` says either in a few words."""
+    """Returns the value that a YAML text holds.
+
+    Raises `yaml.YAMLError` or `ValueError`, which `fault` describes in a few words.
+    """
     value = yaml.load(text, Loader=_Loader)
-    # A value that holds itself, by an alias, and half a surrogate pair are a ValueError here.
+    # This raises ValueError for a value that contains itself and for an unpaired surrogate.
     json.dumps(value, default=str, ensure_ascii=False).encode()
     return value
 
 
 def fault(error: Exception) -> str:
-    """What is wrong with a YAML, and in which line."""
+    """Returns a short description, with the line, of an error that `parse` raised."""
     if isinstance(error, yaml.MarkedYAMLError):
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         return f"line {line}: {error.problem or 'not YAML'}"

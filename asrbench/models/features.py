@@ -1,7 +1,7 @@
-"""Features for a whole batch on its device, equal to torchaudio's for each utterance alone.
+"""Features of a whole batch on its device, equal to torchaudio's features of each utterance.
 
 Legend: B batch, S samples, T frames, F feature bins. Frames are not centred: frame t covers the
-samples from t * hop to t * hop + window, so no frame ever sees padding, its own or a mate's.
+samples from t * hop to t * hop + window, so no valid frame covers padding.
 """
 
 import torch
@@ -13,11 +13,11 @@ from asrbench.experiment.spec import Fbank, FeatureSpec, LogMel, LogSpectrogram,
 from asrbench.models.layers.masking import valid_frames
 
 FLOOR = 1e-6
-"""Added before a logarithm; waveforms lie within -1 and 1."""
+"""The constant added to a spectrum before its logarithm; waveforms lie between -1 and 1."""
 
 
 class Features(nn.Module):
-    """int16 waves_BS with samples_B to x_BTF with frames_B, padding frames zero.
+    """Maps int16 waves_BS and samples_B to features x_BTF and frames_B; padding frames are zero.
 
     Each feature bin of each utterance has mean 0 and variance 1 over its valid frames.
     """
@@ -40,7 +40,8 @@ class Features(nn.Module):
                 self.transform = torchaudio.transforms.Spectrogram(**frames)
             case Mfcc():
                 self.bins = spec.coefficients
-                # The default, decibels cut at 80 below the peak, would depend on batch mates.
+                # By default torchaudio cuts off at 80 dB below the peak of the whole batch, so an
+                # utterance's features would depend on the others.
                 self.transform = torchaudio.transforms.MFCC(
                     SAMPLE_RATE_HZ,
                     n_mfcc=spec.coefficients,
@@ -52,7 +53,7 @@ class Features(nn.Module):
                 self.transform = None
 
     def frames(self, samples_B: Tensor) -> Tensor:
-        """Number of frames; an utterance shorter than a window is padded to have one."""
+        """Returns the number of frames; padding gives an utterance shorter than a window one."""
         return ((samples_B - self.window) // self.hop + 1).clamp_min(1)
 
     @torch.no_grad()
@@ -72,9 +73,12 @@ class Features(nn.Module):
         return x_BFT.transpose(1, 2)
 
     def _kaldi(self, waves_BS: Tensor) -> Tensor:
-        """Kaldi's filter bank knows one waveform. Frames are independent of each other, so the
-        batch goes in end to end, each utterance on a whole number of hops, and frames that
-        straddle two are left behind. Kaldi counts in units of the 16-bit sample."""
+        """Returns the log filter bank energies as Kaldi computes them, from 16-bit sample values.
+
+        torchaudio's function takes one waveform. Frames are independent of each other, so the batch
+        is concatenated, each utterance padded to a whole number of hops, and the frames that cover
+        two utterances are dropped.
+        """
         batch, samples = waves_BS.shape
         frames = (samples - self.window) // self.hop + 1
         hops = -(-samples // self.hop)
@@ -82,7 +86,7 @@ class Features(nn.Module):
         x_NF: Tensor = torchaudio.compliance.kaldi.fbank(
             nn.functional.pad(flat, (0, self.window))[None],
             num_mel_bins=self.bins,
-            # In whole samples: torchaudio cuts off what `round` may have rounded up.
+            # Whole samples, in ms: torchaudio would round the spec's figures down, not to nearest.
             frame_length=self.window * 1000 / SAMPLE_RATE_HZ,
             frame_shift=self.hop * 1000 / SAMPLE_RATE_HZ,
             sample_frequency=SAMPLE_RATE_HZ,
@@ -91,7 +95,10 @@ class Features(nn.Module):
 
 
 def normalised(x_BTF: Tensor, mask_BT: Tensor) -> Tensor:
-    """Mean 0 and variance 1 for each utterance and bin over valid frames; zero on padding."""
+    """Returns x with mean 0 and variance 1 per utterance and bin over valid frames.
+
+    Padding frames are zero.
+    """
     mask_BT1 = mask_BT[..., None]
     count_B11 = mask_BT1.sum(1, keepdim=True)
     mean_B1F = (x_BTF * mask_BT1).sum(1, keepdim=True) / count_B11

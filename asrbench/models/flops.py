@@ -1,8 +1,7 @@
-"""Floating-point operations of a network: matrix products and convolutions, an addition and a
-multiplication being two.
+"""Counts the floating-point operations of a model in its matrix products and convolutions.
 
-Counted on a CPU, whatever the run's device: there all products are torch's own plain ones, and the
-count is the same everywhere.
+A multiplication and an addition count as two. The count is made on a CPU, whatever the device of
+the run: there torch uses its plain products, so that every machine counts the same.
 """
 
 from collections.abc import Iterator
@@ -13,19 +12,23 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from asrbench.data.waveform import SAMPLE_RATE_HZ
-from asrbench.experiment.spec import FeatureSpec, ModelSpec
-from asrbench.models.encoders.deepspeech2 import DeepSpeech2
+from asrbench.experiment.spec import FeatureSpec
+from asrbench.experiment.spec_model import ModelSpec
 from asrbench.models.features import Features
+from asrbench.models.model import build_model
 
 AUDIO_SECONDS = 10
-"""Of one utterance that `forward_flops` is counted on: attention costs more, the longer it is."""
+"""The length of the utterance on which `forward_flops` counts.
+
+Attention costs more per second, the longer the utterance is.
+"""
 
 
 @contextmanager
 def counted() -> Iterator[FlopCounterMode]:
-    """Within, what runs on a CPU in fp32 is counted."""
+    """Counts the operations that run on a CPU in fp32 within the context."""
     with (
-        # The counter knows neither oneDNN's recurrence nor the CPU's fused attention.
+        # The counter can count neither oneDNN's recurrence nor the CPU's fused attention.
         _without_onednn(),
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
@@ -35,14 +38,18 @@ def counted() -> Iterator[FlopCounterMode]:
 
 @torch.inference_mode()
 def forward_flops(model: ModelSpec, features: FeatureSpec, symbols: int) -> float:
-    """For a second of audio, from features to the log posteriors of CTC of an utterance of
-    `AUDIO_SECONDS`; without features, and without a decoder."""
-    sees = Features(features)
-    frames_B = sees.frames(torch.tensor([AUDIO_SECONDS * SAMPLE_RATE_HZ]))
+    """Returns the operations per second of audio, counted on an utterance of `AUDIO_SECONDS`.
+
+    The count covers the encoder and, where the head has them, the log posteriors of its frames. It
+    leaves out the features and the search.
+    """
+    front = Features(features)
+    frames_B = front.frames(torch.tensor([AUDIO_SECONDS * SAMPLE_RATE_HZ]))
     with torch.random.fork_rng(devices=[]):
-        network = DeepSpeech2(model, bins=sees.bins, symbols=symbols, seed=None).eval()
+        network = build_model(model, bins=front.bins, symbols=symbols, seed=None).eval()
     with counted() as counter:
-        network(torch.zeros(1, int(frames_B), sees.bins), frames_B)
+        encoded = network.encode(torch.zeros(1, int(frames_B), front.bins), frames_B)
+        network.head.frame_log_probs(encoded)
     return float(counter.get_total_flops() / AUDIO_SECONDS)
 
 

@@ -1,8 +1,8 @@
-"""From log probabilities to symbols: CTC best path, attention greedy, joint beam search.
+"""Searches, which turn log probabilities into symbols: CTC best path, greedy, joint beam search.
 
-Shape suffixes: B utterances, T encoder frames, S boundaries between frames (T + 1 of them: boundary
-t has t frames before it), V symbols with the blank, N hypotheses of one utterance, U symbols of a
-prefix with the start. Scores are natural logarithms of probabilities (nats), never above 0.
+Legend: B utterances, T encoder frames, S = T + 1 boundaries between frames (boundary t has t frames
+before it), V symbols with the blank, N hypotheses of one utterance, U symbols of a prefix with the
+start symbol. Scores are natural logarithms of probabilities (nats) and never above 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,32 +15,32 @@ from torch import Tensor
 from asrbench.text.tokenizer import BLANK
 
 Step = Callable[[Tensor], Tensor]
-"""`prefixes_NU -> log_probs_NV`: what a decoder, closed over its encoder output, says comes next.
+"""`prefixes_NU -> log_probs_NV`: the next symbol's log probabilities under an attention decoder.
 
-Prefixes are int64 and begin with BLANK, the start; index BLANK of the answer is the end. Every row
-of the answer is a distribution in nats, over symbols and the end.
+Prefixes are int64 and begin with BLANK, the start symbol. Each row of the result is a log
+probability distribution (nats) over the symbols and, at index BLANK, the end of the sequence.
 """
 
 _INFINITY = float("inf")
 
 _LEAST_LOG_PROB = -1e4
-"""Stands for log 0, which the running sums of `_dwell` could not take back out."""
+"""Replaces log 0, because `_dwell` subtracts running sums and -inf - -inf is NaN."""
 
 
 def collapse(indices: Sequence[int]) -> list[int]:
-    """The string a CTC path spells: repeats merged, then blanks dropped. `aa_ab` -> `aab`."""
+    """Returns the labelling of a CTC path: merges repeats, then drops blanks. `aa_ab` -> `aab`."""
     return [index for index, _ in groupby(indices) if index != BLANK]
 
 
 def ctc_greedy(log_probs_BTV: Tensor, lengths_B: Tensor) -> list[list[int]]:
-    """Each utterance's most probable CTC path, collapsed (Graves et al. 2006, section 3.2).
+    """Returns the labelling of each utterance's best path (Graves et al. 2006, section 3.2).
 
-    Frames from an utterance's length on do not count.
+    The best path takes the most probable symbol of every frame. Padding frames do not count.
     """
     best_BT = log_probs_BTV.argmax(dim=-1)
     frames_T = torch.arange(best_BT.shape[1], device=best_BT.device)
     padding_BT = frames_T >= lengths_B.to(best_BT.device).unsqueeze(1)
-    # A path that ends in blanks spells what it spells without them, so one transfer takes them all.
+    # Blanks at the end of a path do not change its labelling, so one transfer fetches all paths.
     return [collapse(path) for path in best_BT.masked_fill(padding_BT, BLANK).tolist()]
 
 
@@ -48,10 +48,10 @@ def ctc_greedy(log_probs_BTV: Tensor, lengths_B: Tensor) -> list[list[int]]:
 def attention_greedy(
     step: Step, batch_size: int, limits: Sequence[int], device: torch.device | str
 ) -> list[list[int]]:
-    """The decoder's most probable symbol, again and again, for a batch at once.
+    """Returns each utterance's symbols by greedy search: the decoder's most probable next symbol.
 
-    `limits`: the most symbols of each utterance. A row that has ended or reached its limit is
-    carried along, for `step` knows its rows by position, but adds nothing more.
+    `limits` are the greatest numbers of symbols of the utterances. A row that has ended or reached
+    its limit stays in the batch, because `step` identifies rows by position, but gets no symbols.
     """
     limits_B = torch.tensor(limits, dtype=torch.int64, device=device)
     prefixes_BU = torch.full((batch_size, 1), BLANK, dtype=torch.int64, device=device)
@@ -60,7 +60,7 @@ def attention_greedy(
         next_B = step(prefixes_BU).argmax(dim=-1).masked_fill(ended_B, BLANK)
         prefixes_BU = torch.cat([prefixes_BU, next_B.unsqueeze(1)], dim=1)
         ended_B = (next_B == BLANK) | (limits_B <= length)
-        if ended_B.all():  # waits for the device; a step too many would cost more
+        if ended_B.all():  # waits for the device, which costs less than a needless step
             break
     return [list(takewhile(lambda i: i != BLANK, row)) for row in prefixes_BU[:, 1:].tolist()]
 
@@ -69,21 +69,22 @@ def attention_greedy(
 def joint_beam(
     step: Step, log_probs_TV: Tensor, *, beam: int, ctc_weight: float, limit: int
 ) -> list[int]:
-    """Label-synchronous beam search of one utterance by decoder and CTC together.
+    """Returns one utterance's symbols by label-synchronous joint CTC/attention beam search.
 
-    A hypothesis scores `(1 - ctc_weight) * attention + ctc_weight * ctc`, its log probability under
-    the decoder and its CTC prefix score (one-pass decoding of Watanabe et al. 2017, "Hybrid
-    CTC/Attention Architecture for End-to-End Speech Recognition", and of Hori et al. 2017,
-    arXiv:1706.02737). There is no length bonus.
+    A hypothesis scores `(1 - ctc_weight) * attention + ctc_weight * ctc`, where `attention` is its
+    log probability under the decoder and `ctc` its CTC prefix score (one-pass decoding of Watanabe
+    et al. 2017, "Hybrid CTC/Attention Architecture for End-to-End Speech Recognition", and of Hori
+    et al. 2017, arXiv:1706.02737). There is no length bonus.
 
-    `step` is asked once per length, with the prefixes of all live hypotheses as its rows, on the
-    device of `log_probs_TV`, the CTC log posteriors. What has weight 0 is not computed. `limit` is
-    the greatest number of symbols; a hypothesis that reaches it is asked about its end alone, so
-    prefixes grow to `limit + 1` with the start.
+    `beam` is the beam size. `step` is called once per length, with the prefixes of all active
+    hypotheses as its rows, on the device of `log_probs_TV`, the CTC log posteriors. A score with
+    weight 0 is not computed. `limit` is the greatest number of symbols; a hypothesis that reaches
+    it can only end, so prefixes grow to `limit + 1` symbols, the start symbol included.
 
-    The end competes for the beam like any symbol, so that beam 1 is greedy search. No extension
-    raises either part of a score, so nothing is lost by stopping once the best finished hypothesis
-    scores no less than the best live one. If none can end, the best live one is returned.
+    The end competes for the beam like any symbol, so that beam size 1 is greedy search. An
+    extension never raises a score, so the search stops without loss once the best finished
+    hypothesis scores at least as much as the best active one. If no hypothesis can end, the best
+    active one is returned.
     """
     frames, symbols = log_probs_TV.shape
     if not frames:
@@ -117,7 +118,7 @@ def joint_beam(
 
 
 def _best(scores_NV: Tensor, beam: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Score, row and symbol of the `beam` best, best first; fewer where fewer are possible."""
+    """Returns score, row and symbol of the `beam` best finite scores, best first."""
     scores_N, flat_N = scores_NV.flatten().topk(min(beam, scores_NV.numel()))
     possible_N = scores_N > -_INFINITY
     scores_N, flat_N = scores_N[possible_N], flat_N[possible_N]
@@ -126,11 +127,11 @@ def _best(scores_NV: Tensor, beam: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class CtcPrefixes:
-    """CTC forward variables of N prefixes of one utterance, on the CPU in fp64.
+    """The CTC forward variables of N prefixes of one utterance, on the CPU in fp64.
 
     `symbol_NS` and `blank_NS` (r^n and r^b of Watanabe et al. 2017, Algorithm 2) are the log
-    probabilities that the frames before a boundary spell the prefix and the last of them is its
-    last symbol, or a blank.
+    probabilities that the frames before a boundary spell the prefix, with the last of them being
+    the prefix's last symbol or a blank.
     """
 
     log_probs_TV: Tensor
@@ -141,7 +142,7 @@ class CtcPrefixes:
 
     @classmethod
     def start(cls, log_probs_TV: Tensor) -> "CtcPrefixes":
-        """The empty prefix alone."""
+        """Returns the forward variables of the empty prefix, N = 1."""
         log_probs_TV = log_probs_TV.to("cpu", torch.float64).clamp(min=_LEAST_LOG_PROB)
         blank_1S = _after_first(0.0, log_probs_TV[:, BLANK].cumsum(dim=0).unsqueeze(0))
         return cls(
@@ -153,28 +154,29 @@ class CtcPrefixes:
         )
 
     def scores(self) -> Tensor:
-        """(N, V): log probability that the utterance begins with the prefix and then the symbol.
+        """Returns the prefix scores (N, V) of each prefix extended by each symbol.
 
-        At BLANK: that it is the prefix, and nothing more.
+        A prefix score is the log probability that the utterance begins with that prefix. At index
+        BLANK it is the log probability that the utterance is the prefix and nothing more.
 
-        Algorithm 2 sums over frames t the probability of being done with the prefix before t and
-        emitting the symbol at t. The first factor does not know the symbol, so for all symbols at
-        once the sum is a matrix product, and none has to be ruled out beforehand by its attention
-        score. What fp64 rounds to zero in it is below exp(-700) of the prefix at its likeliest.
+        Algorithm 2 sums over frames t the probability that the prefix ends before t and the symbol
+        is emitted at t. The first factor does not depend on the symbol, so for all symbols at once
+        the sum is a matrix product, and no symbol has to be pruned beforehand by its attention
+        score. Terms that fp64 rounds to zero are below exp(-700) times the largest.
         """
         spelt_NS = torch.logaddexp(self.symbol_NS, self.blank_NS)
         before_NT = spelt_NS[:, :-1]
-        # Not -inf, even when no frame is left: -inf less -inf is no number.
+        # The peak is finite even when no frame is left, because -inf - -inf is NaN.
         peak_N1 = before_NT.amax(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).min)
         scores_NV = peak_N1 + ((before_NT - peak_N1).exp() @ self.probs_TV).log()
-        # The last symbol once more needs a blank in between; without, it is the same symbol longer.
+        # Repeating the last symbol needs a blank in between; without one CTC merges the two.
         again_NT = self.blank_NS[:, :-1] + self.log_probs_TV[:, self.last_N].T
         scores_NV.scatter_(1, self.last_N.unsqueeze(1), again_NT.logsumexp(dim=1, keepdim=True))
         scores_NV[:, BLANK] = spelt_NS[:, -1]
         return scores_NV
 
     def extended(self, rows_N: Tensor, symbols_N: Tensor) -> "CtcPrefixes":
-        """Prefixes `rows_N`, each followed by its symbol of `symbols_N`."""
+        """Returns the forward variables of the prefixes `rows_N`, each extended by its symbol."""
         blank_NS = self.blank_NS[rows_N]
         spelt_NS = torch.logaddexp(self.symbol_NS[rows_N], blank_NS)
         again_N1 = (symbols_N == self.last_N[rows_N]).unsqueeze(1)
@@ -185,11 +187,11 @@ class CtcPrefixes:
 
 
 def _dwell(before_NS: Tensor, log_probs_NT: Tensor) -> Tensor:
-    """(N, S): log probability of having entered a state at some frame and stayed there since.
+    """Returns (N, S): log probability of having entered a state at some frame and stayed there.
 
-    `before_NS`: of standing in front of it. Algorithm 2 walks the frames,
-    `r[t] = logaddexp(r[t - 1], before[t - 1]) + log_probs[t]`; divided by the probability of
-    staying from the first frame on, that is a running sum.
+    `before_NS` is the log probability of being in the state before it. Algorithm 2 goes frame by
+    frame: `r[t] = logaddexp(r[t - 1], before[t - 1]) + log_probs[t]`. Divided by the probability
+    of staying from the first frame on, that recursion becomes a running sum.
     """
     stay_NS = _after_first(0.0, log_probs_NT.cumsum(dim=1))
     entered_NT = (before_NS - stay_NS)[:, :-1].logcumsumexp(dim=1)
@@ -197,5 +199,5 @@ def _dwell(before_NS: Tensor, log_probs_NT: Tensor) -> Tensor:
 
 
 def _after_first(value: float, x_NT: Tensor) -> Tensor:
-    """(N, S): `value` at the boundary before all frames, then `x_NT`."""
+    """Returns (N, S): `value` at the boundary before all frames, then `x_NT`."""
     return torch.nn.functional.pad(x_NT, (1, 0), value=value)

@@ -1,4 +1,4 @@
-"""Where tensors live and what precision the forward pass runs in."""
+"""The device of a run, its determinism, and the precision of its forward pass."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,14 @@ from asrbench.base.distributed import ALONE, Ranks
 from asrbench.base.errors import UserError
 
 CUBLAS_WORKSPACE = ":16:8"
-"""The one value that torch takes for deterministic both in matrix products and in cuDNN's RNNs."""
+"""The only setting with which both matrix products and cuDNN's RNNs are deterministic."""
 
 
 def resolve_device(name: str, ranks: Ranks = ALONE) -> torch.device:
-    """`auto` is CUDA where there is one, and each rank has one of its own.
+    """Returns the device called `name`: "cpu", "cuda", or "auto", which is CUDA where available.
 
-    Raises `UserError` for CUDA where there is none, or where there are too few.
+    With several ranks each gets a CUDA device of its own. Raises `UserError` where CUDA is not
+    available, or where a machine has fewer CUDA devices than ranks.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,10 +38,11 @@ def resolve_device(name: str, ranks: Ranks = ALONE) -> torch.device:
 
 @contextmanager
 def deterministic(wanted: bool, device: torch.device) -> Iterator[None]:
-    """Within, CUDA takes algorithms that give the same bits each time, if that is `wanted`.
+    """Makes CUDA use deterministic algorithms within the context, if `wanted`.
 
-    What has none raises a `RuntimeError` of torch's; CTC is computed on the CPU instead, see
-    `objective.losses`. cuBLAS reads its setting when it is first used: within, at the earliest.
+    torch raises `RuntimeError` for an operation without one, so CTC is computed on the CPU (see
+    `models/heads/ctc.py`). cuBLAS reads its setting when it is first used, so nothing may use it
+    before this context.
     """
     if not wanted or device.type != "cuda":
         yield
@@ -57,7 +59,7 @@ def deterministic(wanted: bool, device: torch.device) -> Iterator[None]:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 matrix products run in hardware there."""
+    """Returns whether `device` multiplies bf16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
@@ -65,11 +67,11 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def runs_in_bf16(device: torch.device, precision: str) -> bool:
-    """Whether `precision` (`TrainSpec`) means bf16 there."""
+    """Returns whether `precision`, as in `TrainSpec`, means bf16 on `device`."""
     return precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """bf16 autocast for the forward pass, or fp32, as `precision` (`TrainSpec`) says."""
+    """Returns the autocast context of the forward pass: bf16 or fp32, as `precision` says."""
     lower = runs_in_bf16(device, precision)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower)

@@ -1,4 +1,4 @@
-"""From a plan of batches to tensors: int16 waveforms, lengths and targets.
+"""The loader, which turns lists of utterances into batches of tensors.
 
 Legend: B batch, S samples, U symbols.
 """
@@ -19,26 +19,29 @@ from asrbench.data.waveform import Samples
 from asrbench.text.tokenizer import Tokenizer
 
 Transform = Callable[[Samples, str], Samples]
-"""What happens to a waveform, given the id of its utterance, before it is batched."""
+"""A function from a waveform and its utterance id to the waveform that enters the batch."""
 
 
 class Batch(NamedTuple):
+    """Some utterances as padded tensors: waveforms, targets and their lengths."""
+
     ids: list[str]
     references: list[str]
     waves_BS: Tensor
-    """int16, zero beyond each utterance's samples."""
+    """int16 waveforms, zero beyond each utterance's samples."""
     samples_B: Tensor
     targets_BU: Tensor
-    """Indices of the tokenizer, 0 beyond each utterance's symbols."""
+    """The tokenizer's indices, 0 beyond each utterance's symbols."""
     target_lengths_B: Tensor
     counts: bool = True
-    """False for the dummy batch that a process gets where there are too few utterances for all."""
+    """False for a dummy batch, which a rank gets where there are fewer utterances than ranks."""
 
 
 class _Batched(Dataset[Batch | UserError]):
-    """Indexed by a list of utterances: one item is a batch, or what a transform raised instead.
+    """A data set indexed by lists of utterances; an item is a batch, or the error of a transform.
 
-    Raised in a process of the loader, an error would arrive with its traceback for a message.
+    Errors are returned, not raised, because a worker process of the loader would replace their
+    message by a traceback.
     """
 
     def __init__(self, split: Split, tokenizer: Tokenizer, transform: Transform | None) -> None:
@@ -62,13 +65,13 @@ class _Batched(Dataset[Batch | UserError]):
 def make_batch(
     ids: list[str], texts: list[str], waves: list[Samples], tokenizer: Tokenizer
 ) -> Batch:
-    """Pads waveforms and targets on the right."""
+    """Returns a batch of the utterances, with waveforms and targets padded on the right."""
     targets = [np.asarray(tokenizer.encode(text), dtype=np.int64) for text in texts]
     return Batch(ids, texts, *_padded(waves), *_padded(targets))
 
 
 def dummy_batch() -> Batch:
-    """One utterance of silence, as short as can be: something to do while others have work."""
+    """Returns a batch of one silent sample, for a rank without utterances to stay in step."""
     nothing_1 = torch.zeros(1, dtype=torch.int64)
     silence_11 = torch.zeros(1, 1, dtype=torch.int16)
     return Batch([""], [""], silence_11, nothing_1, nothing_1[None], nothing_1, counts=False)
@@ -83,9 +86,9 @@ def load(
     transform: Transform | None = None,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """The batches of `plan`, in its order, read ahead by `workers` processes.
+    """Yields the batches of `plan`, in its order, read ahead by `workers` processes.
 
-    Of an empty one comes a `dummy_batch`. Raises what `transform` does, if it is a `UserError`.
+    An empty list of utterances gives a `dummy_batch`. Raises the `UserError`s of `transform`.
     """
     loader = DataLoader(
         _Batched(split, tokenizer, transform),

@@ -1,6 +1,6 @@
-"""A model with all it needs to turn waveforms into text, and its metadata on disk.
+"""The recogniser: a model with the features and the tokenizer that it needs, and its weights file.
 
-Legend: B batch, T frames, D width, V symbols.
+Legend: B batch, T frames, D width.
 """
 
 import json
@@ -8,42 +8,32 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import atomic
-from asrbench.experiment.run_folder import DECODES
 from asrbench.experiment.spec import Cell
-from asrbench.models.encoders.deepspeech2 import DeepSpeech2
 from asrbench.models.features import Features
-from asrbench.models.layers.masking import valid_frames
-from asrbench.models.searches import attention_greedy, ctc_greedy, joint_beam
+from asrbench.models.heads.head import Encoded, Ratio
+from asrbench.models.model import build_model
 from asrbench.recogniser.devices import autocast
 from asrbench.recogniser.loader import Batch
-from asrbench.text.tokenizer import BLANK, Tokenizer
+from asrbench.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Transcribed:
-    """What became of one batch: a text for each utterance, and how often CTC said nothing."""
+    """The texts of one batch, and the diagnostics of its head."""
 
     ids: list[str]
     references: list[str]
     hypotheses: list[str]
-    blank_frames: int
-    frames: int
-
-
-class Heard(NamedTuple):
-    encoder_BTD: Tensor
-    log_probs_BTV: Tensor
-    """Of CTC."""
-    lengths_B: Tensor
+    diagnostics: dict[str, Ratio]
+    """Empty unless they were asked for."""
 
 
 class Recogniser:
@@ -55,105 +45,62 @@ class Recogniser:
         self.cell, self.tokenizer, self.fingerprint = cell, tokenizer, fingerprint
         self.device = device
         self.epoch: int | None = None
-        """Epochs behind the weights, where they come from a checkpoint."""
+        """The number of epochs the weights were trained for, if they come from a checkpoint."""
         self.features = Features(cell.features).to(device)
-        self.model = DeepSpeech2(
+        self.model = build_model(
             cell.model, bins=self.features.bins, symbols=len(tokenizer), seed=cell.seed
         ).to(device)
 
-    def decodes(self) -> tuple[str, ...]:
-        """The ways this model can be decoded."""
-        return DECODES if self.model.decoder is not None else DECODES[:1]
+    @property
+    def searches(self) -> tuple[str, ...]:
+        """The names of the searches that this model can be decoded with."""
+        return tuple(self.model.head.searches)
+
+    @property
+    def selection(self) -> str:
+        """The name of the search whose CER on the development set chooses the checkpoint."""
+        return self.model.head.selection
 
     @torch.inference_mode()
-    def transcribe(self, batches: Iterable[Batch], decode: str) -> Iterator[Transcribed]:
-        """Decodes batch by batch, in eval mode; the model's mode is put back at the end."""
+    def transcribe(
+        self, batches: Iterable[Batch], search: str, *, diagnose: bool = False
+    ) -> Iterator[Transcribed]:
+        """Yields the texts of each batch, decoded with `search` in eval mode.
+
+        Restores the mode of the model at the end. `diagnose` adds the diagnostics of the head.
+        """
         was_training = self.model.training
         self.model.eval()
         try:
             for batch in batches:
-                yield self._transcribe(batch, decode)
+                yield self._transcribe(batch, search, diagnose)
         finally:
             self.model.train(was_training)
 
-    def heard(self, batch: Batch) -> Heard:
-        """What the model makes of a batch before anything is decoded."""
-        x_BTF, frames_B = self.features(
-            batch.waves_BS.to(self.device), batch.samples_B.to(self.device)
-        )
+    def encode(self, batch: Batch) -> Encoded:
+        """Returns the encoder's output for a batch."""
+        x_BTF, _ = self.features(batch.waves_BS.to(self.device), batch.samples_B.to(self.device))
         with self.precision():
-            encoder_BTD, lengths_B = self.model.encode(x_BTF, frames_B)
-            return Heard(encoder_BTD, self.model.ctc(encoder_BTD), lengths_B)
+            return self.model.encode(x_BTF, self.features.frames(batch.samples_B))
 
     def precision(self) -> AbstractContextManager[object]:
-        """In which the model runs."""
+        """Returns the context in which the model runs: autocast where the precision asks for it."""
         return autocast(self.device, self.cell.train.precision)
 
-    def _transcribe(self, batch: Batch, decode: str) -> Transcribed:
-        encoder_BTD, log_probs_BTV, lengths_B = self.heard(batch)
+    def _transcribe(self, batch: Batch, search: str, diagnose: bool) -> Transcribed:
+        encoded, head = self.encode(batch), self.model.head
         with self.precision():
-            match decode:
-                case "greedy":
-                    symbols = ctc_greedy(log_probs_BTV, lengths_B)
-                case "attention":
-                    symbols = self._attention(encoder_BTD, lengths_B)
-                case "joint":
-                    symbols = self._joint(encoder_BTD, log_probs_BTV, lengths_B)
-        mask_BT = valid_frames(lengths_B, log_probs_BTV.shape[1])
-        return Transcribed(
-            batch.ids,
-            batch.references,
-            [self.tokenizer.decode(s) for s in symbols],
-            int(((log_probs_BTV.argmax(-1) == BLANK) & mask_BT).sum()),
-            int(lengths_B.sum()),
-        )
-
-    def _attention(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[list[int]]:
-        decoder = self.model.decoder
-        assert decoder is not None
-        mask_BT = valid_frames(lengths_B, encoder_BTD.shape[1])
-        return attention_greedy(
-            lambda prefix_BU: decoder(encoder_BTD, mask_BT, prefix_BU)[:, -1],
-            len(encoder_BTD),
-            lengths_B.tolist(),
-            self.device,
-        )
-
-    def _joint(
-        self, encoder_BTD: Tensor, log_probs_BTV: Tensor, lengths_B: Tensor
-    ) -> list[list[int]]:
-        decoder, settings = self.model.decoder, self.cell.decode
-        assert decoder is not None
-        found = []
-        for b, length in enumerate(lengths_B.tolist()):
-            memory_1TD = encoder_BTD[b : b + 1, :length]
-            mask_1T = torch.ones(1, length, dtype=torch.bool, device=self.device)
-
-            def step(
-                prefix_NU: Tensor, memory_1TD: Tensor = memory_1TD, mask_1T: Tensor = mask_1T
-            ) -> Tensor:
-                n = len(prefix_NU)
-                memory_NTD, mask_NT = memory_1TD.expand(n, -1, -1), mask_1T.expand(n, -1)
-                log_probs_NUV: Tensor = decoder(memory_NTD, mask_NT, prefix_NU)
-                return log_probs_NUV[:, -1]
-
-            found.append(
-                joint_beam(
-                    step,
-                    log_probs_BTV[b, :length],
-                    beam=settings.beam,
-                    ctc_weight=settings.ctc_weight,
-                    limit=length,
-                )
-            )
-        return found
+            symbols = head.searches[search](encoded, self.cell.decode)
+            diagnostics = head.diagnostics(encoded) if diagnose else {}
+        hypotheses = [self.tokenizer.decode(each) for each in symbols]
+        return Transcribed(batch.ids, batch.references, hypotheses, diagnostics)
 
     # On disk
 
     def save(self, path: Path, epoch: int) -> None:
-        """Weights as safetensors, with what is needed to build the model again beside them.
+        """Writes the weights as safetensors, with metadata from which `load` builds the model.
 
-        `epoch` is the number of epochs that made them.
+        `epoch` is the number of epochs the weights were trained for.
         """
         metadata = {
             "epoch": epoch,
@@ -167,7 +114,10 @@ class Recogniser:
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> "Recogniser":
-        """The recogniser that was saved. Raises `UserError` for anything else."""
+        """Returns the recogniser saved at `path`; the plug-ins of its cell must be loaded.
+
+        Raises `UserError` for a file that `save` did not write.
+        """
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint; `asrbench train` makes it")
         try:
@@ -185,13 +135,13 @@ class Recogniser:
 
     @staticmethod
     def epoch_of(path: Path) -> int | None:
-        """The number of epochs behind the weights saved there; nothing if there are none."""
+        """Returns the number of epochs of the weights saved at `path`; None without a file."""
         metadata = _metadata(path)
         return None if metadata is None else metadata.get("epoch")
 
     @staticmethod
     def tokenizer_of(path: Path) -> Tokenizer | None:
-        """The tokenizer of the weights saved there; nothing if there are none."""
+        """Returns the tokenizer of the weights saved at `path`; None without a file."""
         metadata = _metadata(path)
         return None if metadata is None else Tokenizer.of_plain(metadata)
 
@@ -206,7 +156,7 @@ class Recogniser:
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
-    """What lies beside the weights saved there; nothing if there are none, or not whole."""
+    """Returns the metadata of the weights saved at `path`; None without an intact file."""
     try:
         with safe_open(path, framework="pt") as file:
             return _read_metadata(file)

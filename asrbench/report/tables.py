@@ -1,91 +1,66 @@
-"""The document of a study as tables: for the terminal, Markdown, CSV and LaTeX.
-
-`Document` is what `asrbench compare --json` prints. Rates in it are fractions; tables show points
-of 100.
-"""
+"""The tables of a study for the terminal, Markdown, CSV and LaTeX."""
 
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
 
-from asrbench.text.profiles import RATES
-
-Document = dict[str, Any]
-System = dict[str, Any]
-
-NONE = "-"
-MARK = "!"
-"""Stands behind the rate of a run that never learned."""
-
-CSV_COLUMNS = (
-    *("variant", "decode", "seed", "profile", "cer", "jer", "wer", "swer"),
-    *("substitutions", "deletions", "insertions", "n"),
-    *("parameters", "step_seconds", "run"),
+from asrbench.base.formatting import sentence
+from asrbench.report.cells import TableCell
+from asrbench.report.columns import (
+    CSV_TABLE,
+    DIFFERENCES_TABLE,
+    LATEX_TABLE,
+    RATES_TABLE,
+    RUN_COLUMNS,
+    columns_of,
+    marked,
 )
-"""Of `table.csv`: a row a run and decode; rates as fractions, edits and `n` in the unit compared,
-times in seconds."""
+from asrbench.report.study import Study, StudySystem
+
+TextTable = tuple[list[str], list[list[str]]]
+"""Header and rows."""
 
 
-def shown(document: Document) -> list[System]:
-    """The baseline, what is compared to it, and what stands apart."""
-    return [*document["systems"], *document["apart"]]
+def rates(study: Study) -> TextTable:
+    """Returns the rates and the cost of every system."""
+    return _text_table(study, RATES_TABLE, study.all_systems)
 
 
-def rates(document: Document) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: what each system is, gets wrong, and costs."""
-    seeds = document["seeds"]
-    rate = f"{RATES[document['unit']]} %"
-    header = ["variant", "params", rate, "95 %", f"seeds {' '.join(map(str, seeds))}", "step"]
-    rows = []
-    for system in shown(document):
-        cost, by_seed = system["cost"], {run["seed"]: run for run in system["runs"]}
-        rows.append(
-            [
-                system["label"],
-                amount(cost["parameters"]),
-                percent(system["rate"]) + ("" if system["trained"] else MARK),
-                span(system["interval"]),
-                " ".join(_rate(by_seed.get(seed)) for seed in seeds),
-                NONE if cost["step_ratio"] is None else f"{cost['step_ratio']:.2f}x",
-            ]
-        )
-    return header, rows
+def differences(study: Study) -> TextTable:
+    """Returns the difference of every other system to the baseline."""
+    return _text_table(study, DIFFERENCES_TABLE, study.all_systems[1:])
 
 
-def differences(document: Document) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: every other system against the baseline."""
-    header = ["variant", "diff", "95 %", "p Holm", "verdict"]
-    rows = []
-    for system in shown(document)[1:]:
-        found = system["difference"]
-        rows.append([system["label"], *_difference(found), short(system["verdict"])])
-    return header, rows
+def _text_table(study: Study, names: Sequence[str], systems: Sequence[StudySystem]) -> TextTable:
+    columns = columns_of(study, names, join_seeds=True)
+    rows = [[marked(column.cell(system)) for column in columns] for system in systems]
+    return [column.head for column in columns], rows
 
 
-def _difference(found: dict[str, Any] | None) -> list[str]:
-    if found is None:
-        return [NONE] * 3
-    interval = span(found["interval"], signed=True)
-    return [points(found["delta"]), interval, probability(found["holm_p"])]
+def verdicts(study: Study) -> list[str]:
+    """Returns a line for the verdict on each system, and one for all systems at once."""
+    lines = [
+        f"{system.label}: {system.verdict}. {sentence(system.reason)}"
+        for system in study.all_systems[1:]
+        if system.verdict is not None
+    ]
+    return [*lines, f"{study.statement}."] if study.statement else lines
 
 
-def short(verdict: str | None) -> str:
-    """As much of a verdict as a cell holds."""
-    return (verdict or NONE).removesuffix(" of a difference")
+# Markdown
 
 
-def markdown(document: Document) -> str:
-    """`table.md`: both tables, the verdicts in words, and what a reader must know of them."""
-    parts = [document["title"], "", *_markdown_table(*rates(document)), ""]
-    if shown(document)[1:] and document["replicates"]:
-        parts += [f"Against {document['baseline']}:", ""]
-        parts += [*_markdown_table(*differences(document)), ""]
-        parts += [f"- {line}" for line in verdicts(document)] + [""]
-    parts += [f"{line}  " for line in document["legend"]]
-    if document["notes"]:
-        parts += ["", *(f"- {note}" for note in document["notes"])]
-    return "\n".join(parts) + "\n"
+def markdown(study: Study) -> str:
+    """Returns `table.md`: both tables, the verdicts, the legend and the notes."""
+    lines = [study.title, "", *_markdown_table(*rates(study)), ""]
+    if study.all_systems[1:] and study.replicates:
+        lines += [f"Against {study.baseline}:", ""]
+        lines += [*_markdown_table(*differences(study)), ""]
+        lines += [f"- {line}" for line in verdicts(study)] + [""]
+    lines += [f"{line}  " for line in study.legend]
+    if study.notes:
+        lines += ["", *(f"- {note}" for note in study.notes)]
+    return "\n".join(lines) + "\n"
 
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -93,66 +68,51 @@ def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def verdicts(document: Document) -> list[str]:
-    """A sentence each, and the one that speaks of all systems at once."""
-    said = [
-        f"{system['label']}: {system['verdict']}. {system['reason']}."
-        for system in shown(document)[1:]
-        if system["verdict"] is not None
-    ]
-    return [*said, document["statement"]] if document["statement"] else said
+# CSV
 
 
-def comma_separated(document: Document) -> str:
-    """`table.csv`."""
+def comma_separated(study: Study) -> str:
+    """Returns `table.csv`: one row per run and decoder.
+
+    Rates are fractions, times are seconds, and edits and `n` are in the unit compared.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for system in shown(document):
-        for run in system["runs"]:
-            seconds = run["step_seconds"]
-            writer.writerow(
-                [
-                    *(system["variant"], system["decode"], run["seed"], system["profile"]),
-                    *(f"{run[rate]:.6f}" for rate in ("cer", "jer", "wer", "swer")),
-                    *(run["substitutions"], run["deletions"], run["insertions"], run["n"]),
-                    system["cost"]["parameters"],
-                    None if seconds is None else f"{seconds:.6f}",
-                    run["run"],
-                ]
-            )
+    writer.writerow([*CSV_TABLE, "run"])
+    for system in study.all_systems:
+        for run in system.runs:
+            cells = (RUN_COLUMNS[name].cell(system, run) for name in CSV_TABLE)
+            writer.writerow([*map(_raw, cells), run.run])
     return file.getvalue()
 
 
-def latex(document: Document) -> str:
-    """`table.tex`, for the package booktabs: a row a system, with intervals and verdicts."""
-    rate = f"{RATES[document['unit']]} (\\%)"
-    header = ["variant", "params", rate, "95\\,\\%", "$\\Delta$", "95\\,\\%", "$p$", ""]
-    lines = []
-    for system in shown(document):
-        difference = _difference(system["difference"])
-        cells = [
-            system["label"],
-            amount(system["cost"]["parameters"]),
-            percent(system["rate"]) + ("" if system["trained"] else MARK),
-            span(system["interval"]),
-            *difference,
-            short(system["verdict"]) if system["verdict"] else "baseline",
-        ]
-        lines.append(" & ".join(map(_escaped, cells)) + " \\\\")
+def _raw(cell: TableCell) -> object:
+    return f"{cell.value:.6f}" if isinstance(cell.value, float) else cell.value
+
+
+# LaTeX
+
+
+def latex(study: Study) -> str:
+    """Returns `table.tex` for the package booktabs: a row per system with interval and verdict."""
+    header, rows = _text_table(study, LATEX_TABLE, study.all_systems)
     return "\n".join(
         [
-            f"% {document['title']}",
+            f"% {study.title}",
             f"\\begin{{tabular}}{{l{'r' * (len(header) - 2)}l}}",
             "\\toprule",
-            " & ".join(header) + " \\\\",
+            _latex_row(header),
             "\\midrule",
-            *lines,
+            *map(_latex_row, rows),
             "\\bottomrule",
             "\\end{tabular}",
             "",
         ]
     )
+
+
+def _latex_row(texts: Sequence[str]) -> str:
+    return " & ".join(map(_escaped, texts)) + " \\\\"
 
 
 _SPECIAL = str.maketrans(
@@ -164,43 +124,3 @@ _SPECIAL = str.maketrans(
 
 def _escaped(text: str) -> str:
     return text.translate(_SPECIAL)
-
-
-# Figures as text
-
-
-def _rate(run: dict[str, Any] | None) -> str:
-    if run is None:
-        return NONE
-    return percent(run["rate"]) + (MARK if run["failure"] else "")
-
-
-def percent(rate: float) -> str:
-    return f"{100 * rate:.2f}"
-
-
-def points(difference: float) -> str:
-    # Adding zero turns a rounded -0.0 into 0.0.
-    return f"{round(100 * difference, 2) + 0:+.2f}"
-
-
-def span(interval: Sequence[float] | None, *, signed: bool = False) -> str:
-    if interval is None:
-        return NONE
-    low, high = (points(end) if signed else percent(end) for end in interval)
-    return f"{low} to {high}"
-
-
-def probability(p: float | None) -> str:
-    if p is None:
-        return NONE
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def amount(count: int | None) -> str:
-    """A number of parameters: 4.01M, 512k."""
-    if count is None:
-        return NONE
-    if count < 1_000_000:
-        return f"{count / 1_000:.0f}k"
-    return f"{count / 1_000_000:.{1 if count >= 10_000_000 else 2}f}M"

@@ -1,0 +1,1 @@
+"""Transcripts of any recogniser, and their error rates under a scoring profile."""

@@ -1,36 +1,37 @@
-"""Transcripts by utterance id, and those of several files brought together on one test set."""
+"""Transcripts by utterance id, and the hypotheses of several systems beside their references."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrbench.base.errors import UserError
-from asrbench.scoring.score import character_errors, counted
-from asrbench.scoring.transcripts import Key, has_sides, rows
-
-__all__ = ["Gathered", "Key", "Transcripts", "gather", "matched", "read", "read_transcripts"]
+from asrbench.scoring.counted_text import counted
+from asrbench.scoring.edit_counts import character_errors
+from asrbench.scoring.transcript_formats import Key, has_sides, rows
 
 OTHER_CER = 0.5
-"""Of two spellings of one utterance: at this CER or above they are two utterances."""
+"""Two references with this CER between them, or a higher one, are of different utterances."""
 
 
 @dataclass(frozen=True)
 class Transcripts:
-    """What a file holds."""
+    """The transcripts of one file."""
 
     name: str
-    """Of the file, for what is said of it."""
+    """Path of the file, for messages."""
     texts: dict[str, str]
-    """By id, in the order of the file."""
+    """Text of each utterance by its id, in the order of the file."""
     numbered: bool = False
-    """Whether the file has no ids: they are the numbers of its rows, from 1."""
+    """Whether the file has no ids, so that an id is the number of its row, from 1."""
 
 
 def read(path: Path, key: Key = "hypothesis") -> Transcripts:
-    """Transcripts of any format that `asrbench.scoring.transcripts` knows; of several sides, `key`.
+    """Returns the transcripts of a file in any format of `asrbench.scoring.transcript_formats`.
 
-    A text may be empty, an id may not. Raises `UserError`, with the place, for what cannot be read,
-    an id met twice, and a file without utterances.
+    Of a format that holds several texts of an utterance, `key` says which.
+
+    Texts may be empty. Raises `UserError` for a row that is not in the format, an empty id, an id
+    that occurs twice, and a file without utterances.
     """
     texts: dict[str, str] = {}
     numbered = False
@@ -48,16 +49,17 @@ def read(path: Path, key: Key = "hypothesis") -> Transcripts:
 
 
 def read_transcripts(path: Path, key: Key = "hypothesis") -> dict[str, str]:
-    """As `read`: the texts alone."""
+    """Returns the texts of `read` by utterance id."""
     return read(path, key).texts
 
 
 def matched(
     reference: dict[str, str], hypothesis: dict[str, str], name: str
 ) -> tuple[list[str], list[str], list[str]]:
-    """Ids, references and hypotheses side by side, in the order of the reference.
+    """Returns ids, references and hypotheses as three lists, in the order of the reference.
 
-    Raises `UserError` unless both hold the same ids; `name` is what it calls the hypotheses.
+    Raises `UserError` unless both sides have the same ids; `name` is that of the hypotheses in its
+    message.
     """
     missing = [key for key in reference if key not in hypothesis]
     unknown = [key for key in hypothesis if key not in reference]
@@ -79,23 +81,25 @@ def matched(
 
 @dataclass(frozen=True)
 class Gathered:
-    """Systems on one test set, all in the order of its references."""
+    """References and the hypotheses of systems, all in the order of the references."""
 
     source: Path
-    """Of the references."""
+    """The file of the references."""
     references: dict[str, str]
+    """Reference of each utterance by its id."""
     systems: dict[str, list[list[str]]]
-    """Hypotheses of each system, a list for each of its files."""
+    """Hypotheses of each system by its label, one list per file."""
     notes: list[str] = field(default_factory=list)
+    """Lines that the user should read beside the figures."""
 
 
 def gather(reference: Path | None, systems: Mapping[str, Sequence[Path]], profile: str) -> Gathered:
-    """Reads every file of `systems`, by label, and puts it beside the references.
+    """Reads the files of each system and matches them with the references.
 
-    Without `reference` these are those of the first file that holds some. A file that has no ids is
-    matched by the order of its rows, if its own references are the same ones, row by row; one that
-    spells a few of them otherwise is taken, and told of in `notes`. Raises `UserError` for ids that
-    differ, for references that cannot be the same, and where there are none.
+    Without `reference`, the references come from the first file that holds some. A file without
+    ids is matched by the order of its rows. Where a file holds references of its own, they have to
+    be of the same utterances; those that are spelled differently are reported in `notes`. Raises
+    `UserError` for ids that differ, for references of other utterances, and without references.
     """
     paths = [path for files in systems.values() for path in files]
     source = reference or next((path for path in paths if has_sides(path)), None)
@@ -119,34 +123,34 @@ def gather(reference: Path | None, systems: Mapping[str, Sequence[Path]], profil
 
 
 def _renamed(transcripts: Transcripts, references: Transcripts) -> Transcripts:
-    """Under the ids of the references, by order, where one side has none of its own."""
+    """Returns `transcripts` under the ids of `references`, matched by the order of rows."""
     count, wanted = len(transcripts.texts), len(references.texts)
     if count != wanted:
         without = transcripts if transcripts.numbered else references
         raise UserError(
             f"{transcripts.name}: found {count} utterances for {wanted} references; "
-            f"{without.name} has no ids, so that they must be as many, in the same order"
+            f"{without.name} has no ids, so both must have the same utterances in the same order"
         )
     texts = dict(zip(references.texts, transcripts.texts.values(), strict=True))
     return Transcripts(transcripts.name, texts, numbered=True)
 
 
 def _own_references(path: Path, hypotheses: Transcripts) -> Transcripts | None:
-    """Those that a file of hypotheses holds too, under the ids of the hypotheses."""
+    """Returns the references in a file of hypotheses, under the ids of the hypotheses, if any."""
     if not has_sides(path):
         return None
     try:
         found = read(path, "reference")
     except UserError:
-        return None  # a file of hypotheses alone, as many are
+        return None  # the format can hold references, but this file has none
     texts = dict(zip(hypotheses.texts, found.texts.values(), strict=True))
     return Transcripts(str(path), texts, hypotheses.numbered)
 
 
 def _compared(own: Transcripts, references: Transcripts, profile: str) -> list[str]:
-    """A note if the references that a file holds are spelled otherwise than those scored against.
+    """Returns a note if references of the file differ from those that are scored against.
 
-    Raises `UserError` if they cannot be the same utterances.
+    Raises `UserError` if a pair differs so much that it must be of two utterances.
     """
     differing = [
         name
@@ -158,13 +162,13 @@ def _compared(own: Transcripts, references: Transcripts, profile: str) -> list[s
         if character_errors([one], [other], profile).rate >= OTHER_CER:
             raise UserError(
                 f"{own.name}: found the reference {other!r} for utterance {name}, where "
-                f"{references.name} has {one!r}; they are of other utterances, or in another order"
+                f"{references.name} has {one!r}; the files hold other utterances or another order"
             )
     if not differing:
         return []
     return [
-        f"{own.name}: {len(differing)} of its own {len(own.texts)} references differ from those "
-        f"of {references.name}, which count ({_first(differing)})"
+        f"{own.name}: {len(differing)} of its {len(own.texts)} references differ from those of "
+        f"{references.name}, which are scored against ({_first(differing)})"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Scored runs, read back: every figure computed anew from the hypotheses that lie in the folder."""
+"""Scored runs, read back from their folders; every figure is computed from their hypotheses."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -11,21 +11,21 @@ from typing import Any
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import read_jsonl
-from asrbench.experiment.run_folder import DECODES, Run
-from asrbench.experiment.spec import OPERATIONAL, Cell
+from asrbench.experiment.run_folder import GREEDY, Run
+from asrbench.experiment.spec import OPERATIONAL, RecordedCell
 from asrbench.text.profiles import PROFILES, Profile, versioned
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """The utterances that runs were scored on."""
+    """The utterances on which runs were scored."""
 
     ids: tuple[str, ...]
     references: tuple[str, ...]
     seconds: tuple[float, ...] | None
-    """Length of each; None for runs from before `asrbench eval` kept it."""
+    """Duration of each; None if `asrbench eval` did not record it."""
     speakers: tuple[str, ...] | None
-    """None unless the speaker of each is known."""
+    """Speaker of each; None unless all are known."""
 
     @cached_property
     def by_id(self) -> dict[str, str]:
@@ -34,18 +34,18 @@ class TestSet:
 
 
 @dataclass(frozen=True)
-class Result:
-    """One run under one decode, with what it heard."""
+class ScoredRun:
+    """One run under one decoder, with its hypotheses on a split."""
 
     run: Run
     decode: str
     split: str
     profile: Profile
-    """Under which it is counted."""
+    """The scoring profile under which its errors are counted."""
     test_set: TestSet
     hypotheses: tuple[str, ...]
     stored: dict[str, Any]
-    """What `asrbench eval` left beside them."""
+    """The figures that `asrbench eval` wrote to `scores.json`."""
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
@@ -53,8 +53,10 @@ class Result:
 
     @property
     def step_seconds(self) -> float | None:
-        """Time of an optimizer step in training, in the fastest epoch: every epoch is the same
-        work, and other load only ever adds."""
+        """Time of an optimizer step in the fastest epoch of training.
+
+        Every epoch is the same work, and other load on the machine can only add time.
+        """
         before = [0, *(row["steps"] for row in self.history)]
         steps = [after - start for start, after in itertools.pairwise(before)]
         epochs = zip(self.history, steps, strict=True)
@@ -65,8 +67,24 @@ class Result:
         return self.stored.get("parameters")
 
     @property
+    def real_time_factor(self) -> float | None:
+        """Time of decoding over the duration of the audio."""
+        return self.stored.get("real_time_factor")
+
+    @property
+    def flops_per_audio_second(self) -> float | None:
+        """Operations of a forward pass over a second of audio."""
+        return self.stored.get("flops_per_audio_second")
+
+    @property
+    def peak_memory_gb(self) -> float | None:
+        """Peak memory of the device in training."""
+        peaks = (epoch["peak_memory_gb"] for epoch in self.history if "peak_memory_gb" in epoch)
+        return max(peaks, default=None)
+
+    @property
     def corpus(self) -> str:
-        """Fingerprint of the corpus it was scored on."""
+        """Fingerprint of the corpus on which it was scored."""
         return str(self.stored.get("corpus"))
 
     @property
@@ -79,12 +97,17 @@ class Result:
 
     @property
     def dev_profile(self) -> str:
-        """Under which the dev CERs of its training are."""
+        """The scoring profile of the dev CERs in its history."""
         return str(self._last_epoch.get("dev_profile", versioned(self.run.cell.score.profile)))
 
     @property
+    def dev_search(self) -> str:
+        """The search that decoded the dev set in training, and so chose the checkpoint."""
+        return str(self._last_epoch.get("dev_search", GREEDY))
+
+    @property
     def dev_n(self) -> int | None:
-        """Reference characters behind them, where that was kept."""
+        """Reference characters of the dev set; None if the history does not have them."""
         return self._last_epoch.get("dev_characters")
 
     @property
@@ -93,45 +116,44 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A variant under one decode. Rates are fractions, not percent."""
+class ScoredSystem:
+    """A variant under one decoder, with all of its scored runs."""
 
     variant: str
     decode: str
-    results: tuple[Result, ...]
-    """One a seed, in the order of the seeds."""
+    runs: tuple[ScoredRun, ...]
+    """One run per seed, in the order of the seeds."""
 
     @property
     def label(self) -> str:
-        return self.variant if self.decode == DECODES[0] else f"{self.variant} [{self.decode}]"
-
-    @cached_property
-    def by_seed(self) -> dict[int, Result]:
-        return {result.seed: result for result in self.results}
+        """The name of the variant, with the decoder unless that is greedy."""
+        return self.variant if self.decode == GREEDY else f"{self.variant} [{self.decode}]"
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(run.seed for run in self.runs)
+
+    @cached_property
     def step_seconds(self) -> float | None:
-        times = [r.step_seconds for r in self.results if r.step_seconds is not None]
+        """Time of an optimizer step, averaged over the runs."""
+        times = [run.step_seconds for run in self.runs if run.step_seconds is not None]
         return fmean(times) if times else None
 
-    def shared_seeds(self, other: "Row") -> list[int]:
-        return [seed for seed in self.by_seed if seed in other.by_seed]
-
-    def step_ratio(self, baseline: "Row") -> float | None:
-        """Time of an optimizer step relative to the baseline's."""
-        mine, theirs = self.step_seconds, baseline.step_seconds
-        return mine / theirs if mine is not None and theirs else None
+    def step_ratio(self, baseline: "ScoredSystem") -> float | None:
+        """Returns the time of an optimizer step relative to that of the baseline."""
+        own, other = self.step_seconds, baseline.step_seconds
+        return own / other if own is not None and other else None
 
 
-def read_results(
+def read_scored_runs(
     runs: Sequence[Run], split: str, notes: list[str], profile: str | None = None
-) -> list[Result]:
-    """Every run under every decode it is scored with on `split`; those with the same references
-    have the same test set.
+) -> list[ScoredRun]:
+    """Returns each run under every decoder with which it is scored on `split`.
 
-    Under `profile`, or else each under its own. What is missing is left out and told in `notes`.
+    Runs with the same references share one `TestSet`. Errors are counted under `profile`, or else
+    under each run's own. Runs without scores or hypotheses are left out, with a line in `notes`.
     Raises `UserError` for a run that was scored under an older version of its profile, and for
-    joint decoding that was not set alike.
+    runs whose joint decoding had different settings.
     """
     scored = []
     for run in runs:
@@ -147,36 +169,36 @@ def read_results(
     if profile is None:
         _refuse_versions([(run, stored) for run, _, stored in scored])
     _refuse_settings([(run, stored) for run, decode, stored in scored if decode == "joint"])
-    results: list[Result] = []
+    results: list[ScoredRun] = []
     test_sets: list[TestSet] = []
     for run, decode, stored in scored:
-        ruler = PROFILES[profile or run.cell.score.profile]
-        key = _reference_key(stored, ruler)
+        scoring = PROFILES[profile or run.cell.score.profile]
+        key = _reference_key(stored, scoring)
         rows = _rows(run.hypotheses_path(split, decode), key)
         test_set = _test_set(rows, key, test_sets)
         hypotheses = tuple(rows[id]["hypothesis"] for id in test_set.ids)
-        result = Result(run, decode, split, ruler, test_set, hypotheses, stored)
+        result = ScoredRun(run, decode, split, scoring, test_set, hypotheses, stored)
         notes.extend(_remarks(result))
         results.append(result)
     return results
 
 
-def why_apart(one: Result, other: Result) -> str | None:
-    """What of `one` sets its rates apart from those of `other`, whatever was heard; or None."""
-    for what, mine, theirs in (
+def why_not_comparable(one: ScoredRun, other: ScoredRun) -> str | None:
+    """Returns why the rates of `one` cannot be compared with those of `other`; None if they can."""
+    for what, own, expected in (
         ("split", one.split, other.split),
         ("corpus", one.corpus[:8], other.corpus[:8]),
         ("profile", str(one.profile), str(other.profile)),
     ):
-        if mine != theirs:
-            return f"another {what}: {mine}, not {theirs}"
+        if own != expected:
+            return f"another {what}: {own}, not {expected}"
     if one.test_set.by_id != other.test_set.by_id:
-        return f"other references of {one.split}; `asrbench eval` makes them alike"
+        return f"other references of {one.split}; score both with `asrbench eval` again"
     return None
 
 
 def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
-    """The row of each utterance. Raises `UserError` for what is none."""
+    """Returns the row of each utterance by id. Raises `UserError` for a row without its texts."""
     rows = read_jsonl(path)
     try:
         texts = [*map(itemgetter("id", key, "hypothesis"), rows)]
@@ -193,7 +215,7 @@ def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
 
 
 def _test_set(by_id: dict[str, dict[str, Any]], key: str, known: list[TestSet]) -> TestSet:
-    """One of the `known`, if that has the same references; else a new one, known from here on."""
+    """Returns the test set of `known` that has these references; adds a new one if none has."""
     references = {id: row[key] for id, row in by_id.items()}
     for test_set in known:
         if test_set.by_id == references:
@@ -212,9 +234,9 @@ def _test_set(by_id: dict[str, dict[str, Any]], key: str, known: list[TestSet]) 
     return known[-1]
 
 
-def _reference_key(stored: dict[str, Any], ruler: Profile) -> str:
-    """Where the hypotheses' rows have the references that `ruler` asks for."""
-    side = ruler.side_among(stored.get("sides", ()))
+def _reference_key(stored: dict[str, Any], scoring: Profile) -> str:
+    """Returns the key of the references that the profile counts, in a row of hypotheses."""
+    side = scoring.side_among(stored.get("sides", ()))
     return "reference" if side == stored.get("side", "text") else side
 
 
@@ -224,34 +246,35 @@ def _refuse_versions(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
         if found != str(now):
             raise UserError(
                 f"{run}: found scores under {found}, and '{now.name}' is {now} now; "
-                f"`asrbench eval {run}` scores it anew, --profile {now.name} its hypotheses"
+                f"`asrbench eval {run}` scores it again, --profile {now.name} recounts its "
+                f"hypotheses"
             )
 
 
 def _refuse_settings(joint: Sequence[tuple[Run, dict[str, Any]]]) -> None:
-    """What joint decoding is set to is no part of a run's identity, so it is looked at here."""
+    """Raises `UserError` for different settings of joint decoding, which no run's identity has."""
     for run, stored in joint[1:]:
         first, first_stored = joint[0]
         settings = [s.get("settings") for s in (first_stored, stored)]
         if settings[0] != settings[1]:
             raise UserError(
                 f"{first} and {run}: found joint decoding with {settings[0]} and {settings[1]}; "
-                f"run `asrbench eval --decode joint` on both alike"
+                f"run `asrbench eval --decode joint` on both with the same settings"
             )
 
 
-def contradiction(result: Result, cer: float) -> str | None:
-    """Hypotheses are the truth; a stored score of the same profile that differs is told."""
+def contradiction(result: ScoredRun, cer: float) -> str | None:
+    """Returns a note if the CER in `scores.json`, under the same profile, is not `cer`."""
     stored = float(result.stored["cer"])
     if versioned(result.stored["profile"]) != str(result.profile) or abs(stored - cer) <= 1e-6:
         return None
     return (
         f"{result.run}: scores.json says CER {100 * stored:.4f} % ({result.decode}), its "
-        f"hypotheses give {100 * cer:.4f} %, which is shown"
+        f"hypotheses give {100 * cer:.4f} %, which is used"
     )
 
 
-def _remarks(result: Result) -> Iterator[str]:
+def _remarks(result: ScoredRun) -> Iterator[str]:
     stored = result.stored
     checkpoint = stored.get("checkpoint", "best")
     if checkpoint != "best":
@@ -264,12 +287,15 @@ def _remarks(result: Result) -> Iterator[str]:
             f"`asrbench eval {result.run}`"
         )
     epochs, planned = len(history), result.run.cell.train.epochs
-    if epochs < planned and result.decode == DECODES[0]:
+    if epochs < planned and result.decode == GREEDY:
         yield f"unfinished, {epochs} of {planned} epochs: {result.run}"
 
 
-def differing_keys(one: Cell, other: Cell) -> list[str]:
-    """Dotted keys that differ, those aside that label a run or leave its weights alone."""
+def differing_keys(one: RecordedCell, other: RecordedCell) -> list[str]:
+    """Returns the dotted keys in which two specs differ.
+
+    Keys that only name a run, and keys that do not change its weights, are ignored.
+    """
     aside = (*OPERATIONAL, "experiment", "variant", "seed", "corpus")
     flat, others = (dict(_flat(cell.without(*aside))) for cell in (one, other))
     keys = flat | others

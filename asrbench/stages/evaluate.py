@@ -1,117 +1,181 @@
-"""Decoding a split with a trained run and scoring it; or any audio files, unscored."""
+"""Decodes a split with trained runs and scores it, or transcribes any audio files."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asrbench.base.errors import UserError, pick
 from asrbench.base.files import write_jsonl
 from asrbench.base.reporting import Reporter
-from asrbench.data.audio import AudioFault, read_audio
+from asrbench.data.audio import read_audio
 from asrbench.data.batch_sampler import length_plan
-from asrbench.data.corpus import Corpus, Split
+from asrbench.data.corpus import Split
+from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
 from asrbench.models.flops import forward_flops
-from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.loader import load, make_batch
+from asrbench.recogniser.loading import BEST, load_recogniser, open_corpus
 from asrbench.recogniser.recogniser import Recogniser
-from asrbench.scoring.score import counted, counts_symbol, score
+from asrbench.scoring.counted_text import counted, counts_symbol
+from asrbench.scoring.score import Score, score
 from asrbench.text.profiles import PROFILES
 
-CHECKPOINT = "best"
-"""The weights with the lowest dev CER: the test split has no say in which are used."""
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The error rates of one run on one split, decoded by one search."""
+
+    run: Run
+    split: str
+    decode: str
+    scores: Score
+    unknown_symbols: int
+    """Symbols of the references that the tokenizer cannot spell and the profile counts."""
+    real_time_factor: float
+    """Seconds that features, model and search take in total for one second of audio."""
 
 
-def load_recogniser(run: Run, device: str, which: str = CHECKPOINT) -> Recogniser:
-    """The recogniser of `run`. Raises `UserError` if its checkpoint is of another spec."""
-    path = run.weights_path(which)
-    recogniser = Recogniser.load(path, resolve_device(device))
-    found = recogniser.cell.identity(recogniser.fingerprint)
-    wanted = run.cell.identity(recogniser.fingerprint)
-    if found != wanted:
-        raise UserError(
-            f"{path}: found the weights of another spec ({found}), but "
-            f"{run.spec_path.name} beside them is {wanted}; train it again"
-        )
-    return recogniser
+def evaluate_runs(
+    runs: Iterable[Run],
+    splits: Sequence[str],
+    decode: str | None,
+    device: str,
+    reporter: Reporter,
+    *,
+    trust_plugins: bool = False,
+) -> Iterator[Evaluation]:
+    """Evaluates each run on each split, and skips runs without weights or without that search.
 
-
-def open_corpus(run: Run, recogniser: Recogniser) -> Corpus:
-    """The corpus of `run`. Raises `UserError` if it is no longer the one it was trained on."""
-    corpus = Corpus.open(Path(run.cell.corpus))
-    if corpus.fingerprint != recogniser.fingerprint:
-        raise UserError(
-            f"{corpus.folder}: found a corpus with fingerprint {corpus.fingerprint}, but {run} "
-            f"was trained on {recogniser.fingerprint}"
-        )
-    return corpus
+    Without `decode`, each run is decoded by the search that chose its checkpoint. Raises
+    `UserError` if no run has a search of that name.
+    """
+    searches: dict[str, None] = {}
+    skipped = []
+    found = False
+    for run in runs:
+        if not run.weights_path(BEST).is_file():
+            reporter.say(f"{run}: skipped, its weights are missing")
+            continue
+        recogniser = load_recogniser(run, device, trust_plugins=trust_plugins)
+        searches |= dict.fromkeys(recogniser.searches)
+        if decode and decode not in recogniser.searches:
+            allowed = ", ".join(recogniser.searches)
+            skipped.append(f"{run}: skipped, it has no --decode {decode}, only {allowed}")
+            continue
+        found = True
+        for split in splits:
+            yield _evaluate(run, recogniser, split, decode, reporter)
+    if decode and searches and not found:
+        pick("--decode", decode, searches)
+    for line in skipped:
+        reporter.say(line)
 
 
 def evaluate(
-    run: Run, split_name: str, decode: str, device: str, reporter: Reporter
-) -> dict[str, Any]:
-    """Leaves the hypotheses and figures of `run` on that split; returns the figures.
+    run: Run, split_name: str, decode: str | None, device: str, reporter: Reporter
+) -> Evaluation:
+    """Writes the hypotheses and scores of `run` on a split to its run folder.
 
-    References are of the side that the scoring profile asks for, where the corpus has it; its
-    other sides stand beside them, for other profiles. Seconds are those of features, model and
-    decoding together; the real-time factor is seconds of work for a second of audio. Operations
-    for a second of it are those of `forward_flops`: no decoding, and 10 s of audio.
+    References are of the side that the scoring profile asks for, where the corpus has it; the
+    other sides are stored beside them, so that other profiles can be applied later. Without
+    `decode` it is the search that chose the checkpoint.
     """
-    recogniser = load_recogniser(run, device)
-    pick(f"{run}: --decode", decode, recogniser.decodes())
+    return _evaluate(run, load_recogniser(run, device), split_name, decode, reporter)
+
+
+def _evaluate(
+    run: Run, recogniser: Recogniser, split_name: str, decode: str | None, reporter: Reporter
+) -> Evaluation:
+    decode = pick(f"{run}: --decode", decode or recogniser.selection, recogniser.searches)
     split = open_corpus(run, recogniser).split(split_name)
     split = split.on(PROFILES[run.cell.score.profile].side_among(split.sides))
+    started_at = time.perf_counter()
+    rows = _decoded(run, recogniser, split, split_name, decode, reporter)
+    seconds = time.perf_counter() - started_at
+    others = {side: split.column(side) for side in split.sides if side != split.side}
+    speakers = split.column("speaker")
+    for i, row in enumerate(rows):
+        row.update({side: texts[i] for side, texts in others.items()})
+        row["seconds"] = round(float(split.samples[i]) / SAMPLE_RATE_HZ, 4)
+        if speakers[i] is not None:
+            row["speaker"] = speakers[i]
+    write_jsonl(run.hypotheses_path(split_name, decode), rows)
+    if note := _other_side(run, split):
+        reporter.say(f"{run}: {note}")
+    audio_seconds = split.hours * 3600
+    scores = _scores(run, rows)
+    unknown_symbols = _unknown_symbols(run, recogniser, rows)
+    run.write_scores(
+        split_name,
+        decode,
+        {
+            **_figures(run, recogniser, rows, scores, unknown_symbols),
+            "side": split.side,
+            "sides": list(split.sides),
+            "settings": run.cell.decode.model_dump() if decode == "joint" else {},
+            "seconds": seconds,
+            "audio_seconds": audio_seconds,
+            "real_time_factor": seconds / audio_seconds,
+        },
+    )
+    return Evaluation(run, split_name, decode, scores, unknown_symbols, seconds / audio_seconds)
+
+
+def _decoded(
+    run: Run,
+    recogniser: Recogniser,
+    split: Split,
+    split_name: str,
+    decode: str,
+    reporter: Reporter,
+) -> list[dict[str, Any]]:
+    """The rows of the hypotheses file, in the order of the split."""
     plan = length_plan(split.samples, run.cell.train.batch_seconds)
     rows: dict[str, dict[str, Any]] = {}
-    started_at = time.perf_counter()
     for done in recogniser.transcribe(load(split, recogniser.tokenizer, plan), decode):
         for id, reference, hypothesis in zip(
             done.ids, done.references, done.hypotheses, strict=True
         ):
             rows[id] = {"id": id, "reference": reference, "hypothesis": hypothesis}
         reporter.progress(f"{run.cell.variant} {split_name} {decode}", len(rows), len(split))
-    seconds = time.perf_counter() - started_at
-    in_order = [rows[id] for id in split.ids]
-    others = {side: split.column(side) for side in split.sides if side != split.side}
-    speakers = split.column("speaker")
-    for i, row in enumerate(in_order):
-        row.update({side: texts[i] for side, texts in others.items()})
-        row["seconds"] = round(float(split.samples[i]) / SAMPLE_RATE_HZ, 4)
-        if speakers[i] is not None:
-            row["speaker"] = speakers[i]
-    write_jsonl(run.hypotheses_path(split_name, decode), in_order)
-    if note := _other_side(run, split):
-        reporter.say(f"{run}: {note}")
-    figures = _figures(run, recogniser, in_order) | {
-        "side": split.side,
-        "sides": list(split.sides),
-        "settings": run.cell.decode.model_dump() if decode == "joint" else {},
-        "seconds": seconds,
-        "audio_seconds": split.hours * 3600,
-        "real_time_factor": seconds / (split.hours * 3600),
-    }
-    run.write_scores(split_name, decode, figures)
-    return figures
+    return [rows[id] for id in split.ids]
 
 
-def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _scores(run: Run, rows: list[dict[str, Any]]) -> Score:
     references = [row["reference"] for row in rows]
     hypotheses = [row["hypothesis"] for row in rows]
+    return score(references, hypotheses, run.cell.score.profile, run)
+
+
+def _unknown_symbols(run: Run, recogniser: Recogniser, rows: list[dict[str, Any]]) -> int:
     profile = run.cell.score.profile
-    unknown = recogniser.tokenizer.unknown(references).items()
+    unknown = recogniser.tokenizer.unknown([row["reference"] for row in rows]).items()
+    return sum(count for symbol, count in unknown if counts_symbol(symbol, profile))
+
+
+def _figures(
+    run: Run,
+    recogniser: Recogniser,
+    rows: list[dict[str, Any]],
+    scores: Score,
+    unknown_symbols: int,
+) -> dict[str, Any]:
+    """The figures in `scores.json`. Operations are those of the forward pass for 10 s of audio."""
+    hypotheses = [row["hypothesis"] for row in rows]
     return {
-        "checkpoint": CHECKPOINT,
+        "checkpoint": BEST,
         "epoch": recogniser.epoch,
-        **score(references, hypotheses, profile, run).plain(),
+        **scores.plain(),
         "utterances": len(rows),
-        "unknown_symbols": sum(n for symbol, n in unknown if counts_symbol(symbol, profile)),
+        "unknown_symbols": unknown_symbols,
         "empty_hypotheses": sum(not text for text in hypotheses),
         "distinct_hypotheses": len(set(hypotheses)),
         "parameters": recogniser.model.parameter_count,
         "flops_per_audio_second": forward_flops(
-            run.cell.model, run.cell.features, len(recogniser.tokenizer)
+            recogniser.cell.model, run.cell.features, len(recogniser.tokenizer)
         ),
         "device": recogniser.device.type,
         "corpus": recogniser.fingerprint,
@@ -119,7 +183,7 @@ def _figures(run: Run, recogniser: Recogniser, rows: list[dict[str, Any]]) -> di
 
 
 def _other_side(run: Run, split: Split) -> str | None:
-    """Where a model was trained to write one side and is held against another, in words."""
+    """A note if the model was trained on one side of the text and is scored on another."""
     trained, profile = run.cell.text.side, run.cell.score.profile
     if trained not in split.sides:
         return None
@@ -133,10 +197,12 @@ def _other_side(run: Run, split: Split) -> str | None:
     )
 
 
-def transcribe(run: Run, paths: list[Path], decode: str, device: str) -> Iterator[tuple[Path, str]]:
-    """The text of each audio file. Raises `UserError` for the first that is none."""
-    recogniser = load_recogniser(run, device)
-    pick(f"{run}: --decode", decode, recogniser.decodes())
+def transcribe(
+    run: Run, paths: list[Path], decode: str | None, device: str, *, trust_plugins: bool = False
+) -> Iterator[tuple[Path, str]]:
+    """Yields the text of each audio file. Raises `UserError` for a file that is no audio."""
+    recogniser = load_recogniser(run, device, trust_plugins=trust_plugins)
+    decode = pick(f"{run}: --decode", decode or recogniser.selection, recogniser.searches)
     for path in paths:
         try:
             wave = read_audio(path)

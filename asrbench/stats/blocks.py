@@ -1,7 +1,7 @@
-"""The independent parts of a test set: utterances, or speakers with everything they said.
+"""The independent blocks of a test set: utterances, or speakers with all their utterances.
 
-Utterances of one speaker are hard together, so where speakers are known they are what is drawn
-(block bootstrap; Liu et al. 2019, arXiv:1912.09508).
+Errors in utterances of one speaker are correlated, so where speakers are known the bootstrap draws
+speakers (block bootstrap; Liu et al. 2019, arXiv:1912.09508).
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -16,23 +16,25 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 CHUNK = 2**21
-"""Counts held at a time: 16 MB of them."""
+"""Number of counts in memory at a time (16 MB)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Which utterance lies in which block, and what the references of each hold."""
+    """The block of each utterance, and the number of reference symbols in each block."""
 
     block_U: Ints
     symbols_G: Floats
-    """Reference symbols: characters for a CER, words for a WER."""
+    """Reference symbols per block: characters for a CER, words for a WER."""
     kind: str
-    """What a block is, in the plural: `utterances` or `speakers`."""
+    """The kind of block, in the plural: `utterances` or `speakers`."""
 
     @classmethod
     def of(cls, symbols_U: npt.ArrayLike, speakers_U: Sequence[Hashable] | None = None) -> "Blocks":
-        """Each utterance a block, or each speaker. Raises `UserError` without a reference symbol,
-        and if there are not at least two blocks to draw from."""
+        """Makes each speaker a block, or each utterance where `speakers_U` is None.
+
+        Raises `UserError` if the references have no symbol, or if there are fewer than two blocks.
+        """
         symbols = np.asarray(symbols_U, dtype=np.float64)
         if speakers_U is None:
             kind, block_U = "utterances", np.arange(len(symbols))
@@ -45,12 +47,14 @@ class Blocks:
         if count < 2:
             raise UserError(f"the test set: found {count} of {kind}; an interval needs 2 or more")
         if not symbols.sum():
-            raise UserError("the test set: found no symbol in the references; no rate is of them")
+            raise UserError(
+                "the test set: found no symbol in the references, so no rate can be computed"
+            )
         return cls(block_U, np.bincount(block_U, symbols).astype(np.float64), kind)
 
     @property
     def count(self) -> int:
-        """G."""
+        """Number of blocks, G."""
         return len(self.symbols_G)
 
     @property
@@ -59,21 +63,21 @@ class Blocks:
 
     @property
     def symbols(self) -> float:
-        """N, the denominator of every rate."""
+        """Number of reference symbols, N: the denominator of every rate."""
         return float(self.symbols_G.sum())
 
     def summed(self, errors_SU: npt.ArrayLike) -> Floats:
-        """The errors of each run in each block, errors_SG. One run may come without its axis."""
+        """Returns errors_SG, the errors of each run in each block. One run may come as errors_U."""
         errors = np.atleast_2d(np.asarray(errors_SU, dtype=np.float64))
         if errors.ndim != 2 or errors.shape[1] != self.utterances or not len(errors):
             raise ValueError(f"errors of shape {errors.shape} for {self.utterances} utterances")
         return np.stack([np.bincount(self.block_U, run, self.count) for run in errors])
 
     def drawn(self, generator: np.random.Generator, replicates: int) -> Iterator[Floats]:
-        """How often each block is in each replicate: as many as there are, with replacement.
+        """Yields counts_BG, how often each block is in each replicate, a chunk at a time.
 
-        Yields counts_BG, a chunk of the replicates at a time. A replicate without any reference
-        symbol has no rate and is drawn again.
+        Each replicate draws G blocks with replacement. A replicate without any reference symbol has
+        no rate and is drawn again.
         """
         rows = max(1, CHUNK // self.count)
         for start in range(0, replicates, rows):

@@ -8,41 +8,41 @@ from math import erfc, sqrt
 
 import numpy as np
 
-from asrbench.stats.alignment import Alignment
+from asrbench.stats.edit_alignment import EditAlignment
 
 WORD_BUFFER = 2
-"""Words right in both that part two segments: SCTK's."""
+"""Number of words that both runs have right between two segments, as in SCTK."""
 CHARACTER_BUFFER = 10
-"""Characters right in both, spaces among them, that do: about two words of English and three of
-KsponSpeech with their spaces (68,457 characters over 20,401 words in eval_clean, as ESPnet counts
-them). Within a word recognisers have not got over its last error, and segments that belong to one
-confusion are not independent."""
+"""Number of characters, including spaces, that both runs have right between two segments: about two
+English words, or three of KsponSpeech with their spaces (68,457 characters over 20,401 words in
+eval_clean, as ESPnet counts them). Within one word errors are correlated, and two segments that
+belong to one confusion are not independent."""
 
 
 @dataclass(frozen=True)
 class Mapsswe:
-    """Of two runs. With a negative `z` the first has fewer errors."""
+    """The result of the test for two runs. With a negative `z` the first has fewer errors."""
 
     z: float
     p: float
-    """Two-sided, normal: for fewer than some 50 segments it is a rough one."""
+    """Two-sided p-value of a normal deviate; approximate for fewer than about 50 segments."""
     segments: int
     mean: float
-    """Difference of errors a segment, first minus second."""
+    """Mean difference of errors per segment, first minus second."""
     deviation: float
-    """Its standard deviation over segments, with n - 1."""
+    """Standard deviation of the difference over segments, with n - 1."""
 
 
-def mapsswe(alignment: Alignment, one: int, other: int, buffer: int) -> Mapsswe:
-    """Compares two runs of an alignment.
+def mapsswe(alignment: EditAlignment, one: int, other: int, buffer: int) -> Mapsswe:
+    """Compares two runs of an edit alignment.
 
-    A segment opens at an error of either run and closes after `buffer` tokens in a row that both
-    have right, with nothing inserted between, or with the utterance. With d the difference of
-    errors in each of n segments, z = mean(d) / (sd(d) / sqrt(n)). It is 0 where all d are equal, as
-    in SCTK.
+    A segment begins at an error of either run and ends before `buffer` tokens in a row that both
+    have right, without an insertion between them, or at the end of the utterance. With d the
+    difference of errors in each of n segments, z = mean(d) / (sd(d) / sqrt(n)); where all d are
+    equal z is 0, as in SCTK.
     """
     if buffer < 1:
-        raise ValueError(f"a buffer of {buffer}")
+        raise ValueError(f"buffer: found {buffer}, allowed: 1 or more")
     errors_2L = alignment.errors_RL[[one, other]]
     slots = np.flatnonzero(errors_2L.any(axis=0))
     if not len(slots):

@@ -1,19 +1,21 @@
-"""What makes an error rate uncertain, taken apart: the test set, and the luck of training.
+"""The variance components of an error rate: the test set, and training with another seed.
 
-For run s of a system, errors in block g split into what the block is to the system in every run,
-what the run is in every block (its luck, variance L), and the rest, which belongs to this run in
-this block (I, summed over the blocks and divided by N squared). With S runs the mean rate varies by
+For run s of a system, the errors in block g have three parts: what the block does to the system in
+every run (variance T), what the run does in every block (variance between training seeds, L), and
+the rest, which belongs to this run in this block (interaction, I, summed over the blocks and
+divided by N squared). With S runs the variance of the mean rate is
 
     T/G + L/S + I/S.
 
-The blocks of runs averaged over seeds vary by T/G + I/S, which the bootstrap over blocks sees. The
-rates of the runs vary by L + I, so their sample variance over S sees L/S + I/S. Adding the two, as
-a bootstrap of seeds and blocks does, counts I/S twice; so it is estimated from what is left of each
-block after its run and its mean are taken out, and subtracted from the second, down to zero.
+The errors of blocks averaged over seeds vary by T/G + I/S; the bootstrap over blocks sees this. The
+rates of the runs vary by L + I, so their sample variance divided by S estimates L/S + I/S. Adding
+the two, as a bootstrap of seeds and blocks does, would count I/S twice. I/S is therefore estimated
+from the residual of each block after the means of its block and its run are taken out, and is
+subtracted from the second term; the result is at least zero.
 
-The sum has as many degrees of freedom as Satterthwaite (1946, Biometrics Bulletin 2:110) gives it,
-and never fewer than its poorest part: few seeds make heavy tails. docs/statistics.md has what this
-was held against, and how often each was right.
+The sum has the degrees of freedom of Satterthwaite (1946, Biometrics Bulletin 2:110), and never
+fewer than the component that has fewest: few seeds make heavy tails. docs/statistics.md compares
+this with other procedures.
 """
 
 from dataclasses import dataclass, replace
@@ -26,18 +28,18 @@ from asrbench.stats.blocks import Blocks, Floats
 
 
 @dataclass(frozen=True)
-class Luck:
-    """What training once more does to the mean rate of one system, from at least two runs."""
+class TrainingVariance:
+    """The variance of one system's mean rate between training seeds, from at least two runs."""
 
     seeds: int
-    seen: float
-    """Sample variance of the rates of the runs, over their number: L/S + I/S."""
+    between_runs: float
+    """Sample variance of the rates of the runs, divided by their number: L/S + I/S."""
     interaction: float
-    """I/S, which the bootstrap over blocks has already."""
+    """I/S, which the bootstrap over blocks already contains."""
 
     @classmethod
-    def of(cls, blocks: Blocks, errors_SG: Floats) -> "Luck | None":
-        """None for a single run, which says nothing of luck."""
+    def of(cls, blocks: Blocks, errors_SG: Floats) -> "TrainingVariance | None":
+        """Estimates it from the errors of all runs. Returns None for a single run."""
         seeds = len(errors_SG)
         if seeds < 2:
             return None
@@ -48,74 +50,75 @@ class Luck:
 
     @property
     def variance(self) -> float:
-        """L/S: what is to be added to the variance over blocks."""
-        return max(0.0, self.seen - self.interaction)
+        """L/S, which is added to the variance over blocks."""
+        return max(0.0, self.between_runs - self.interaction)
 
     @property
     def freedom(self) -> int:
+        """Degrees of freedom."""
         return self.seeds - 1
 
-    def with_seeds(self, seeds: int) -> "Luck":
-        """As expected of so many runs; no luck that was not seen."""
+    def with_seeds(self, seeds: int) -> "TrainingVariance":
+        """Returns the value expected from so many runs; the estimate of L stays at least zero."""
         share = self.seeds / seeds
         interaction = share * self.interaction
-        return Luck(seeds, share * self.variance + interaction, interaction)
+        return TrainingVariance(seeds, share * self.variance + interaction, interaction)
 
-    def on_test_sets(self, times: float) -> "Luck":
-        """As expected of a test set so many times as large."""
+    def on_test_sets(self, times: float) -> "TrainingVariance":
+        """Returns the value expected on a test set so many times as large."""
         interaction = self.interaction / times
-        return replace(self, seen=self.variance + interaction, interaction=interaction)
+        return replace(self, between_runs=self.variance + interaction, interaction=interaction)
 
 
 @dataclass(frozen=True)
 class Variance:
-    """Of a rate, or of a difference of two: its parts, their sum, and how well that is known."""
+    """The variance of a rate, or of a difference of two rates, by component."""
 
     over_blocks: float
-    """Of the mean over the runs at hand: T/G + I/S."""
+    """Variance over blocks of the mean over the runs at hand: T/G + I/S."""
     blocks: int
-    lucks: tuple[Luck, ...]
-    """One a system; none where luck is not asked about or cannot be known."""
+    training: tuple[TrainingVariance, ...]
+    """One per system; empty where training variance is not asked for or cannot be known."""
 
     @property
     def total(self) -> float:
-        return self.over_blocks + sum(luck.variance for luck in self.lucks)
+        return self.over_blocks + sum(each.variance for each in self.training)
 
     @property
     def error(self) -> float:
-        """Standard error."""
+        """The standard error."""
         return sqrt(self.total)
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of `total`."""
-        parts = [(self.over_blocks, self.blocks - 1)]
-        parts += [(luck.seen, luck.freedom) for luck in self.lucks]
-        below = sum(part**2 / freedom for part, freedom in parts)
-        least = min(freedom for _, freedom in parts)
+        """Satterthwaite's degrees of freedom of `total`, at least those of every component."""
+        components = [(self.over_blocks, self.blocks - 1)]
+        components += [(each.between_runs, each.freedom) for each in self.training]
+        below = sum(component**2 / freedom for component, freedom in components)
+        least = min(freedom for _, freedom in components)
         return max(self.total**2 / below, least) if below else least
 
     def with_seeds(self, seeds: int) -> "Variance":
-        """As expected of so many runs of each system."""
-        lucks = tuple(luck.with_seeds(seeds) for luck in self.lucks)
+        """Returns the value expected from so many runs of each system."""
+        training = tuple(each.with_seeds(seeds) for each in self.training)
         saved = sum(
             before.interaction - after.interaction
-            for before, after in zip(self.lucks, lucks, strict=True)
+            for before, after in zip(self.training, training, strict=True)
         )
-        return replace(self, over_blocks=max(0.0, self.over_blocks - saved), lucks=lucks)
+        return replace(self, over_blocks=max(0.0, self.over_blocks - saved), training=training)
 
     def on_test_sets(self, times: float) -> "Variance":
-        """As expected of a test set so many times as large."""
-        lucks = tuple(luck.on_test_sets(times) for luck in self.lucks)
-        return Variance(self.over_blocks / times, round(self.blocks * times), lucks)
+        """Returns the value expected on a test set so many times as large."""
+        training = tuple(each.on_test_sets(times) for each in self.training)
+        return Variance(self.over_blocks / times, round(self.blocks * times), training)
 
 
 def bessel(count: int) -> float:
-    """What turns the variance that a bootstrap of `count` draws has into that of the estimate."""
+    """Returns the factor from the variance of `count` bootstrap draws to the unbiased estimate."""
     return count / (count - 1)
 
 
 def student(generator: np.random.Generator, replicates: int, freedom: float) -> Floats:
-    """Factors_B that turn normal deviates into Student's t with `freedom`."""
+    """Returns factors_B that turn normal deviates into Student's t with `freedom`."""
     chi2: npt.NDArray[np.float64] = generator.chisquare(freedom, replicates)
     return np.sqrt(freedom / chi2)

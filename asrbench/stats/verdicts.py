@@ -1,37 +1,53 @@
-"""From figures to words: what may be said of a variant beside the baseline, and why."""
+"""The verdict on each system beside the baseline, with the reason in a sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from asrbench.base.formatting import p_equals, percent, points, points_interval
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import Difference, Scope
 from asrbench.stats.exact import holm
-from asrbench.stats.power import ALPHA, Outlook, outlook, smallest_difference
+from asrbench.stats.power import (
+    ALPHA,
+    MOST_SEEDS,
+    MOST_TEST_SETS,
+    SampleSize,
+    sample_size,
+    smallest_difference,
+)
 
 
 class Verdict(StrEnum):
+    """The five verdicts on a system."""
+
     BETTER = "better"
     WORSE = "worse"
     NO_EVIDENCE = "no evidence of a difference"
     NOT_TRAINED = "not trained"
     NOT_COMPARABLE = "not comparable"
 
+    @property
+    def short(self) -> str:
+        """The verdict as a table cell has it."""
+        return "no evidence" if self is Verdict.NO_EVIDENCE else self.value
+
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and what it stands on. Differences and rates are fractions."""
+    """A verdict and the figures it rests on. Differences and rates are fractions."""
 
     verdict: Verdict
     reason: str
-    """In words, figures in points (of 100)."""
+    """The reason in words, figures in percentage points, without a full stop at the end."""
     scope: Scope | None = None
-    """What it speaks of. This and all below: None where nothing could be compared."""
+    """The population it generalises to. This and all below are None if nothing was compared."""
     holm_p: float | None = None
-    smallest: float | None = None
-    """The smallest true difference shown with 80 % power, at 5 % over the size of the family."""
-    outlook: Outlook | None = None
-    """What would settle it; None too where it is settled."""
+    """The p-value after Holm's correction over the family of variants."""
+    smallest_difference: float | None = None
+    """The smallest true difference detected with 80 % power, at 5 % over the size of the family."""
+    needed: SampleSize | None = None
+    """The seeds or utterances that would detect the difference seen; None if it was detected."""
 
 
 def judge(
@@ -40,11 +56,11 @@ def judge(
     untrained: Mapping[str, str] | None = None,
     incomparable: Mapping[str, str] | None = None,
 ) -> dict[str, Judgement]:
-    """The verdict on each variant, by name, from its difference to the baseline on `blocks`.
+    """Returns the verdict on each system, by name, from its difference to the baseline on `blocks`.
 
-    `better` and `worse` stand where the p-value is 5 % or less after Holm's correction over all of
-    `differences`: the family. `untrained` and `incomparable` are left out of it, each with its
-    reason. Raises `ValueError` for a name that is in two of them.
+    The verdict is `better` or `worse` if the p-value is 5 % or less after Holm's correction over
+    the family, which is all of `differences`. Systems in `untrained` and `incomparable`, each with
+    its reason, are not part of the family. Raises `ValueError` for a name in two of the three.
     """
     reasons = {Verdict.NOT_TRAINED: untrained or {}, Verdict.NOT_COMPARABLE: incomparable or {}}
     names = [*differences, *(name for kind in reasons.values() for name in kind)]
@@ -61,40 +77,46 @@ def judge(
 
 
 def _judge(difference: Difference, holm_p: float, family: int, blocks: Blocks) -> Judgement:
-    # What the smallest p-value of a family has to pass, so that it is shown whatever the others do.
+    # The smallest p-value of a family has to pass this level to be shown whatever the others are.
     alpha = ALPHA / family
     shown = holm_p <= ALPHA
     smallest = smallest_difference(difference.variance, alpha)
-    later = None if shown else outlook(difference, blocks.utterances, alpha)
+    needed = None if shown else sample_size(difference, blocks.utterances, alpha)
     if not shown:
         verdict = Verdict.NO_EVIDENCE
     else:
         verdict = Verdict.BETTER if difference.delta < 0 else Verdict.WORSE
-    parts = [_figures(difference, holm_p, family)]
-    if later is not None:
-        parts.append(f"{100 * smallest:.2f} could have been shown")
-        parts.append(_outlook(later))
+    sentences = [_figures(difference, holm_p, family)]
+    if needed is not None:
+        sentences += _power(difference, smallest, needed)
     if difference.scope is Scope.MODELS:
-        parts.append("without a second seed of both it speaks of these trained models only")
-    return Judgement(verdict, "; ".join(parts), difference.scope, holm_p, smallest, later)
+        sentences.append(
+            "This holds for these trained models only: at least one of the two has a single seed"
+        )
+    return Judgement(verdict, ". ".join(sentences), difference.scope, holm_p, smallest, needed)
 
 
 def _figures(difference: Difference, holm_p: float, family: int) -> str:
-    low, high = (f"{100 * end:+.2f}" for end in (difference.interval.low, difference.interval.high))
-    corrected = f", {_p(holm_p)} after Holm over {family} variants" if family > 1 else ""
-    return f"{100 * difference.delta:+.2f} points ({low} to {high}), {_p(difference.p)}{corrected}"
+    corrected = f", {p_equals(holm_p)} after Holm over {family} variants" if family > 1 else ""
+    return (
+        f"{points(difference.delta)} points ({points_interval(difference.interval)}), "
+        f"{p_equals(difference.p)}{corrected}"
+    )
 
 
-def _outlook(later: Outlook) -> str:
+def _power(difference: Difference, smallest: float, needed: SampleSize) -> list[str]:
+    """Returns what the study could detect, and what it would need to detect the difference seen."""
+    detects = f"This study could detect a difference of about {percent(smallest)} points"
+    if not difference.delta:
+        return [detects]
     ways = []
-    if later.seeds is not None:
-        ways.append(f"{later.seeds:,} seeds each")
-    if later.utterances is not None:
-        ways.append(f"{later.utterances:,} utterances")
+    if needed.seeds is not None:
+        ways.append(f"about {needed.seeds:,} seeds of each system")
+    if needed.utterances is not None:
+        ways.append(f"about {needed.utterances:,} utterances")
     if not ways:
-        return "neither seeds nor utterances within reach would show one of the size seen"
-    return f"one of the size seen would take about {' or '.join(ways)}"
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+        if difference.variance.training:
+            ways.append(f"more than {MOST_SEEDS} seeds of each system")
+        ways.append(f"more than {MOST_TEST_SETS} times as many utterances")
+    seen = f"one as small as the one seen ({percent(abs(difference.delta))})"
+    return [detects, f"Detecting {seen} would need {' or '.join(ways)}"]

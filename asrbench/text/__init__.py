@@ -1,0 +1,1 @@
+"""Texts: normal form, scoring profiles, and the tokenizer with its units and subwords."""

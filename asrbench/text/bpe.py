@@ -1,8 +1,8 @@
-"""Subword pieces: byte pair encoding (Sennrich et al. 2016, arXiv:1508.07909) over characters, as
-SentencePiece (Kudo and Richardson 2018, arXiv:1808.06226) learns and cuts it.
+"""Subwords by byte pair encoding (BPE) over characters (Sennrich et al. 2016, arXiv:1508.07909).
 
-Its other model, unigram, is fitted in floating point, which differs between machines, and takes ten
-times as long.
+SentencePiece (Kudo and Richardson 2018, arXiv:1808.06226) learns and applies them. Its unigram
+model is not offered: it takes ten times as long, and it is fitted in floating point, so that it
+differs between machines.
 """
 
 import io
@@ -17,62 +17,64 @@ if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
 SPACE = "\u2581"
-"""How a piece writes a space; each text begins with one, so that its first word is as any other."""
+"""How a subword spells a space. Each text begins with one, so that its first word is encoded as any
+other."""
 RESERVED = f"\0{SPACE}\u2585"
-"""Characters that SentencePiece keeps for itself: no piece spells them."""
+"""Characters that SentencePiece reserves, so that no subword contains them."""
 
-LONGEST = 1 << 30
-"""SentencePiece's own limit in bytes; what is longer than it is told, it would pass over."""
+MAX_TEXT_BYTES = 1 << 30
+"""The largest limit that SentencePiece allows. It ignores training texts longer than its limit."""
 
 
 @dataclass(frozen=True)
 class Bpe:
-    """What texts are cut into. A piece has an index from 1; 0 is left to the blank."""
+    """Learned subwords. A subword has an index from 1, because 0 is the blank."""
 
     model: bytes = field(repr=False)
-    """As SentencePiece stores it."""
+    """The model in the serialised form of SentencePiece."""
 
     @classmethod
-    def learned(cls, texts: Iterable[str], count: int) -> "Bpe":
-        """`count` pieces of `texts`, whose order does not matter, every character among them.
+    def learn(cls, texts: Iterable[str], count: int) -> "Bpe":
+        """Learns `count` subwords from `texts` in normal form. Every character is a subword.
 
-        Texts are in normal form. Raises `UserError` if there are none, or if they make no such
-        number of pieces.
+        The order of `texts` does not matter. Raises `UserError` if no text has a character, and if
+        `count` is below the number of characters or above what the texts allow.
         """
         free = str.maketrans("", "", RESERVED)
         lines = sorted(line for text in texts if (line := text.translate(free).strip()))
         if not lines:
-            raise UserError("text.unit: the training split has no text to learn pieces from")
+            raise UserError("text.unit: the training split has no text to learn subwords from")
         characters = set(SPACE).union(*lines) - {" "}
         if count < len(characters):
             raise UserError(
-                f"text.vocabulary: found {count}, allowed: {len(characters)} or more, for every "
-                f"character of the training texts is a piece"
+                f"text.vocabulary: found {count}, allowed: {len(characters)} or more, because "
+                f"every character of the training texts is a subword"
             )
-        pieces = cls(_trained(lines, count))
-        if len(pieces.symbols) < count:
+        bpe = cls(_train(lines, count))
+        if len(bpe.symbols) < count:
             raise UserError(
-                f"text.vocabulary: found {count}, allowed: at most {len(pieces.symbols)}, for the "
-                f"training texts make no more pieces"
+                f"text.vocabulary: found {count}, allowed: at most {len(bpe.symbols)}, because the "
+                f"training texts yield no more subwords"
             )
-        return pieces
+        return bpe
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        """The piece of index `i` is `symbols[i - 1]`."""
+        """The subwords; that of index `i` is `symbols[i - 1]`."""
         known = range(1, self._processor.vocab_size())
         return tuple(map(self._processor.id_to_piece, known))
 
     @cached_property
     def characters(self) -> frozenset[str]:
-        """All that they can spell."""
+        """All characters that the subwords can spell."""
         return frozenset(self.join(self.symbols))
 
     def encode(self, text: str) -> list[int]:
-        """Indices of `text`, which holds `characters` alone."""
+        """Returns the indices of `text`, which must consist of `characters`."""
         return list(self._processor.encode(text))
 
     def join(self, symbols: Iterable[str]) -> str:
+        """Returns the text of subwords, with a space before its first word."""
         return "".join(symbols).replace(SPACE, " ")
 
     @cached_property
@@ -82,10 +84,10 @@ class Bpe:
         return SentencePieceProcessor(model_proto=self.model)
 
 
-def _trained(lines: Sequence[str], count: int) -> bytes:
-    """A model of at most `count` pieces beside the one for the unknown, which has index 0.
+def _train(lines: Sequence[str], count: int) -> bytes:
+    """Returns a SentencePiece model of at most `count` subwords, and one for unknowns at index 0.
 
-    The same for the same lines in the same order: by one thread, and all of them are read.
+    It is deterministic: one thread reads all lines in their order.
     """
     from sentencepiece import SentencePieceTrainer
 
@@ -99,7 +101,7 @@ def _trained(lines: Sequence[str], count: int) -> bytes:
         character_coverage=1.0,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
-        max_sentence_length=LONGEST,
+        max_sentence_length=MAX_TEXT_BYTES,
         num_threads=1,
         unk_id=0,
         bos_id=-1,

@@ -5,17 +5,17 @@ import unicodedata
 
 
 def normalise(text: str) -> str:
-    """NFC, with every run of white space one space and none at the ends."""
+    """Returns `text` in normal form: NFC, runs of white space as one space, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def without_punctuation(text: str, keep: str = "") -> str:
-    """`text` without the punctuation that writing adds to speech, in normal form.
+    """Returns `text` in normal form without punctuation, except for the characters of `keep`.
 
-    Removed is what Perl's `[[:punct:]]` names, all of Unicode's punctuation and the ASCII symbols
-    of `SYMBOLS`, but for the characters of `keep`. What stands between two digits stays whole
-    (0.1, 1,000, 3:1), for without it they are another number; and an apostrophe between letters
-    that have a case (don't), for there it is spelling. Between Hangul it is a quotation mark.
+    Punctuation is what Perl's `[[:punct:]]` matches: all punctuation of Unicode and the ASCII
+    symbols of `SYMBOLS`. Punctuation between two digits stays (0.1, 1,000, 3:1), because the number
+    would change without it. So does an apostrophe between letters that have a case (don't), where
+    it is spelling; between Hangul it is a quotation mark.
     """
     text = normalise(text)
     stays = {i for between in _BETWEEN.finditer(text) for i in range(*between.span())}
@@ -30,7 +30,7 @@ def without_punctuation(text: str, keep: str = "") -> str:
 
 
 SYMBOLS = "$+<=>^`|~"
-"""What Unicode calls symbols and ASCII has beside its letters, digits and punctuation."""
+"""ASCII characters that Unicode classes as symbols, not as punctuation."""
 
 _BETWEEN = re.compile(r"(?<=\d)(?:[^\w\s]|_)+(?=\d)")
 
@@ -40,10 +40,10 @@ def _is_mark(character: str) -> bool:
 
 
 def _is_apostrophe(text: str, i: int) -> bool:
-    """Whether `text[i]` is an apostrophe within a word; it has neighbours."""
+    """Returns whether `text[i]` is an apostrophe within a word. It must have two neighbours."""
     if text[i] not in "'\u2019" or not _has_case(text[i + 1]):
         return False
-    # Accents may stand between it and their letter.
+    # Combining accents may stand between the apostrophe and their letter.
     before = (c for c in reversed(text[:i]) if not unicodedata.category(c).startswith("M"))
     return _has_case(next(before, ""))
 
@@ -53,5 +53,5 @@ def _has_case(character: str) -> bool:
 
 
 def is_hangul(symbol: str) -> bool:
-    """True for a Hangul syllable or a conjoining jamo."""
+    """Returns whether `symbol` is a Hangul syllable or a conjoining jamo."""
     return "가" <= symbol <= "힣" or "\u1100" <= symbol <= "\u11ff"

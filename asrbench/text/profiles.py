@@ -1,4 +1,4 @@
-"""Scoring profiles: what a CER counts, by a name and a version that stand beside every figure."""
+"""Scoring profiles: what a CER counts. Every figure names its profile and the version of it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -6,35 +6,37 @@ from typing import Literal
 
 ProfileName = Literal["verbatim", "nospace", "kospeech", "espnet"]
 Side = Literal["text", "spelling", "phonetic"]
-"""Column of a corpus: its `text`, or one side of its dual transcriptions, (3시)/(세 시)."""
+"""Column of a corpus: `text`, or one side of its dual transcriptions, (3시)/(세 시)."""
 Unit = Literal["character", "word"]
-"""What errors are counted in: for a CER or a WER."""
+"""The unit in which systems are compared, by CER or by WER."""
 RATES: Mapping[Unit, str] = {"character": "CER", "word": "WER"}
+"""Name of the error rate of each unit."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What is left of a reference and a hypothesis before they are held against each other."""
+    """Rules for what counts of references and hypotheses, after both are put into normal form."""
 
     name: ProfileName
     version: int
-    """Goes up when the meaning changes: figures of two versions are not compared."""
+    """Increased whenever the rules change, because figures of two versions are not comparable."""
     words: str
-    """What it counts, to be read beside a figure."""
+    """Description of the rules, shown beside figures."""
     side: Side = "text"
-    """Column of the references, where the corpus has it; otherwise `text`."""
+    """Column that references come from if the corpus has it; otherwise they come from `text`."""
     spaces: bool = True
-    """Whether spaces count as characters. Words are separated by them either way."""
+    """Whether spaces count as characters. They separate words in either case."""
     marks: str | None = None
-    """Punctuation that counts; nothing means all of it. Between two digits it always does."""
+    """The punctuation that counts, or None for all. Between two digits all of it counts."""
     lower: bool = False
-    """Whether letters are put in lower case."""
+    """Whether letters are put into lower case."""
 
     def side_among(self, sides: Collection[str]) -> Side:
-        """The column that its references come from, where the corpus has `sides`."""
+        """Returns the column that references come from in a corpus that has `sides`."""
         return self.side if self.side in sides else "text"
 
     def __str__(self) -> str:
+        """Returns name and version, as in `nospace/2`."""
         return f"{self.name}/{self.version}"
 
 
@@ -50,7 +52,7 @@ PROFILES: dict[str, Profile] = {
             spaces=False,
             marks="",
         ),
-        # As KoSpeech's metrics count what its preprocessing leaves by default.
+        # Counts as KoSpeech's metrics do after its default preprocessing.
         Profile(
             "kospeech",
             1,
@@ -59,7 +61,7 @@ PROFILES: dict[str, Profile] = {
             spaces=False,
             marks=".?!",
         ),
-        # As ESPnet's recipe, but for punctuation within numbers, which that takes out (0.1 is 01).
+        # Counts as ESPnet's recipe does, except that the recipe also drops the point of 0.1.
         Profile(
             "espnet",
             1,
@@ -73,5 +75,5 @@ PROFILES: dict[str, Profile] = {
 
 
 def versioned(stored: str) -> str:
-    """Name and version of a profile as it was stored: before there were versions, the first."""
+    """Returns name and version of a stored profile. One without a version is of version 1."""
     return stored if "/" in stored else f"{stored}/1"

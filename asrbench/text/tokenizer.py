@@ -1,4 +1,4 @@
-"""Text as the recogniser spells it: normal form, units, tokenizer."""
+"""Units of text that a recogniser emits, and the tokenizer between texts and their indices."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from asrbench.text.bpe import Bpe
 from asrbench.text.normal_form import is_hangul, normalise
 
 BLANK = 0
-"""Index of CTC's blank. A decoder that has no blank uses the same index for start and end."""
+"""Index of the blank of CTC. An attention decoder uses the same index for start and end."""
 
 
 def _characters(text: str) -> list[str]:
@@ -23,7 +23,7 @@ def _characters(text: str) -> list[str]:
 
 
 def _jamo(text: str) -> list[str]:
-    """Hangul syllables as conjoining jamo, everything else as it is; NFC brings them back."""
+    """Returns `text` with Hangul syllables as conjoining jamo, which NFC composes again."""
     return [
         symbol
         for character in unicodedata.normalize("NFC", text)
@@ -35,7 +35,7 @@ def _jamo(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Unit:
-    """How text falls into symbols. `join` of `split` gives its NFC or its normal form back."""
+    """A way to split text into symbols. `join` of the symbols returns the text in NFC."""
 
     split: Callable[[str], list[str]]
     needs_hangul: bool
@@ -50,32 +50,32 @@ UNITS = {
     "jamo": Unit(_jamo, needs_hangul=True),
     "subword": Unit(lambda text: list(normalise(text)), needs_hangul=False),
 }
-"""Subwords are learned from the texts; this is what they are made of."""
+"""Units by name. That of `subword` gives the characters that subwords are learned from."""
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """The symbols a model can emit, taken from the training texts only.
+    """The symbols that a model can emit, which come from the training texts only.
 
-    Index 0 is the blank, symbol `i` of `symbols` has index `i + 1`.
+    Index 0 is the blank, and `symbols[i]` has index `i + 1`.
     """
 
     unit: str
     symbols: tuple[str, ...]
-    pieces: Bpe | None = None
-    """What cuts text into symbols, where they are subwords."""
+    bpe: Bpe | None = None
+    """The byte pair encoding that splits text into subwords; None for other units."""
 
     @classmethod
     def of(cls, unit: str, texts: Iterable[str], vocabulary: int | None = None) -> "Tokenizer":
-        """Every symbol of `texts`, sorted; of subwords `vocabulary`.
+        """Returns a tokenizer of every symbol in `texts`, sorted, or of `vocabulary` subwords.
 
         Raises `UserError` if `unit` cannot spell the texts.
         """
         spelling = UNITS[pick("text.unit", unit, UNITS)]
         if unit == "subword":
             assert vocabulary is not None
-            pieces = Bpe.learned(map(normalise, texts), vocabulary)
-            return cls(unit, pieces.symbols, pieces)
+            bpe = Bpe.learn(map(normalise, texts), vocabulary)
+            return cls(unit, bpe.symbols, bpe)
         symbols = sorted({symbol for text in texts for symbol in spelling.split(text)})
         if not symbols:
             raise UserError("text.unit: the training split has no text to take a tokenizer from")
@@ -86,27 +86,32 @@ class Tokenizer:
         return cls(unit, tuple(symbols))
 
     def __len__(self) -> int:
-        """Number of indices, the blank included."""
+        """Returns the number of indices, including the blank."""
         return len(self.symbols) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Indices of `text`. What is outside the tokenizer is left out; see `unknown`."""
+        """Returns the indices of `text` without what the tokenizer cannot spell; see `unknown`."""
         known = [each for each in UNITS[self.unit].split(text) if each in self._known]
-        if self.pieces is not None:
-            # No NFC again: what was apart may compose to a character that no piece spells.
-            return self.pieces.encode(" ".join("".join(known).split()))
+        if self.bpe is not None:
+            # Not NFC again: neighbours could now compose to a character that no subword spells.
+            return self.bpe.encode(" ".join("".join(known).split()))
         return [self._index[symbol] for symbol in known]
 
     def decode(self, indices: Sequence[int]) -> str:
-        """Text of `indices`, none of which is the blank. NFC; of subwords in normal form."""
+        """Returns the text of `indices`, none of which is the blank, in NFC.
+
+        That of subwords is in normal form.
+        """
         symbols = [self.symbols[i - 1] for i in indices]
-        if self.pieces is not None:
-            return normalise(self.pieces.join(symbols))
+        if self.bpe is not None:
+            return normalise(self.bpe.join(symbols))
         return UNITS[self.unit].join(symbols)
 
     def unknown(self, texts: Iterable[str]) -> Counter[str]:
-        """How often each symbol, or for subwords each character, occurs that the tokenizer cannot
-        spell: no model of it can get them right."""
+        """Counts the symbols in `texts` that the tokenizer cannot spell; for subwords, characters.
+
+        A model with this tokenizer always gets them wrong.
+        """
         split = UNITS[self.unit].split
         return Counter(each for text in texts for each in split(text) if each not in self._known)
 
@@ -116,26 +121,28 @@ class Tokenizer:
 
     @cached_property
     def _known(self) -> frozenset[str]:
-        """What text may fall into."""
-        return frozenset(self.symbols) if self.pieces is None else self.pieces.characters
+        """The symbols of a unit, or for subwords the characters, that the tokenizer can spell."""
+        return frozenset(self.symbols) if self.bpe is None else self.bpe.characters
 
     # On disk
 
     def plain(self) -> dict[str, Any]:
-        """As plain data: what `of_plain` makes a tokenizer of."""
-        if self.pieces is None:
+        """Returns the tokenizer as JSON data, which `of_plain` reads."""
+        if self.bpe is None:
             return {"unit": self.unit, "symbols": list(self.symbols)}
-        return {"unit": self.unit, "pieces": base64.b64encode(self.pieces.model).decode()}
+        # The key is part of the digest, which checkpoints of earlier versions hold too.
+        return {"unit": self.unit, "pieces": base64.b64encode(self.bpe.model).decode()}
 
     @classmethod
     def of_plain(cls, plain: dict[str, Any]) -> "Tokenizer":
+        """Returns the tokenizer that `plain` describes."""
         if "pieces" not in plain:
             return cls(plain["unit"], tuple(plain["symbols"]))
-        pieces = Bpe(base64.b64decode(plain["pieces"]))
-        return cls(plain["unit"], pieces.symbols, pieces)
+        bpe = Bpe(base64.b64decode(plain["pieces"]))
+        return cls(plain["unit"], bpe.symbols, bpe)
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits over all that gives an index its meaning."""
+        """16 hexadecimal digits of the SHA-256 of all that gives an index its meaning."""
         canonical = json.dumps(self.plain(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

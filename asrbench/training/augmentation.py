@@ -1,7 +1,7 @@
-"""Augmentation whose draws are keyed by (seed, epoch, utterance), and by nothing else.
+"""Augmentation whose random draws are keyed by (seed, epoch, utterance).
 
-So they do not depend on batch mates, workers or ranks. Waveforms: speed, room, noise, gain, in this
-order; then masks over the features. Legend: B batch, T frames, F bins.
+So the draws do not depend on the rest of the batch, on workers or on ranks. Waveforms get speed,
+room, noise and gain, in this order; features get masks. Legend: B batch, T frames, F bins.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave, rounded
 from asrbench.experiment.spec_augment import AugmentSpec
 
 LONGEST_ROOM_SECONDS = 30.0
-"""An impulse response that is longer is a recording."""
+"""The greatest length of an impulse response; a longer file is taken for a recording."""
 
 
 def _generator(seed: int, epoch: int, purpose: str, utterance: str) -> np.random.Generator:
@@ -33,16 +33,19 @@ def _generator(seed: int, epoch: int, purpose: str, utterance: str) -> np.random
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training does to waveforms, with the sounds at hand that it takes. Can be pickled."""
+    """The augmentation of waveforms, with its sound files open. It can be pickled."""
 
     spec: AugmentSpec
     seed: int
     sounds: dict[str, Sounds]
-    """By the key of the spec that names their folders: `noise`, `rooms`."""
+    """The sounds, by the key of the spec that names their folders: `noise`, `rooms`."""
 
     @classmethod
     def open(cls, spec: AugmentSpec, seed: int) -> "Augmentation":
-        """Raises `UserError` for folders that cannot be drawn from."""
+        """Returns the augmentation that `spec` describes.
+
+        Raises `UserError` for folders without usable sounds.
+        """
         limits = {"rooms": LONGEST_ROOM_SECONDS}
         sounds = {
             name: open_sounds(f"augment.{name}.folders", folders, limits.get(name, np.inf))
@@ -52,13 +55,14 @@ class Augmentation:
 
     @property
     def fingerprints(self) -> list[str]:
-        """What of the sounds enters a run's identity."""
+        """The fingerprints of the sounds, which are part of a run's identity."""
         return [sounds.fingerprint for sounds in self.sounds.values()]
 
     def in_epoch(self, epoch: int) -> Callable[[Samples, str], Samples] | None:
-        """What becomes of the waveform of an utterance with that id; none if all stay as they are.
+        """Returns the function that augments a waveform, given its utterance id.
 
-        That raises `UserError` for a sound that cannot be read after all.
+        Returns None if no waveform is augmented. The function raises `UserError` for a sound that
+        has become unreadable.
         """
         idle = self.spec.speeds == (1.0,) and not self._mixes
         return None if idle else partial(self._augmented, epoch)
@@ -72,11 +76,11 @@ class Augmentation:
         if not self._mixes:
             return wave
         draws = partial(_generator, self.seed, epoch, utterance=utterance)
-        heard = self._in_room(wave.astype(np.float64), draws("room"))
-        heard = self._with_noise(heard, draws("noise"))
-        # Turned down rather than clipped, which would add a noise of its own; gain may clip.
-        heard = within_full_scale(heard)
-        return rounded(amplified(heard, draws("gain").uniform(*self.spec.gain_db)))
+        augmented = self._in_room(wave.astype(np.float64), draws("room"))
+        augmented = self._with_noise(augmented, draws("noise"))
+        # Scales down rather than clips, because clipping would add noise; gain may clip.
+        augmented = within_full_scale(augmented)
+        return rounded(amplified(augmented, draws("gain").uniform(*self.spec.gain_db)))
 
     def _in_room(self, wave: Wave, generator: np.random.Generator) -> Wave:
         spec = self.spec.rooms
@@ -96,7 +100,7 @@ class Augmentation:
 def change_speed(
     wave: Samples, spec: AugmentSpec, *, seed: int, epoch: int, utterance: str
 ) -> Samples:
-    """`wave` at a drawn speed, by resampling: Ko et al. 2015, "Audio augmentation"."""
+    """Returns `wave` at a random speed, by resampling (Ko et al. 2015, "Audio augmentation")."""
     speed = float(_generator(seed, epoch, "speed", utterance).choice(spec.speeds))
     if speed == 1.0:
         return wave
@@ -107,7 +111,10 @@ def change_speed(
 
 @cache
 def _resampler(rate_hz: int) -> torchaudio.transforms.Resample:
-    """Taking `rate_hz` for the true rate makes 16 kHz audio that is faster by their ratio."""
+    """Returns a resampler from `rate_hz` to 16 kHz.
+
+    Applied to 16 kHz audio, it changes the speed by the factor `rate_hz` / 16 kHz.
+    """
     return torchaudio.transforms.Resample(rate_hz, SAMPLE_RATE_HZ)
 
 
@@ -123,10 +130,10 @@ def mask_spectrum(
     epoch: int,
     utterances: list[str],
 ) -> Tensor:
-    """SpecAugment's masks, Park et al. 2019, arXiv:1904.08779, section 2: x is 0, its mean, there.
+    """Returns x with the masks of SpecAugment (Park et al. 2019, arXiv:1904.08779, section 2).
 
-    Widths are uniform from 0 to the greatest allowed; a time mask covers at most
-    `spec.time_share` of its utterance.
+    Masked features are 0, which is their mean. Widths are uniform from 0 to the greatest allowed; a
+    time mask covers at most `spec.time_share` of its utterance.
     """
     _, frames, bins = x_BTF.shape
     keep_BT = np.ones((len(utterances), frames), dtype=bool)

@@ -1,8 +1,9 @@
-"""All that changes while a run is trained, and how it is kept so that a run can go on.
+"""Checkpoints: the state of a run, how it is saved, and how training resumes from it.
 
-A state is one file, named by its content and so known to be whole. What others read (weights,
-history) is made from it afterwards, and made again when a run goes on: a kill between the two, or
-a state that is found damaged, leaves nothing that contradicts the state in use.
+A state is one file whose name holds a digest of its content, so that damage is noticed. `save`
+writes the weights and the history, which other commands read, from the state afterwards, and
+`resume` writes them again. So they agree with the state in use even if the process was killed in
+between, or if a state is damaged.
 """
 
 from dataclasses import dataclass, field
@@ -21,24 +22,24 @@ from asrbench.training.epoch_metrics import EpochMetrics
 from asrbench.training.step import Trainer
 
 KEPT = 2
-"""The newest state, and the one before it should that be damaged."""
+"""The number of states that are kept: the newest, and the previous one in case that is damaged."""
 
 
 @dataclass
 class State:
-    """All that changes while a run is trained."""
+    """Everything that changes while a run is trained."""
 
     trainer: Trainer
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: EpochMetrics = field(default_factory=EpochMetrics)
-    """Of the epoch under way; its `batches` is the cursor into the epoch's plan."""
+    """The metrics of the current epoch; `batches` is the position within the epoch's batches."""
     steps: int = 0
     best_epoch: int | None = None
-    """Number, from 1, of the epoch whose weights are in `best.safetensors`."""
+    """The number, from 1, of the epoch whose weights are in `best.safetensors`."""
 
     @property
     def epoch(self) -> int:
-        """Index of the epoch under way, from 0: the number of those that are over."""
+        """The index, from 0, of the current epoch; also the number of finished epochs."""
         return len(self.history)
 
     @property
@@ -46,7 +47,7 @@ class State:
         return self.epoch >= self.trainer.cell.train.epochs
 
     def close_epoch(self, row: dict[str, Any]) -> None:
-        """Takes `row` into the history; the next epoch begins."""
+        """Ends the current epoch: appends `row` to the history and starts new metrics."""
         self.history.append(row)
         self.metrics = EpochMetrics()
         if self.best_epoch is None or row["dev_cer"] < self.history[self.best_epoch - 1]["dev_cer"]:
@@ -54,10 +55,11 @@ class State:
 
 
 def save(state: State, run: Run) -> None:
-    """Leaves a state to go on from, unless the run is complete; then what is read by others.
+    """Saves a state to resume from, then writes the weights and the history.
 
-    For the first rank to call, when all have read the metrics. Raises `Diverged`, with nothing
-    saved, if a step since the last look made no number.
+    If the run is complete, its states are deleted at the end. Only the main rank calls this, after
+    all ranks have read the metrics. Raises `Diverged`, with nothing saved, if the loss or the
+    gradient of a step since the last read is not finite.
     """
     stored = {
         "metrics": state.metrics.plain(),
@@ -77,11 +79,11 @@ def save(state: State, run: Run) -> None:
 
 
 def resume(state: State, run: Run, reporter: Reporter) -> None:
-    """Takes the newest whole state up again, and says which were damaged.
+    """Restores the newest intact state, and reports the damaged ones.
 
-    A state holds nothing of ranks, and any number of them can go on from it: the first reads it
-    and sends it to the others. Raises `UserError`, on every rank, if none is whole, or if it is
-    another run's, or spelled with another tokenizer.
+    A state does not depend on the world size, so any number of ranks can resume from it: the main
+    rank reads it and broadcasts it. Raises `UserError`, on every rank, if no state is intact, if
+    the state belongs to another run, or if it was trained with another tokenizer.
     """
     ranks = state.trainer.ranks
     with ranks.errors_shared():
@@ -100,13 +102,13 @@ def resume(state: State, run: Run, reporter: Reporter) -> None:
 
 
 def _check_tokenizer(state: State, stored: dict[str, Any], run: Run) -> None:
-    """Weights are a run's own, but their symbols may have been learned again, and otherwise."""
+    """Raises `UserError` if the tokenizer was learned again and differs from the state's."""
     found = state.trainer.recogniser.tokenizer.digest
     if stored["tokenizer"] != found:
         raise UserError(
-            f"{run}: found a state whose symbols are another tokenizer ({stored['tokenizer']}) "
-            f"than that of its training texts ({found}), and no {run.weights_path('last').name} "
-            f"to take it from; delete the folder and train it again"
+            f"{run}: found a state with another tokenizer ({stored['tokenizer']}) than the one "
+            f"learned from its training texts ({found}), and no {run.weights_path('last').name} "
+            f"that holds it; delete the folder and train the run again"
         )
 
 
@@ -119,17 +121,17 @@ def _newest_whole(run: Run, reporter: Reporter) -> dict[str, Any]:
             continue
         pick(f"{path}: run", stored["identity"], [run.folder.name])
         for each in damaged:
-            reporter.say(f"{each}: is damaged and was deleted; {path.name} before it is used")
+            reporter.say(f"{each}: is damaged and was deleted; training resumes from {path.name}")
             each.unlink()
         return stored
     raise UserError(
-        f"{damaged[0]}: is damaged, and there is no other state to go on from; "
-        f"delete {run.folder} and train it again"
+        f"{damaged[0]}: is damaged, and there is no other state to resume from; "
+        f"delete {run.folder} and train the run again"
     )
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What was stored there, on the CPU; nothing if it is not what its name says."""
+    """Returns the stored state, on the CPU; None if the file does not match its digest."""
     if path.stem.rpartition("-")[2] != digest(path):
         return None
     try:
@@ -139,7 +141,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _publish(state: State, run: Run) -> None:
-    """What others read of the state; the history last, for it says when a run is done."""
+    """Writes the weights, then the history, which is last because its length says a run is done."""
     _publish_best(state, run)
     state.trainer.recogniser.save(run.weights_path("last"), state.epoch)
     run.write_history(state.history)
@@ -152,8 +154,8 @@ def _publish(state: State, run: Run) -> None:
 def _publish_best(state: State, run: Run) -> None:
     """Makes `best.safetensors` the weights of the state's best epoch.
 
-    The best before it is kept: between two states at most one epoch ends, so if the state before
-    this one is ever needed, its best is one of the two.
+    Keeps the previous best weights too. At most one epoch ends between two states, so if training
+    has to resume from the previous state, its best weights are one of the two files.
     """
     best, previous = run.weights_path("best"), run.weights_path("best.previous")
     if state.best_epoch is not None and Recogniser.epoch_of(best) == state.best_epoch:
@@ -165,6 +167,6 @@ def _publish_best(state: State, run: Run) -> None:
     elif state.best_epoch is not None and Recogniser.epoch_of(previous) == state.best_epoch:
         previous.replace(best)
     else:
-        # Weights of an epoch that the state knows nothing of; the next epoch's are the best.
+        # The file holds an epoch later than this state; the next epoch becomes the best.
         best.unlink(missing_ok=True)
         state.best_epoch = None

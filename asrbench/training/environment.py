@@ -1,4 +1,4 @@
-"""What a run was made with: versions, device, precision, commit."""
+"""The environment of a run: versions, device, precision, commit."""
 
 import platform
 import subprocess
@@ -8,14 +8,15 @@ from typing import Any
 import torch
 
 import asrbench
+from asrbench.base.cpu import this_cpu
 from asrbench.recogniser.devices import runs_in_bf16
 from asrbench.recogniser.recogniser import Recogniser
 
 
 def environment(recogniser: Recogniser) -> dict[str, Any]:
-    """What `env.json` holds of a run on this machine."""
+    """Returns the content of `env.json` for a run of `recogniser` on this machine."""
     device = recogniser.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else this_cpu()
     bf16 = runs_in_bf16(device, recogniser.cell.train.precision)
     return {
         "asrbench": asrbench.__version__,
@@ -33,14 +34,14 @@ def environment(recogniser: Recogniser) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit this program runs from, with `+` when the tree differs from it."""
+    """Returns the commit of this program, with `+` where its files differ; None outside git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         ours = subprocess.run(
             [*git, "ls-files", "--error-unmatch", "environment.py"], capture_output=True
         )
         if ours.returncode != 0:
-            return None  # installed inside somebody else's repository
+            return None  # The package is installed within another repository.
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
         changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""The sums of the epoch under way. What a step measured stays on the device until it is read."""
+"""The metrics of the current epoch. Those of a step stay on the device until they are read."""
 
 import math
 from collections.abc import Sequence
@@ -11,90 +11,104 @@ import torch
 from asrbench.base.distributed import ALONE, Ranks
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.recogniser.loader import Batch
-from asrbench.training.step import Measures
+from asrbench.training.step import StepMetrics
 from asrbench.training.stopping import Diverged
-
-LOSSES = Measures._fields.index("gradient_norm")
-"""How many measures come before it, of which each rank has its share."""
 
 
 class _Unread(NamedTuple):
-    """Of one step: this process' share."""
+    """This rank's part of one step whose metrics have not been read yet."""
 
     step: int
     ids: list[str]
     characters: int
     samples: int
-    measures: Measures
+    metrics: StepMetrics
 
 
 @dataclass
 class EpochMetrics:
-    """Sums over an epoch so far; but for `batches` and times, of the steps that were read."""
+    """Sums over the current epoch. `batches` and times count all steps, the rest those read."""
 
     batches: int = 0
-    loss: float = 0.0
-    ctc: float = 0.0
-    attention: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+    """Sums in nats, by the name of each loss; training minimises `total`."""
     gradient_norm: float = 0.0
     layer_norms: list[float] = field(default_factory=list)
-    """Of the gradient of each layer of the trainer."""
+    """The sum of the gradient norms of each of the trainer's layers."""
     characters: int = 0
-    """Of the references, whatever unit spells them: losses are comparable across units."""
+    """Characters of the references, whatever the unit: losses are comparable across units."""
     audio_seconds: float = 0.0
     seconds: float = 0.0
     wait_seconds: float = 0.0
-    """Those of `seconds` that the loader was waited for, where that left the device idle."""
+    """The part of `seconds` in which the device was idle and training waited for the loader."""
     unread: list[_Unread] = field(default_factory=list, repr=False)
 
-    def add(self, micro_batches: Sequence[Batch], step: int, measures: Measures) -> None:
-        """Counts the batch of step number `step`; `micro_batches` are those of this process."""
+    def add(self, micro_batches: Sequence[Batch], step: int, metrics: StepMetrics) -> None:
+        """Adds the batch of step number `step`; `micro_batches` are this rank's share of it."""
         self.batches += 1
-        micro_batches = [micro_batch for micro_batch in micro_batches if micro_batch.counts]
-        ids = [id for micro_batch in micro_batches for id in micro_batch.ids]
-        characters = sum(
-            len(text) for micro_batch in micro_batches for text in micro_batch.references
-        )
-        samples = sum(int(micro_batch.samples_B.sum()) for micro_batch in micro_batches)
-        self.unread.append(_Unread(step, ids, characters, samples, measures))
+        counted = [batch for batch in micro_batches if batch.counts]
+        ids = [id for batch in counted for id in batch.ids]
+        characters = sum(len(text) for batch in counted for text in batch.references)
+        samples = sum(int(batch.samples_B.sum()) for batch in counted)
+        self.unread.append(_Unread(step, ids, characters, samples, metrics))
 
     def read(self, ranks: Ranks = ALONE) -> None:
-        """Fetches what was measured since the last time, in one transfer that waits for the device,
-        and sums it over `ranks`, each of which has to read after the same step.
+        """Fetches the metrics of all steps since the last read and sums them over `ranks`.
 
-        Raises `Diverged`, on every rank, for the first step whose loss or gradient norm is no
-        number.
+        One transfer waits for the device; all ranks must read after the same step. Raises
+        `Diverged`, on every rank, for the first step whose loss or gradient norm is not finite.
         """
         unread, self.unread = self.unread, []
         if not unread:
             return
-        measured = torch.stack([torch.hstack(each.measures) for each in unread])
+        names = list(unread[0].metrics.losses)
+        measured = torch.stack(
+            [
+                torch.hstack([*m.losses.values(), m.gradient_norm, m.layer_norms_L])
+                for m in (each.metrics for each in unread)
+            ]
+        )
         table = measured.cpu().double()
-        losses, norms = table[:, :LOSSES], table[:, LOSSES:]
+        losses, norms = table[:, : len(names)], table[:, len(names) :]
         counts = torch.tensor([[each.characters, each.samples] for each in unread])
-        # The gradient's norms are the same on every rank, and no sums.
+        # Gradient norms are equal on all ranks, so they are not summed.
         sums = ranks.sum(torch.cat([losses, counts], dim=1))
         for each, row, found in zip(unread, sums.tolist(), norms.tolist(), strict=True):
-            loss, ctc, attention, characters, samples = row
+            *values, characters, samples = row
+            by_name = dict(zip(names, values, strict=True))
             norm, *layer_norms = found
-            for what, value in (("loss", loss), ("gradient norm", norm)):
+            for what, value in (("loss", by_name["total"]), ("gradient norm", norm)):
                 if not math.isfinite(value):
                     ids = chain.from_iterable(ranks.gather(each.ids[:3]))
                     raise Diverged(
                         f"the {what} is {value} at step {each.step}, utterances "
-                        f"{', '.join(ids)}, ...; the last checkpoint is from before it; "
+                        f"{', '.join(ids)}, ...; the last checkpoint is from before that step; "
                         f"a lower train.optimizer.lr may help"
                     )
-            self.loss += loss
-            self.ctc += ctc
-            self.attention += attention
+            self.losses = {name: self.losses.get(name, 0.0) + v for name, v in by_name.items()}
             self.gradient_norm += norm
             so_far = self.layer_norms or [0.0] * len(layer_norms)
             self.layer_norms = [a + b for a, b in zip(so_far, layer_norms, strict=True)]
             self.characters += int(characters)
             self.audio_seconds += samples / SAMPLE_RATE_HZ
 
+    @property
+    def loss(self) -> float:
+        """The loss that training minimises, in nats per character, over the steps read so far."""
+        return self.losses.get("total", 0.0) / max(self.characters, 1)
+
+    def loss_parts(self) -> dict[str, float]:
+        """Returns the other losses by name, in nats per character; empty if there is only one."""
+        return {
+            name: value / max(self.characters, 1)
+            for name, value in self.losses.items()
+            if name != "total"
+        }
+
     def plain(self) -> dict[str, Any]:
-        """What a checkpoint keeps; reads first, so that nothing is kept of a diverged training."""
+        """Returns the metrics as plain data, for a checkpoint.
+
+        Reads first, so that training that has diverged raises `Diverged` instead of being saved.
+        """
         self.read()
         return {name: value for name, value in vars(self).items() if name != "unread"}

@@ -1,9 +1,9 @@
-"""Training one cell of an experiment: set_up, then batch, step, row, save.
+"""The training loop of one run: for each epoch its batches, the dev pass, a checkpoint.
 
-A run can be killed at any moment and goes on from its last checkpoint to bit-identical weights on
+A run can be killed at any moment and continues from its last checkpoint to bit-identical weights on
 a CPU: order, augmentation and dropout are keyed by (seed, epoch, batch), and the checkpoint holds
-the rest. Several processes can train it together (`ranks`): each takes its share of every batch,
-and what depends on a clock or a signal they agree on after each step.
+the rest. Several processes (`ranks`) can train one run: each computes its share of every batch, and
+after each step they agree on every decision that depends on a clock or a signal.
 """
 
 import time
@@ -11,28 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import torch
 
 from asrbench.base.distributed import Ranks
 from asrbench.base.errors import RankError, UserError
 from asrbench.base.reporting import Reporter
-from asrbench.data.batch_sampler import Batches, epoch_plan, length_plan, micro_batches_of, share_of
+from asrbench.data.batch_sampler import Batches, epoch_plan, micro_batches_of, share_of
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
-from asrbench.experiment.spec import Cell
 from asrbench.recogniser.devices import deterministic
 from asrbench.recogniser.loader import Batch, load
-from asrbench.recogniser.recogniser import Transcribed
-from asrbench.scoring.score import character_errors, why_untrained
-from asrbench.text.profiles import PROFILES
 from asrbench.training.checkpoint import State, resume, save
-from asrbench.training.diagnostics import news, stuck_epochs
+from asrbench.training.dev_pass import evaluate_epoch, in_one_line
+from asrbench.training.diagnostics import new_findings, stuck_epochs
 from asrbench.training.environment import environment
 from asrbench.training.epoch_metrics import EpochMetrics
 from asrbench.training.profiling import profiled
-from asrbench.training.setup import TrainingSetup, alignable
+from asrbench.training.setup import TrainingSetup, trainable
 from asrbench.training.step import Trainer
 from asrbench.training.stopping import (
     Deadline,
@@ -46,28 +42,29 @@ from asrbench.training.stopping import (
 )
 
 READ_SECONDS = 1.0
-"""Time between looks at what the steps measured, where looking waits for the device."""
+"""The time between two reads of the metrics, where reading waits for the device."""
 
 ENDS: tuple[type[Interrupted] | type[TimeUp] | None, ...] = (None, TimeUp, Interrupted)
-"""What can end a sitting; where ranks differ, the last of these that any of them wants."""
+"""The reasons to stop early, in ascending order: the highest that any rank votes for counts."""
 
 
 @dataclass
-class _Sitting:
-    """What surrounds a run while this process trains it."""
+class _Session:
+    """The state that `train` keeps for one run in this process."""
 
     setup: TrainingSetup
     kept: list[int]
-    """Indices of the training utterances that CTC can align."""
+    """The indices of the training utterances that have as many frames as the head needs."""
     reporter: Reporter
     deadline: Deadline
     stop: list[int]
-    """Signals received."""
+    """The signals received so far."""
     stepped: Callable[[], None]
-    """To be called after each step."""
+    """The function to call after each step."""
     step_seconds: float = 0.0
+    """The longest time that a step took."""
     save_seconds: float = 0.0
-    """The longest that a step took, and that saving took."""
+    """The longest time that saving took."""
 
 
 def train(
@@ -79,19 +76,19 @@ def train(
 ) -> None:
     """Trains the run of `setup` to its end, from its last checkpoint if it has one.
 
-    Each of its ranks calls this; the first alone holds the run and writes to it. Raises
-    `Interrupted` on SIGINT or SIGTERM and `TimeUp` at the deadline, after leaving a checkpoint;
-    `Failed` when the run cannot go on, with the last checkpoint intact.
+    Every rank calls this; the main rank alone locks the run folder and writes to it. Raises
+    `Interrupted` on SIGINT or SIGTERM and `TimeUp` at the deadline, after saving a checkpoint;
+    raises `Failed` when the run cannot continue, with the last checkpoint intact.
     """
     cell, run, ranks = setup.cell, setup.run, setup.ranks
     fingerprint = setup.corpus.fingerprint
     trainer = Trainer(cell, setup.tokenizer, fingerprint, setup.device, ranks)
     state = State(trainer)
-    kept, excluded = alignable(setup, trainer.recogniser)
+    kept, excluded = trainable(setup, trainer.recogniser)
     if excluded:
         reporter.say(
-            f"{run}: {len(excluded)} of {len(setup.train)} training utterances have fewer "
-            f"frames than CTC needs and are left out; see {run.excluded_path.name}"
+            f"{run}: leaves out {len(excluded)} of {len(setup.train)} training utterances, which "
+            f"have fewer frames than their text needs; see {run.excluded_path.name}"
         )
     with (
         _held(run, ranks),
@@ -102,7 +99,7 @@ def train(
         if ranks.broadcast(bool(run.state_paths())):
             resume(state, run, reporter)
             reporter.say(
-                f"{run}: goes on at epoch {state.epoch + 1}, batch {state.metrics.batches + 1}"
+                f"{run}: continues at epoch {state.epoch + 1}, batch {state.metrics.batches + 1}"
             )
         else:
             env = environment(trainer.recogniser)
@@ -116,17 +113,20 @@ def train(
                 f"{setup.train.hours:.2f} h, {env['device']}, {env['precision']}"
             )
             for key, each in sounds.items():
-                reporter.say(f"{run}: {key} of {each['files']:,} files, {each['hours']:.2f} h")
-        sitting = _Sitting(setup, kept, reporter, deadline or Deadline(), stop, stepped)
+                reporter.say(f"{run}: {key}: {each['files']:,} files, {each['hours']:.2f} h")
+        session = _Session(setup, kept, reporter, deadline or Deadline(), stop, stepped)
         while not state.complete:
             _stop_if_stuck(state, run)
-            _train_epoch(state, sitting)
-            _close_epoch(state, sitting)
+            _train_epoch(state, session)
+            _close_epoch(state, session)
 
 
 @contextmanager
 def _held(run: Run, ranks: Ranks) -> Iterator[None]:
-    """By the first rank for all of them. Raises `UserError` on each if another process does."""
+    """Locks the run folder while the context lasts; the main rank does this for all.
+
+    Raises `UserError` on every rank if another process has locked it.
+    """
     with ExitStack() as stack:
         with ranks.errors_shared():
             if ranks.is_main:
@@ -137,58 +137,60 @@ def _held(run: Run, ranks: Ranks) -> Iterator[None]:
 # Epoch
 
 
-def _train_epoch(state: State, sitting: _Sitting) -> None:
-    """Trains on what is left of the epoch's batches."""
-    setup, trainer, metrics = sitting.setup, state.trainer, state.metrics
+def _train_epoch(state: State, session: _Session) -> None:
+    """Trains on the remaining batches of the current epoch."""
+    setup, trainer, metrics = session.setup, state.trainer, state.metrics
     epochs = setup.cell.train.epochs
-    plan = _plan(state, sitting)
+    plan = _plan(state, session)
     saved_at = read_at = time.monotonic()
-    note, look = "", 0
+    note, read_due = "", 0
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
     began = time.perf_counter()
     for micro_batches in _deliveries(plan[metrics.batches :], setup, state.epoch):
         waited = time.perf_counter() - began if trainer.idle else 0.0
-        with _out_of_memory_told(sitting, f"in step {state.steps + 1} ({_size(micro_batches)})"):
-            measures = trainer.step(
+        with _explains_out_of_memory(
+            session, f"in step {state.steps + 1} ({_size(micro_batches)})"
+        ):
+            step_metrics = trainer.step(
                 micro_batches,
                 epoch=state.epoch,
                 number=metrics.batches,
                 progress=(state.epoch + metrics.batches / len(plan)) / epochs,
             )
         state.steps += 1
-        metrics.add(micro_batches, state.steps, measures)
-        sitting.stepped()
+        metrics.add(micro_batches, state.steps, step_metrics)
+        session.stepped()
         last = metrics.batches == len(plan)
-        look = look or last or trainer.measures_at_hand
-        if look:
+        read_due = read_due or last or trainer.metrics_at_hand
+        if read_due:
             _read(metrics, setup)
             read_at = time.monotonic()
         seconds = time.perf_counter() - began
         metrics.seconds += seconds
         metrics.wait_seconds += waited
-        sitting.step_seconds = max(sitting.step_seconds, seconds)
-        note = _note(metrics) if look else note
-        sitting.reporter.progress(
+        session.step_seconds = max(session.step_seconds, seconds)
+        note = _note(metrics) if read_due else note
+        session.reporter.progress(
             f"epoch {state.epoch + 1}/{epochs}", metrics.batches, len(plan), note
         )
-        vote, save_due, look = setup.ranks.maximum(
-            _vote(state, sitting, dev=last),
+        vote, save_due, read_due = setup.ranks.maximum(
+            _vote(state, session, dev=last),
             time.monotonic() - saved_at > 60 * setup.cell.run.checkpoint_minutes,
             time.monotonic() - read_at > READ_SECONDS,
         )
         if vote or save_due:
-            _save(state, sitting)
+            _save(state, session)
             saved_at = time.monotonic()
         if end := ENDS[vote]:
             where = f"in epoch {state.epoch + 1} after batch {metrics.batches} of {len(plan)}"
-            raise end(f"{setup.run}: {end.why} {where}; the same command goes on from there")
+            raise end(f"{setup.run}: {end.why} {where}; the same command continues from there")
         began = time.perf_counter()
 
 
-def _plan(state: State, sitting: _Sitting) -> Batches:
-    """The batches of the epoch under way, whole, as indices of the training split."""
-    setup, kept = sitting.setup, sitting.kept
+def _plan(state: State, session: _Session) -> Batches:
+    """Returns all batches of the current epoch, as indices of the training split."""
+    setup, kept = session.setup, session.kept
     plan = epoch_plan(
         setup.train.samples[kept],
         seed=setup.cell.seed,
@@ -200,7 +202,7 @@ def _plan(state: State, sitting: _Sitting) -> Batches:
 
 
 def _deliveries(plan: Batches, setup: TrainingSetup, epoch: int) -> Iterator[list[Batch]]:
-    """This rank's share of the micro_batches of each batch of `plan`, read ahead."""
+    """Yields this rank's share of the micro-batches of each batch of `plan`, read ahead."""
     cell, ranks = setup.cell, setup.ranks
     cut = [micro_batches_of(batch, cell.train.accumulate) for batch in plan]
     loaded = load(
@@ -216,27 +218,27 @@ def _deliveries(plan: Batches, setup: TrainingSetup, epoch: int) -> Iterator[lis
         pin=setup.device.type == "cuda",
     )
     for micro_batches in cut:
-        with _lost_sound_told(setup):
+        with explains_lost_sound(setup):
             delivery = list(islice(loaded, len(micro_batches)))
         yield delivery
 
 
-def _close_epoch(state: State, sitting: _Sitting) -> None:
-    """The dev pass and what follows from it: row, checkpoint, warnings."""
-    setup, reporter = sitting.setup, sitting.reporter
+def _close_epoch(state: State, session: _Session) -> None:
+    """Runs the dev pass, adds its row to the history, saves, and prints warnings."""
+    setup, reporter = session.setup, session.reporter
     epochs = setup.cell.train.epochs
-    with _out_of_memory_told(sitting, f"in the dev pass after epoch {state.epoch + 1}"):
-        # Its times are the first rank's: all keep the same history.
-        row = setup.ranks.broadcast(_evaluate(state, setup, reporter))
+    with _explains_out_of_memory(session, f"in the dev pass after epoch {state.epoch + 1}"):
+        # All ranks keep the same history, with the times of the main rank.
+        row = setup.ranks.broadcast(evaluate_epoch(state, setup, reporter))
     state.close_epoch(row)
-    _save(state, sitting)
-    reporter.say(_line(row, setup.cell))
-    for line in news(state.history, epochs):
+    _save(state, session)
+    reporter.say(in_one_line(row, setup.cell))
+    for line in new_findings(state.history, epochs):
         reporter.say(f"{setup.run}: {line}")
-    (vote,) = setup.ranks.maximum(_vote(state, sitting, dev=False))
+    (vote,) = setup.ranks.maximum(_vote(state, session, dev=False))
     if end := ENDS[vote]:
         where = f"after epoch {state.epoch} of {epochs}"
-        raise end(f"{setup.run}: {end.why} {where}; the same command goes on from there")
+        raise end(f"{setup.run}: {end.why} {where}; the same command continues from there")
 
 
 def _read(metrics: EpochMetrics, setup: TrainingSetup) -> None:
@@ -246,43 +248,40 @@ def _read(metrics: EpochMetrics, setup: TrainingSetup) -> None:
         raise Diverged(f"{setup.run}: {error}") from None
 
 
-def _save(state: State, sitting: _Sitting) -> None:
+def _save(state: State, session: _Session) -> None:
     started_at = time.perf_counter()
-    _read(state.metrics, sitting.setup)
-    if sitting.setup.ranks.is_main:
-        save(state, sitting.setup.run)
-    sitting.save_seconds = max(sitting.save_seconds, time.perf_counter() - started_at)
+    _read(state.metrics, session.setup)
+    if session.setup.ranks.is_main:
+        save(state, session.setup.run)
+    session.save_seconds = max(session.save_seconds, time.perf_counter() - started_at)
 
 
 def _note(metrics: EpochMetrics) -> str:
-    """The live figures, of the steps that were looked at."""
-    return (
-        f"loss {metrics.loss / max(metrics.characters, 1):.3f}, "
-        f"{metrics.audio_seconds / max(metrics.seconds, 1e-9):.0f} s/s"
-    )
+    """Returns the loss and the speed, over the steps read so far, for the progress line."""
+    return f"loss {metrics.loss:.3f}, {metrics.audio_seconds / max(metrics.seconds, 1e-9):.0f} s/s"
 
 
 # Stopping
 
 
-def _vote(state: State, sitting: _Sitting, *, dev: bool) -> int:
-    """Index of what this rank would end the sitting with, before a step more or the dev pass."""
-    if sitting.stop:
+def _vote(state: State, session: _Session, *, dev: bool) -> int:
+    """Returns the index in `ENDS` that this rank votes for before the next step or dev pass."""
+    if session.stop:
         return ENDS.index(Interrupted)
-    if state.complete or sitting.deadline.leaves(_needed(state, sitting, dev=dev)):
+    if state.complete or session.deadline.leaves(_needed(state, session, dev=dev)):
         return ENDS.index(None)
     return ENDS.index(TimeUp)
 
 
-def _needed(state: State, sitting: _Sitting, *, dev: bool) -> float:
-    """Seconds until the next stop in good order: after a step more, or after the dev pass."""
+def _needed(state: State, session: _Session, *, dev: bool) -> float:
+    """Returns the seconds until training can stop again: after the next step, or the dev pass."""
     if not dev:
-        return sitting.step_seconds + sitting.save_seconds
-    metrics, audio_seconds = state.metrics, 3600 * sitting.setup.dev.hours
-    # Where none is known yet: at the speed of training, which is slower.
+        return session.step_seconds + session.save_seconds
+    metrics, audio_seconds = state.metrics, 3600 * session.setup.dev.hours
+    # Before the first dev pass, the guess is the speed of training, which is slower.
     guess = audio_seconds * metrics.seconds / max(metrics.audio_seconds, 1e-9)
     dev_seconds = max((row["dev_seconds"] for row in state.history), default=guess)
-    return float(dev_seconds) + 2 * sitting.save_seconds
+    return float(dev_seconds) + 2 * session.save_seconds
 
 
 def _stop_if_stuck(state: State, run: Run) -> None:
@@ -291,40 +290,45 @@ def _stop_if_stuck(state: State, run: Run) -> None:
     if limit is not None and count >= limit:
         raise Stuck(
             f"{run}: found no sign of learning in {count} epochs in a row, and "
-            f"train.stop_if_stuck is {limit}; the state is kept, a higher one goes on from it"
+            f"train.stop_if_stuck is {limit}; the checkpoint is kept, and the command with a "
+            f"higher limit continues from it"
         )
 
 
 @contextmanager
-def _out_of_memory_told(sitting: _Sitting, where: str) -> Iterator[None]:
+def _explains_out_of_memory(session: _Session, where: str) -> Iterator[None]:
+    """Turns torch's out-of-memory error into `OutOfMemory`, which says what to change."""
     try:
         yield
     except torch.OutOfMemoryError:
-        train, ranks = sitting.setup.cell.train, sitting.setup.ranks
-        told = (
-            f"{sitting.setup.run}: out of memory on {sitting.setup.device} {where}; nothing "
+        train, ranks = session.setup.cell.train, session.setup.ranks
+        message = (
+            f"{session.setup.run}: out of memory on {session.setup.device} {where}; nothing "
             f"was saved since the last checkpoint, which is intact; another run with "
             f"train.accumulate={2 * train.accumulate} or train.batch_seconds below "
             f"{train.batch_seconds:g} needs less"
         )
-        raise _met_alone(OutOfMemory(told), ranks) from None
+        raise _on_one_rank(OutOfMemory(message), ranks) from None
 
 
 @contextmanager
-def _lost_sound_told(setup: TrainingSetup) -> Iterator[None]:
-    """Of one that could be drawn from when training began, and now cannot be read."""
+def explains_lost_sound(setup: TrainingSetup) -> Iterator[None]:
+    """Turns the error of a sound that has become unreadable during training into `Failed`."""
     try:
         yield
     except UserError as error:
-        told = (
+        message = (
             f"{setup.run}: {error}; nothing was saved since the last checkpoint, which is "
-            f"intact; put the file back as it was, and the same command goes on from there"
+            f"intact; restore the file, and the same command continues from there"
         )
-        raise _met_alone(Failed(told), setup.ranks) from None
+        raise _on_one_rank(Failed(message), setup.ranks) from None
 
 
-def _met_alone(error: Failed, ranks: Ranks) -> UserError:
-    """The others are in the middle of the step and wait for this one: none can go on."""
+def _on_one_rank(error: Failed, ranks: Ranks) -> UserError:
+    """Returns the error to raise for a failure of this rank alone.
+
+    With several ranks it ends the whole command, because the others wait for this rank in the step.
+    """
     return RankError(f"rank {ranks.rank}: {error}") if ranks.world_size > 1 else error
 
 
@@ -332,73 +336,3 @@ def _size(micro_batches: list[Batch]) -> str:
     utterances = sum(len(micro_batch.ids) for micro_batch in micro_batches if micro_batch.counts)
     largest = max(micro_batch.waves_BS.numel() for micro_batch in micro_batches) / SAMPLE_RATE_HZ
     return f"utterances: {utterances}, at most {largest:.1f} s of audio at once with padding"
-
-
-# After an epoch
-
-
-def _evaluate(state: State, setup: TrainingSetup, reporter: Reporter) -> dict[str, Any]:
-    """The row of history for the epoch that just ended: its training, and the dev split now."""
-    cell, metrics = setup.cell, state.metrics
-    started_at = time.perf_counter()
-    batches = _dev_pass(state, setup, reporter)
-    references = [text for batch in batches for text in batch.references]
-    hypotheses = [text for batch in batches for text in batch.hypotheses]
-    blank_frames = sum(batch.blank_frames for batch in batches)
-    frames = sum(batch.frames for batch in batches)
-    characters = max(metrics.characters, 1)
-    edits = character_errors(references, hypotheses, cell.score.profile)
-    row = {
-        "epoch": state.epoch + 1,
-        "steps": state.steps,
-        "loss": metrics.loss / characters,
-        "ctc_loss": metrics.ctc / characters,
-        "attention_loss": metrics.attention / characters,
-        "dev_cer": edits.rate,
-        "dev_characters": edits.n,
-        "dev_profile": str(PROFILES[cell.score.profile]),
-        "lr": state.trainer.learning_rate,
-        "gradient_norm": metrics.gradient_norm / max(metrics.batches, 1),
-        "layer_gradient_norms": {
-            layer: norm / max(metrics.batches, 1)
-            for layer, norm in zip(state.trainer.layers, metrics.layer_norms, strict=True)
-        },
-        "audio_seconds_per_second": metrics.audio_seconds / max(metrics.seconds, 1e-9),
-        "blank_fraction": blank_frames / max(frames, 1),
-        "empty_share": sum(not text for text in hypotheses) / len(hypotheses),
-        "distinct_hypotheses": len(set(hypotheses)),
-        "untrained": why_untrained(edits.rate, references, hypotheses),
-        "train_seconds": metrics.seconds,
-        "wait_share": metrics.wait_seconds / max(metrics.seconds, 1e-9),
-        "dev_seconds": time.perf_counter() - started_at,
-    }
-    if state.trainer.recogniser.model.decoder is None:
-        del row["ctc_loss"], row["attention_loss"]
-    if setup.device.type == "cuda":
-        row["peak_memory_gb"] = torch.cuda.max_memory_allocated(setup.device) / 1e9
-    return row
-
-
-def _dev_pass(state: State, setup: TrainingSetup, reporter: Reporter) -> list[Transcribed]:
-    """What became of each batch of the dev split; they are dealt over the ranks like cards."""
-    train, ranks = setup.cell.train, setup.ranks
-    plan = length_plan(setup.dev.samples, train.batch_seconds)
-    share = plan[ranks.rank :: ranks.world_size]
-    total, batches = sum(map(len, share)), []
-    dev = load(setup.dev, setup.tokenizer, share, workers=setup.cell.run.workers)
-    for batch in state.trainer.recogniser.transcribe(dev, "greedy"):
-        batches.append(batch)
-        reporter.progress("dev", sum(len(each.ids) for each in batches), total)
-    dealt = ranks.gather(batches)
-    return [dealt[i % ranks.world_size][i // ranks.world_size] for i in range(len(plan))]
-
-
-def _line(row: dict[str, Any], cell: Cell) -> str:
-    """One epoch in words."""
-    untrained = f"  ({row['untrained']})" if row["untrained"] else ""
-    return (
-        f"{cell.variant} seed {cell.seed}  epoch {row['epoch']:>3}/{cell.train.epochs}  "
-        f"loss {row['loss']:.3f}  dev CER {100 * row['dev_cer']:6.2f} % "
-        f"({row['dev_profile']}, N {row['dev_characters']:,})  "
-        f"blank {100 * row['blank_fraction']:.0f} %  {row['train_seconds']:.0f} s{untrained}"
-    )

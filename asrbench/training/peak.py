@@ -1,4 +1,4 @@
-"""The most memory that a stretch of work takes, on the device it runs on."""
+"""Peak memory of a section of code, on a GPU or a CPU."""
 
 import sys
 from pathlib import Path
@@ -8,26 +8,26 @@ import torch
 if sys.platform != "win32":
     import resource
 
-FROM_HERE = "5"
-"""What has Linux count the peak of a process anew: proc(5), /proc/pid/clear_refs."""
+RESET_PEAK = "5"
+"""The value that resets a process' peak memory on Linux: proc(5), /proc/pid/clear_refs."""
 
 
 def reset_peak(device: torch.device) -> None:
-    """The peak is counted from here on; see `peak_bytes` for where it cannot be."""
+    """Starts a new measurement of the peak. Does nothing where the system cannot reset it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
-        Path("/proc/self/clear_refs").write_text(FROM_HERE)
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     except OSError:
         return
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Bytes that tensors took at most (CUDA), or that the process was resident with (CPU).
+    """Returns the peak in bytes: of all tensors (CUDA), or the process' resident memory (CPU).
 
-    The latter has the program and its libraries in it, some 0.5 GB. Where the system does not
-    count anew it is the peak since the process began; where it does not count at all, 0.
+    Resident memory includes the program and its libraries, about 0.5 GB. Where the system cannot
+    reset the peak, it is the peak since the process started; on Windows it is 0.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

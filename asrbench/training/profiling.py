@@ -1,4 +1,4 @@
-"""A look at a dozen steps through torch's profiler."""
+"""A profile of a dozen training steps, made with torch's profiler."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,15 +10,15 @@ from asrbench.base.files import atomic
 from asrbench.base.reporting import Reporter
 
 WARM_UP, STEPS = 5, 12
-"""Steps left out, for they find kernels and fill caches, and steps recorded."""
+"""The number of steps that are skipped, because they are slower, and of those recorded."""
 
 
 @contextmanager
 def profiled(path: Path | None, reporter: Reporter) -> Iterator[Callable[[], None]]:
-    """Yields what is called after each step; leaves a trace of some steps at `path`.
+    """Yields a function to call after each step, and writes a trace of `STEPS` steps to `path`.
 
     The trace opens in https://ui.perfetto.dev or chrome://tracing. Without a path nothing is
-    recorded. Training that ends within the first steps leaves what there was, or nothing.
+    recorded. If training ends before the last of these steps, the trace is shorter or missing.
     """
     if path is None:
         yield lambda: None
@@ -26,14 +26,16 @@ def profiled(path: Path | None, reporter: Reporter) -> Iterator[Callable[[], Non
 
     def export(profiler: profile) -> None:
         with atomic(path) as temporary:
-            # torch compresses what is called .gz, and nothing else.
+            # torch compresses a trace only if its file name ends in .gz.
             compressed = temporary.with_name(f"{temporary.name}.gz")
             profiler.export_chrome_trace(str(compressed))
             compressed.replace(temporary)
-        reporter.say(f"wrote {path}: a profile of some steps; open it in https://ui.perfetto.dev")
+        reporter.say(
+            f"wrote {path}: a profile of {STEPS} steps; open it in https://ui.perfetto.dev"
+        )
 
     plan = schedule(wait=0, warmup=WARM_UP, active=STEPS, repeat=1)
-    # There is one cycle only; to keep its events is no more, and spares a warning.
+    # `acc_events` changes nothing for a single cycle, but avoids a warning.
     with profile(
         schedule=plan, on_trace_ready=export, record_shapes=True, acc_events=True
     ) as profiler:

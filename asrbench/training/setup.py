@@ -1,4 +1,4 @@
-"""What training stands on: a cell with its corpus, its tokenizer, its run folder and a device."""
+"""The training set-up: a cell with its corpus, tokenizer, augmentation, run folder and device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,6 @@ from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus, Split
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import Cell, TextSpec
-from asrbench.models.objective import frames_needed
 from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.text.profiles import PROFILES, Side
@@ -23,14 +22,14 @@ from asrbench.training.augmentation import Augmentation
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What training needs and does not change."""
+    """Everything that training reads and does not change."""
 
     cell: Cell
     corpus: Corpus
     train: Split
-    """Its texts are those of `text.side`."""
+    """The training split, with the texts of `text.side`."""
     dev: Split
-    """Its texts are what the scoring profile holds hypotheses against."""
+    """The development split, with the texts that the scoring profile takes as references."""
     tokenizer: Tokenizer
     augmentation: Augmentation
     run: Run
@@ -41,9 +40,10 @@ class TrainingSetup:
 def set_up(
     cell: Cell, results: Path, ranks: Ranks = ALONE, tokenizer: Tokenizer | None = None
 ) -> TrainingSetup:
-    """Opens what `cell` names. Raises `UserError`, with nothing created.
+    """Opens the corpus, the sounds and the device that `cell` names. Creates no files.
 
-    A run that has weights keeps their tokenizer; another takes `tokenizer`, or one of its texts.
+    A run that has weights keeps their tokenizer; a new run takes `tokenizer` or, without it, learns
+    one from the training texts. Raises `UserError` for anything that cannot be opened.
     """
     folder = Path(cell.corpus)
     corpus, train, dev = _opened(folder, cell.text.side)
@@ -53,20 +53,21 @@ def set_up(
     tokenizer = (
         Recogniser.tokenizer_of(run.weights_path("last"))
         or tokenizer
-        or _tokenizer(folder, corpus.fingerprint, cell.text)
+        or learned_tokenizer(folder, corpus.fingerprint, cell.text)
     )
     dev = dev.on(PROFILES[cell.score.profile].side_among(dev.sides))
     return TrainingSetup(cell, corpus, train, dev, tokenizer, augmentation, run, device, ranks)
 
 
 def set_up_all(cells: Sequence[Cell], results: Path, ranks: Ranks) -> list[TrainingSetup]:
-    """Opens what `cells` name, on every rank.
+    """Returns the set-ups of `cells`, on every rank.
 
-    Raises `UserError`, on every rank, where one cannot, or where they do not find the same.
+    Raises `UserError`, on every rank, if a rank cannot open one, or if the ranks find different
+    corpora, sounds or devices.
     """
     with ranks.errors_shared():
-        setup = [set_up(cell, results, ranks) for cell in cells]
-    found = ", ".join(f"{each.run.folder.name} on {each.device.type}" for each in setup)
+        setups = [set_up(cell, results, ranks) for cell in cells]
+    found = ", ".join(f"{each.run.folder.name} on {each.device.type}" for each in setups)
     first, *others = ranks.gather(found)
     for rank, other in enumerate(others, start=1):
         if other != first:
@@ -74,56 +75,64 @@ def set_up_all(cells: Sequence[Cell], results: Path, ranks: Ranks) -> list[Train
                 f"rank {rank}: found the runs {other}, but rank 0 found {first}; "
                 f"give every machine the same spec, corpus, sounds and kind of device"
             )
-    # The first rank alone has the run folder, and with it the tokenizer of a run that goes on.
-    tokenizers = ranks.broadcast([each.tokenizer for each in setup])
-    return [replace(each, tokenizer=i) for each, i in zip(setup, tokenizers, strict=True)]
+    # Only the main rank may have the run folder, with the tokenizer of a run that resumes.
+    tokenizers = ranks.broadcast([each.tokenizer for each in setups])
+    return [replace(each, tokenizer=t) for each, t in zip(setups, tokenizers, strict=True)]
 
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, side: Side) -> tuple[Corpus, Split, Split]:
-    """Kept, because the cells of a study share it and its texts are many."""
+    """Returns the corpus, its training split and its dev split.
+
+    Cached, because the cells of a study share them and reading all texts takes time.
+    """
     corpus = Corpus.open(folder)
     for name in ("train", "dev"):
         if name not in corpus.split_names:
             found = ", ".join(corpus.split_names)
             raise UserError(
                 f"{corpus.folder}: found the splits {found}, but training needs '{name}'; "
-                f"set_up it with --dev N or --split"
+                f"prepare it with --dev N or --split"
             )
     train = corpus.split("train")
     if side not in train.sides:
         raise UserError(
-            f"text.side: found '{side}', allowed: {', '.join(train.sides)}, the texts that "
-            f"{corpus.folder} has of every training utterance"
+            f"text.side: found '{side}', allowed: {', '.join(train.sides)}, the sides that every "
+            f"training utterance of {corpus.folder} has"
         )
     return corpus, train.on(side), corpus.split("dev")
 
 
 @lru_cache(maxsize=8)
-def _tokenizer(folder: Path, fingerprint: str, text: TextSpec) -> Tokenizer:
-    """Of the training texts. Kept, because to learn pieces takes its time."""
+def learned_tokenizer(folder: Path, fingerprint: str, text: TextSpec) -> Tokenizer:
+    """Returns the tokenizer of the training texts, cached because learning subwords takes long."""
     _, train, _ = _opened(folder, text.side)
     return Tokenizer.of(text.unit, train.texts, text.vocabulary)
 
 
-def alignable(
+def trainable(
     setup: TrainingSetup, recogniser: Recogniser
 ) -> tuple[list[int], list[dict[str, Any]]]:
-    """Indices of the training utterances that CTC can align, at the fastest speed drawn, and a
-    row for each of the others. Raises `UserError` if none can be."""
+    """Returns the indices of the training utterances that have as many frames as their text needs.
+
+    Also returns a row for each of the other utterances, with its id, its frames and the frames
+    needed. Frames are counted at the fastest speed of `augment.speeds`. Raises `UserError` if no
+    utterance has enough.
+    """
     split, fastest = setup.train, max(setup.cell.augment.speeds)
     samples = (torch.from_numpy(split.samples.copy()) / fastest).floor().long()
-    frames = recogniser.model.output_lengths(recogniser.features.frames(samples)).tolist()
+    model = recogniser.model
+    frames = model.encoder.lengths(recogniser.features.frames(samples)).tolist()
     kept, excluded = [], []
     for i, text in enumerate(split.texts):
-        needed = frames_needed(setup.tokenizer.encode(text))
+        needed = model.head.frames_needed(setup.tokenizer.encode(text))
         if frames[i] >= needed:
             kept.append(i)
         else:
             excluded.append({"id": split.ids[i], "frames": frames[i], "needed": needed})
     if not kept:
         raise UserError(
-            f"{setup.corpus.folder}: no training utterance has the frames CTC needs; "
-            f"lower model.front_end.time_stride or features.hop_ms"
+            f"{setup.corpus.folder}: no training utterance has the frames that its text needs; "
+            f"lower features.hop_ms or the time stride of the encoder"
         )
     return kept, excluded

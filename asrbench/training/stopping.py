@@ -1,4 +1,4 @@
-"""How training ends before its end: told to, out of time, or unable to go on."""
+"""The reasons for which training stops early: a signal, a deadline, or a failure."""
 
 import math
 import signal
@@ -12,59 +12,61 @@ from asrbench.base.reporting import Reporter
 
 
 class Interrupted(Exception):
-    """Training stopped where a signal told it to, with a state to go on from."""
+    """Training stopped because of a signal, after saving a checkpoint."""
 
     why = "stopped"
 
 
 class TimeUp(Exception):
-    """Training stopped at its deadline, with a state to go on from."""
+    """Training stopped at its deadline, after saving a checkpoint."""
 
     why = "the time is up, stopped"
 
 
 class Failed(UserError):
-    """This run cannot go on. Its last checkpoint is intact, other runs are none the worse."""
+    """This run cannot continue. Its last checkpoint is intact, and other runs are not affected."""
 
 
 class Diverged(Failed):
-    """The loss or its gradient is no longer a number."""
+    """The loss or the gradient norm of a step is not finite."""
 
 
 class OutOfMemory(Failed):
-    """A batch does not fit the device."""
+    """A batch does not fit the memory of the device."""
 
 
 class Stuck(Failed):
-    """The run does not learn, and was told to stop if so."""
+    """The run does not learn, and `train.stop_if_stuck` is set."""
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """When a command has to be over; `at` is seconds by `clock`."""
+    """The time at which a command has to end; `at` is in seconds of `clock`."""
 
     at: float = math.inf
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
     def after(cls, hours: float, started_at: float) -> "Deadline":
-        """`hours` from `started_at`, a figure of `time.monotonic`."""
+        """Returns the deadline `hours` after `started_at`, a value of `time.monotonic`."""
         return cls(started_at + 3600 * hours)
 
     def leaves(self, seconds: float) -> bool:
-        """Whether what takes that long would still be over in time."""
+        """Returns whether at least `seconds` are left."""
         return self.clock() + seconds < self.at
 
 
 @contextmanager
 def stop_signals(reporter: Reporter) -> Iterator[list[int]]:
-    """Yields a list that SIGINT or SIGTERM writes itself into; a second one acts as ever."""
+    """Yields a list of the SIGINT and SIGTERM received; a second signal has its usual effect."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: object) -> None:
         received.append(number)
-        reporter.say("stopping after this batch or dev pass; once more stops at once")
+        reporter.say(
+            "stopping after this batch or dev pass; a second signal stops without a checkpoint"
+        )
         for each, handler in before.items():
             signal.signal(each, handler)
 

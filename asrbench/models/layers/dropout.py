@@ -1,17 +1,17 @@
-"""Dropout that costs no more than reading its input."""
+"""Dropout that is fast on a CPU."""
 
 import torch
 from torch import Tensor, nn
 
-LEVELS = 2**16
-"""Shares dropped are told apart to one part in so many."""
+STEPS = 2**16
+"""The number of steps between 0 and 1 to which the dropout rate is rounded on a CPU."""
 
 
 class Dropout(nn.Dropout):
-    """Srivastava et al. 2014, with 16 random bits for an element on a CPU.
+    """Dropout as in Srivastava et al. 2014, which draws 16 random bits per element on a CPU.
 
-    torch draws a float for each there, one thread after another: as long as a layer's products of
-    two hundred frames.
+    torch's own dropout draws a float per element in a single thread there. That takes as long as
+    the matrix products of a recurrent layer over two hundred frames.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -21,10 +21,10 @@ class Dropout(nn.Dropout):
 
 
 def _kept(x: Tensor, share: float) -> Tensor:
-    """A tensor like x of zeros, `share` of them, and of what keeps the mean elsewhere."""
+    """Returns a factor per element of x: 0 with probability `share`, otherwise 1 / (1 - share)."""
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
-    # Without a lower bound the sign is never drawn.
+    # With the default lower bound, 0, the sign bit would never be set.
     bits = words.random_(-(2**63), None).view(torch.int16)[: x.numel()]
-    dropped = round(share * LEVELS)
-    kept = bits >= dropped - LEVELS // 2
-    return kept.view(x.shape).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+    dropped = round(share * STEPS)
+    kept = bits >= dropped - STEPS // 2
+    return kept.view(x.shape).to(x.dtype).mul_(STEPS / (STEPS - dropped))

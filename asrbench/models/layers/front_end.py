@@ -1,15 +1,16 @@
-"""Convolutions in front of the recurrence; the home of their length arithmetic.
+"""The convolutions in front of the recurrence, and how they change the number of frames.
 
 Legend: B batch, T frames, F feature bins, C channels, D = C * F of the output.
 """
 
 import math
-from typing import TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import torch.nn.functional as F
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
-from asrbench.experiment.spec import Ds2FrontEnd, FrontEndSpec, VggFrontEnd
+from asrbench.experiment.spec_base import Count, Spec
 from asrbench.models.layers.masking import MaskedBatchNorm, valid_frames
 
 N = TypeVar("N", int, Tensor)
@@ -18,11 +19,42 @@ CLIP = 20.0
 """Upper bound of the clipped ReLU min(max(x, 0), 20), Amodei et al. 2015, section 3.1."""
 
 
-class _ConvLayer(nn.Module):
-    """Convolution over (F, T), batch norm over valid frames, clipped ReLU, perhaps pooling.
+class Ds2FrontEnd(Spec):
+    kind: Literal["ds2"] = "ds2"
+    convolutions: Literal[2, 3] = 2
+    """Number of 2-D convolutions over frequency and time."""
+    channels: Count = 32
+    """Channels of the first two convolutions; the third has three times as many, as the paper."""
+    time_stride: Literal[2, 4] = 2
+    """Feature frames per frame of the recurrence."""
 
-    Padding frames leave as zeros, which is what the next convolution's own padding holds: an
-    utterance sees the same numbers whether it ends the tensor or a longer mate does.
+
+class VggFrontEnd(Spec):
+    """The convolutions of VGG, each followed by DeepSpeech2's batch norm and ReLU clipped at 20.
+
+    Simonyan & Zisserman 2014 and Hori et al. 2017 have neither: they use a plain ReLU.
+    """
+
+    kind: Literal["vgg"] = "vgg"
+    channels: Count = 64
+    """Channels of the first two convolutions; the next two have twice as many."""
+
+
+def _ds2_by_default(section: Any) -> Any:
+    return {"kind": "ds2", **section} if isinstance(section, dict) else section
+
+
+FrontEndSpec = Annotated[
+    Annotated[Ds2FrontEnd | VggFrontEnd, Field(discriminator="kind")],
+    BeforeValidator(_ds2_by_default),
+]
+
+
+class _ConvLayer(nn.Module):
+    """Convolution over (F, T), batch norm over valid frames, clipped ReLU and optional pooling.
+
+    Sets padding frames to zero, the value of the next convolution's own padding. So the output of
+    an utterance does not depend on how much longer the other utterances of its batch are.
     """
 
     def __init__(
@@ -38,7 +70,7 @@ class _ConvLayer(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False)
         self.norm = MaskedBatchNorm(channels_out)
         self.clip = nn.Hardtanh(0.0, CLIP)
-        # Rounding up keeps an utterance of a single frame alive.
+        # Rounds lengths up, so that an utterance of a single frame keeps one.
         self.shrink = pool
         self.pool = nn.MaxPool2d(pool, ceil_mode=True)
 
@@ -49,24 +81,24 @@ class _ConvLayer(nn.Module):
         x_BCFT = self.clip(self.norm(x_BCFT, mask_BT)) * mask_BT[:, None, None, :]
         if self.shrink == 1:
             return x_BCFT, lengths_B
-        # What is clipped at 0 cannot lose a maximum to the zeros of padding.
+        # The activations are at least 0, so the zeros of padding never win a maximum from them.
         return self.pool(x_BCFT), self._pooled(lengths_B)
 
     def _convolve(self, x_BCFT: Tensor) -> Tensor:
         above, beside = cast(tuple[int, int], self.conv.padding)
         if x_BCFT.shape[2] > above:
             return self.conv(x_BCFT)  # type: ignore[no-any-return]
-        # oneDNN, as torch 2.11 has it, crashes on fewer bins than rows of padding; with the
-        # padding made by hand it does not.
+        # The oneDNN of torch 2.11 crashes where there are fewer bins than rows of padding. It does
+        # not if the input is padded beforehand.
         padded = F.pad(x_BCFT, (0, 0, above, above))
         return F.conv2d(padded, self.conv.weight, None, self.conv.stride, (0, beside))
 
     def lengths(self, lengths_B: Tensor) -> Tensor:
-        """Frames that leave when `lengths_B` frames enter."""
+        """Returns the number of output frames for `lengths_B` input frames."""
         return self._pooled(self._convolved(lengths_B, axis=1))
 
     def bins(self, bins: int) -> int:
-        """Feature bins that leave when `bins` enter."""
+        """Returns the number of output feature bins for `bins` input bins."""
         return self._pooled(self._convolved(bins, axis=0))
 
     def _convolved(self, length: N, axis: int) -> N:
@@ -78,9 +110,9 @@ class _ConvLayer(nn.Module):
 
 
 class FrontEnd(nn.Module):
-    """x_BTF with lengths_B to x_BTD with the lengths that are left."""
+    """Maps x_BTF and lengths_B to x_BTD and the lengths of the output, in output frames."""
 
-    def __init__(self, spec: FrontEndSpec, bins: int) -> None:
+    def __init__(self, spec: Ds2FrontEnd | VggFrontEnd, bins: int) -> None:
         super().__init__()
         layers = _ds2(spec) if isinstance(spec, Ds2FrontEnd) else _vgg(spec)
         self.layers = nn.ModuleList(layers)
@@ -98,12 +130,12 @@ class FrontEnd(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Feature frames from the middle of one output frame to that of the next."""
+        """The number of feature frames between the centres of neighbouring output frames."""
         return math.prod(layer.conv.stride[1] * layer.shrink for layer in self._layers)
 
     @property
     def first(self) -> float:
-        """Where among the feature frames, counted from 0, the first output frame has its middle."""
+        """The centre of the first output frame, in feature frames counted from 0."""
         middle, step = 0.0, 1
         for layer in self._layers:
             step *= layer.conv.stride[1]
@@ -116,17 +148,17 @@ class FrontEnd(nn.Module):
         return [cast(_ConvLayer, layer) for layer in self.layers]
 
     def lengths(self, lengths_B: Tensor) -> Tensor:
-        """Output frames of utterances of `lengths_B` feature frames; no features needed."""
+        """Returns the number of output frames for utterances of `lengths_B` feature frames."""
         for layer in self._layers:
             lengths_B = layer.lengths(lengths_B)
         return lengths_B
 
 
 def _ds2(spec: Ds2FrontEnd) -> list[_ConvLayer]:
-    """Amodei et al. 2015: kernels 41x11, 21x11 and 21x11, the third three times as wide.
+    """Returns the convolutions of Amodei et al. 2015: kernels 41x11, 21x11 and 21x11.
 
-    The paper strides by 2 in frequency at each; time by 2 at the first and, for `time_stride: 4`,
-    at the second.
+    The third has three times as many channels. As in the paper, each has stride 2 in frequency. The
+    first has stride 2 in time, and with `time_stride: 4` so has the second.
     """
     c, second = spec.channels, spec.time_stride // 2
     layers = [
@@ -138,9 +170,10 @@ def _ds2(spec: Ds2FrontEnd) -> list[_ConvLayer]:
 
 
 def _vgg(spec: VggFrontEnd) -> list[_ConvLayer]:
-    """Two pairs of 3x3 convolutions, each pair halved in frequency and time by max pooling.
+    """Returns two pairs of 3x3 convolutions; max pooling halves frequency and time after each pair.
 
-    Simonyan & Zisserman 2014, arXiv:1409.1556; for speech Hori et al. 2017, arXiv:1706.02737.
+    The source is Simonyan & Zisserman 2014, arXiv:1409.1556, and for speech Hori et al. 2017,
+    arXiv:1706.02737. `_ConvLayer` adds the batch norm and the clip of DeepSpeech2.
     """
     c = spec.channels
     return [

@@ -1,14 +1,14 @@
-"""Both directions of a GRU layer at once over packed rows, for the CPU.
+"""A bidirectional GRU layer for the CPU, which runs both directions at once over packed rows.
 
-torch's own runs one direction after the other, frame by frame, with its gradient made of some
-twenty small operations a frame. Here a frame is one batched matrix product for both directions
-and five element-wise operations; what does not depend on the frame before (the input's share, and
-all gradients of weights) is one large product over all rows. The state between frames is fp32,
-whatever the products run in.
+torch's own GRU runs one direction after the other, frame by frame, and its backward pass takes
+about twenty small operations per frame. Here a frame takes one batched matrix product for both
+directions and five element-wise operations. Products that do not depend on the previous frame (the
+input's contribution to the gates, and all gradients of weights) are computed once over all rows.
+The state between frames is fp32, whatever the precision of the products.
 
-The gates are those of `torch.nn.GRU` (Cho et al. 2014, arXiv:1406.1078, the reset gate after the
-product, as cuDNN has it). Legend: N rows (`Packing`), B utterances of one frame, D features,
-H units a direction; a leading 2 are the directions; 3H are the gates r, z, n.
+The gates are those of `torch.nn.GRU` (Cho et al. 2014, arXiv:1406.1078, with the reset gate after
+the product, as in cuDNN). Legend: N rows (`Packing`), B utterances of one frame, D features,
+H units per direction; a leading 2 are the directions; 3H are the gates r, z, n.
 """
 
 from collections.abc import Callable
@@ -25,9 +25,9 @@ aten, mkldnn = torch.ops.aten, torch.ops.mkldnn
 
 
 def bidirectional_gru(x_ND: Tensor, packing: Packing, cells: tuple[nn.GRU, nn.GRU]) -> Tensor:
-    """y_NE, E = 2H: outputs of `cells`, the second one run backwards, side by side.
+    """Returns y_NE, E = 2H: the outputs of both cells side by side; the second runs backwards.
 
-    Products run in the precision of autocast.
+    Matrix products run in the precision of autocast.
     """
     if torch.is_autocast_enabled("cpu"):
         x_ND = x_ND.to(torch.get_autocast_dtype("cpu"))
@@ -83,7 +83,8 @@ class _Gru(torch.autograd.Function):
         n, h = y_2NH.shape[1:]
         dy_2NH = torch.stack([dy_NE[:, :h], dy_NE[:, h:].index_select(0, packing.mirror_N)])
         recur_back = _products([w.t().contiguous() for w in w_hh])
-        # Gradients of the recurrent products' r, z, n; and of the input's n, whose r and z agree.
+        # d_2N3H holds the gradients of the recurrent products for r, z and n. Those of the input's
+        # products differ from them in n only (dn_2NH).
         d_2N3H = x_ND.new_empty(2, n, 3 * h)
         dn_2NH = x_ND.new_empty(2, n, h)
         dstate_2BH = torch.zeros(2, packing.batch_sizes[0], h)
@@ -114,10 +115,10 @@ def _gradients(
     dn_2NH: Tensor,
     w_ih: list[Tensor],
 ) -> tuple[Tensor | None, ...]:
-    """Of x and of each weight, from those of the gates; d_2N3H is used up."""
+    """Returns the gradients of x and of each weight from those of the gates; overwrites d_2N3H."""
     h = y_2NH.shape[2]
     first = packing.batch_sizes[0]
-    # The row of the frame before: the first frame has none.
+    # The first frame has no previous row.
     earlier = _earlier_rows(packing)
     ones_1N = x_ND.new_ones(1, len(x_ND))
     weights: list[Tensor | None] = []
@@ -134,13 +135,13 @@ def _gradients(
 
 
 def _products(w: list[Tensor], b: list[Tensor] | None = None) -> Callable[[Tensor], Tensor]:
-    """A function that gives x @ w.T, plus b, for each direction of an x_2BK.
+    """Returns a function that computes x @ w.T + b for each direction of an x_2BK.
 
-    A plain product lays bf16 weights out anew for every frame, which takes as long as multiplying
-    by them; here they are laid out once.
+    A plain product reorders bf16 weights in memory for every frame, which takes as long as the
+    multiplication. Here they are reordered once.
     """
     if w[0].dtype == torch.bfloat16 and _packs_bf16():
-        packed = [mkldnn._reorder_linear_weight(each, None) for each in w]
+        packed = [mkldnn._reorder_linear_weight(weight, None) for weight in w]
         linear, biases = mkldnn._linear_pointwise, b or (None, None)
         return lambda x_2BK: torch.stack(
             [linear(x_2BK[i], packed[i], biases[i], "none", [], "") for i in (0, 1)]
@@ -153,23 +154,23 @@ def _products(w: list[Tensor], b: list[Tensor] | None = None) -> Callable[[Tenso
 
 
 def _packs_bf16() -> bool:
-    """Whether oneDNN is there, and the CPU multiplies bf16."""
+    """Returns whether torch has oneDNN and the CPU multiplies bf16."""
     return torch._C._has_mkldnn and bool(mkldnn._is_mkldnn_bf16_supported())
 
 
 def _by_kind(weights: Any, dtype: torch.dtype) -> tuple[list[Tensor], ...]:
-    """w_ih, w_hh, b_ih and b_hh, each of both directions, in `dtype`."""
+    """Returns w_ih, w_hh, b_ih and b_hh, each for both directions, in `dtype`."""
     ahead, back = weights[:4], weights[4:]
     return tuple([a.to(dtype), b.to(dtype)] for a, b in zip(ahead, back, strict=True))
 
 
 def _frames(packing: Packing) -> list[tuple[int, int]]:
-    """First row of each frame, and the one after its last."""
+    """Returns for each frame its first row and the row after its last."""
     return list(pairwise(accumulate(packing.batch_sizes, initial=0)))
 
 
 def _earlier_rows(packing: Packing) -> Tensor:
-    """For each row but those of the first frame: the same utterance's row a frame before."""
+    """Returns, for each row after the first frame, the same utterance's row one frame earlier."""
     rows = torch.arange(packing.batch_sizes[0], sum(packing.batch_sizes))
     steps = torch.tensor(packing.batch_sizes)
     return rows - steps[:-1].repeat_interleave(steps[1:])

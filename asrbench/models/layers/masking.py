@@ -1,4 +1,4 @@
-"""Padding, kept out of everything: masks, and batch norm that never counts a padding frame.
+"""Masks for padding frames, and batch norm whose statistics leave them out.
 
 Legend: B batch, T frames, C channels or features, F frequency bins.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def valid_frames(lengths_B: Tensor, frames: int) -> Tensor:
-    """mask_BT, true where a frame belongs to the utterance."""
+    """Returns mask_BT, true where a frame belongs to the utterance."""
     return torch.arange(frames, device=lengths_B.device) < lengths_B[:, None]
 
 
@@ -19,15 +19,15 @@ class MaskedBatchNorm(nn.Module):
     """Batch normalisation whose statistics come from valid frames only.
 
     Takes x_BCT or x_BCFT with mask_BT; statistics are per channel, over utterances, valid frames
-    and, where there are any, frequency bins. In training the biased variance normalises and the
-    unbiased one enters the running figure, as in `torch.nn.BatchNorm1d`. Ioffe & Szegedy 2015,
-    arXiv:1502.03167; over sequences as in Amodei et al. 2015, section 3.2.
+    and, where there are any, frequency bins. Training normalises with the biased variance and
+    adds the unbiased one to the running variance, as `torch.nn.BatchNorm1d` does. The source is
+    Ioffe & Szegedy 2015, arXiv:1502.03167, and for sequences Amodei et al. 2015, section 3.2.
     """
 
     running_mean: Tensor
     running_var: Tensor
     everywhere: Callable[[Tensor], Tensor] | None = None
-    """Sums over the processes that share a batch, with a gradient; set where there are several."""
+    """A differentiable sum over all ranks. The trainer sets it where there are several ranks."""
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class MaskedBatchNorm(nn.Module):
         return torch.addcmul(shift_C.to(x.dtype).view(shape), x, scale_C.to(x.dtype).view(shape))
 
     def rows(self, x_NC: Tensor) -> Tensor:
-        """The same for packed frames, all of which are valid."""
-        # torch knows no unbiased variance of one frame, and nothing of other processes.
+        """Normalises packed frames, all of which are valid."""
+        # torch's batch norm fails on a single frame and does not sum over ranks.
         if len(x_NC) == 1 or self.everywhere is not None:
             mask_N1 = x_NC.new_ones(len(x_NC), 1, dtype=torch.bool)
             return self(x_NC[..., None], mask_N1)[..., 0]  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
-"""Valid frames as rows, and nothing else: what padding costs on a CPU is left out.
+"""Packing of valid frames into rows, so that a CPU spends no time on padding.
 
-Rows run through time, all utterances of a frame beside each other, the longest first, as in
+Rows are ordered by frame, and within a frame by length, the longest utterance first, as in
 `torch.nn.utils.rnn.PackedSequence`. Legend: B batch, T frames, N valid frames of all utterances,
 D features.
 """
@@ -15,18 +15,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Packing:
-    """Where each row comes from."""
+    """The map between the rows and the frames of a padded batch."""
 
     places_N: Tensor
-    """Its place among the B * T frames of the padded batch."""
+    """The index of each row among the B * T frames of the padded batch."""
     mirror_N: Tensor
-    """The row that stands in its place when each utterance runs backwards; its own inverse."""
+    """The permutation of rows that reverses each utterance; it is its own inverse."""
     batch_sizes: list[int]
-    """Utterances that still run, for each frame; they are the first so many of the longest."""
+    """The number of utterances that have each frame, as in `PackedSequence`."""
 
     @classmethod
     def of(cls, lengths_B: Tensor, frames: int) -> "Packing":
-        """The packing of a batch on the CPU whose longest utterance has at most `frames`."""
+        """Returns the packing of a batch on the CPU that is padded to `frames` frames."""
         lengths_B, order_B = lengths_B.sort(descending=True, stable=True)
         time_T1 = torch.arange(int(lengths_B[0]))[:, None]
         valid_TB = time_T1 < lengths_B
@@ -70,19 +70,20 @@ def _scattered(x_ND: Tensor, places_N: Tensor, shape: tuple[int, ...]) -> Tensor
 
 
 def pack(x_BTD: Tensor, packing: Packing) -> Tensor:
-    """x_ND of the valid frames of x_BTD."""
+    """Returns x_ND, the valid frames of x_BTD."""
     return _Pack.apply(x_BTD, packing.places_N)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def unpack(x_ND: Tensor, packing: Packing, batch: int, frames: int) -> Tensor:
-    """x_BTD with the rows of x_ND in their places and zeros elsewhere."""
+    """Returns x_BTD, with the rows of x_ND at their frames and zeros on padding."""
     return _Unpack.apply(x_ND, packing.places_N, batch, frames)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def of_valid(f: Callable[[Tensor], Tensor], x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """f of each valid frame, which it must take one by one; what is elsewhere is undefined.
+    """Returns f of every valid frame; the values of padding frames are undefined.
 
-    On a CPU padding costs nothing; a GPU takes it along, and need not wait to learn where it is.
+    f must treat frames independently. A CPU skips padding frames. A GPU computes them too, because
+    finding the valid frames would make the CPU wait for the GPU.
     """
     if x_BTD.is_cuda:
         return f(x_BTD)

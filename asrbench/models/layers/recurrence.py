@@ -1,27 +1,40 @@
 """One bidirectional recurrent layer.
 
-On a CPU a GRU runs over packed rows (`gru.py`). Everything else runs padded in both directions
-with torch's cells: reversing each utterance within its own length gives the same figures from
-plain padded tensors. Legend: B batch, T frames, N valid frames of all utterances, D features,
-H units a direction, E = 2H.
+On a CPU a GRU runs over packed rows (`gru.py`). In all other cases torch's cells run over padded
+tensors, and the backward direction reverses each utterance within its own length, which gives the
+same values as packed rows. Legend: B batch, T frames, N valid frames of all utterances,
+D features, H units per direction, E = 2H.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from asrbench.experiment.spec import RecurrenceSpec
+from asrbench.experiment.spec_base import Count, Spec
 from asrbench.models.layers.dropout import Dropout
 from asrbench.models.layers.gru import bidirectional_gru
 from asrbench.models.layers.masking import MaskedBatchNorm, valid_frames
 from asrbench.models.layers.packing import Packing, pack, unpack
 
+
+class RecurrenceSpec(Spec):
+    cell: Literal["rnn", "gru", "lstm"] = "gru"
+    """Kind of recurrent cell."""
+    layers: Annotated[int, Field(ge=1, le=9)] = 3
+    """Number of bidirectional layers."""
+    width: Count = 1024
+    """Units in one direction; a layer's output is twice as wide."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of each layer's outputs dropped in training."""
+
+
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class _ReverseWithinLength(torch.autograd.Function):
-    """Reverses the valid frames of each utterance. Its own inverse, and its own gradient."""
+    """Reverses the valid frames of each utterance; it is its own inverse and its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, x_BTD: Tensor, order_BT: Tensor) -> Tensor:
@@ -34,7 +47,7 @@ class _ReverseWithinLength(torch.autograd.Function):
 
 
 def reverse(x_BTD: Tensor, order_BT: Tensor) -> Tensor:
-    """x_BTD with the valid frames of each utterance in reverse order; see `reversal`."""
+    """Returns x_BTD with the valid frames of each utterance reversed; `reversal` makes order_BT."""
     return _ReverseWithinLength.apply(x_BTD, order_BT)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -43,7 +56,10 @@ def _reordered(x_BTD: Tensor, order_BT: Tensor) -> Tensor:
 
 
 def reversal(lengths_B: Tensor, frames: int) -> Tensor:
-    """order_BT: for each frame of a flattened (B * T) the one that takes its place."""
+    """Returns order_BT: for each frame the index, among B * T frames, of the one that replaces it.
+
+    Padding frames stay where they are.
+    """
     t = torch.arange(frames, device=lengths_B.device)
     last_B1 = lengths_B[:, None] - 1
     order_BT = torch.where(t <= last_B1, last_B1 - t, t)
@@ -51,10 +67,10 @@ def reversal(lengths_B: Tensor, frames: int) -> Tensor:
 
 
 def _run(cell: nn.RNNBase, x_BTD: Tensor) -> Tensor:
-    """Outputs of `cell` in the precision of autocast, but for CUDA.
+    """Returns the outputs of `cell`, in the precision of autocast on a CPU and in fp32 on CUDA.
 
-    There autocast would run cuDNN in fp16, whatever type it was asked for, and fp16 without a
-    scaled loss loses small gradients; so it runs in fp32 (TF32 where cuDNN may).
+    On CUDA autocast would run cuDNN's recurrence in fp16, whatever type it was asked for, and fp16
+    without loss scaling loses small gradients. In fp32 cuDNN may use TF32.
     """
     if not x_BTD.is_cuda:
         return cell(x_BTD)[0]  # type: ignore[no-any-return]
@@ -63,10 +79,10 @@ def _run(cell: nn.RNNBase, x_BTD: Tensor) -> Tensor:
 
 
 class RecurrentLayer(nn.Module):
-    """Batch norm over valid frames, a cell in each direction, their outputs side by side, dropout.
+    """Batch norm over valid frames, a cell in each direction, and dropout of their outputs.
 
-    x_BTD -> x_BTE with E = 2H; padding frames leave as zeros. Dropout stands between the layers,
-    where `torch.nn.GRU(num_layers=1, dropout=p)` would do nothing.
+    Maps x_BTD to x_BTE, E = 2H, with zeros on padding frames. It applies dropout itself, because
+    `torch.nn.GRU(num_layers=1, dropout=p)` would not apply any.
     """
 
     def __init__(self, spec: RecurrenceSpec, width_in: int) -> None:

@@ -1,15 +1,13 @@
-"""A study as one page that opens from disk: nothing in it is fetched, nothing in it can call out.
+"""A study as one HTML page that opens from disk and fetches nothing.
 
-`views` turns the study document into tables, `utterances` into what was heard, `vectors` its
-figures into SVG that follows the page's colours; `clips` adds audio, `inspect` what `inspect` saw.
-`page.html` lays them out; `page.css` and `page.js` are written into it.
+`views` makes tables of the study, `utterances` the list of aligned hypotheses, `vectors` figures as
+SVG in the colours of the page, `clips` audio, and `inspect` attention maps. `page.html` is the
+template; `page.css` and `page.js` are written into it.
 """
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -17,35 +15,37 @@ from markupsafe import Markup
 from asrbench.base.files import write_text
 from asrbench.report.page import clips, inspect, utterances, vectors, views
 from asrbench.report.plots import study as plots_study
+from asrbench.report.study import Study
 
 NAME = "report.html"
 _HERE = Path(__file__).parent
 
 
-def write(study: Mapping[str, Any], folder: Path, corpus: Path | None = None) -> Path:
-    """Leaves `report.html` in `folder`; returns its path.
+def write(study: Study, folder: Path, corpus: Path | None = None) -> Path:
+    """Writes `report.html` to `folder`; returns its path.
 
-    `study` is the document that `asrbench compare` computes. `corpus` is the prepared corpus the
-    audio of the largest wins and losses is taken from; without it, or where it is another than
-    that of the runs, the page says that there is none. Pictures that `asrbench inspect` left are
-    taken from the run folders.
+    Audio of the utterances with the largest differences comes from `corpus`, the prepared corpus;
+    without it, or if it is not the corpus of the runs, the page says that it has no audio. Pictures
+    of `asrbench inspect` come from the run folders.
     """
     path = folder / NAME
     write_text(path, page(study, corpus))
     return path
 
 
-def page(study: Mapping[str, Any], corpus: Path | None = None) -> str:
-    browser = utterances.browser(study)
+def page(study: Study, corpus: Path | None = None) -> str:
+    """Returns the HTML of the page."""
+    listed = utterances.utterance_list(study)
     audio = clips.clips(
-        corpus, study["corpus"]["fingerprint"], study["split"], [row.id for row in browser.rows]
+        corpus, study.corpus.fingerprint, study.split, [row.id for row in listed.rows]
     )
+    gradients, inspections = inspect.gradients(study), inspect.inspections(study)
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     figures = [vectors.Vector.of(picture) for picture in plots_study.pictures(study)]
     return _template().render(
         study=study,
         policy=_policy(script),
-        # The two files are ours and hold no text of a study.
+        # Both files belong to the package and hold no text of a study.
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         facts=views.facts(study),
@@ -54,30 +54,39 @@ def page(study: Mapping[str, Any], corpus: Path | None = None) -> str:
         further=views.further(study),
         breakdown=views.breakdown(study),
         figures=figures,
-        gradients=inspect.gradients(study),
-        inspections=inspect.inspections(study),
-        browser=browser,
+        gradients=gradients,
+        inspections=inspections,
+        inspected_title=_inspected_title(gradients, inspections),
+        listed=listed,
         audio=audio,
         confusions=views.confusions(study),
-        runs=views.folded(study),
+        records=views.records(study),
     )
 
 
 def _template() -> Template:
-    house = Environment(
+    environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return house.get_template("page.html")
+    environment.filters["typeset"] = views.typeset
+    return environment.get_template("page.html")
 
 
 def _policy(script: str) -> str:
-    """What a browser may do with the page: run this one script, show what is written in it."""
+    """Returns the content security policy: only this script runs, and nothing is fetched."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _inspected_title(gradients: inspect.Gradients | None, inspections: inspect.Inspections) -> str:
+    """Returns the title of the section that shows attention maps and gradients."""
+    if not inspections.utterances:
+        return "Gradients"
+    return "Attention maps and gradients" if gradients else "Attention maps"

@@ -1,4 +1,4 @@
-"""Audio within a page: FLAC, which browsers play, sample for sample what the models heard."""
+"""Audio within a page, as FLAC, which browsers play: exactly the samples of the corpus."""
 
 import base64
 import io
@@ -14,21 +14,23 @@ from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 
 CLIPS = 20
 BYTES = 6_000_000
-"""Of all clips of a page, as they are written into it."""
+"""Largest size of all clips together, as they are written into the page."""
 
 
 @dataclass(frozen=True)
 class Clips:
-    says: str
-    """Which utterances have audio, and why the others have none."""
+    """The audio of some utterances."""
+
+    summary: str
+    """Says which utterances have audio, and why the others have none."""
     sources: dict[str, str] = field(default_factory=dict)
-    """By the id of the utterance: a `data:` address."""
+    """A `data:` address for each of them, by the id of the utterance."""
 
 
 def clips(folder: Path | None, fingerprint: str, split: str, ids: Sequence[str]) -> Clips:
-    """Audio of the first of `ids`, up to `CLIPS` of them and `BYTES` in all."""
+    """Returns audio of the first of `ids`: at most `CLIPS` of them and `BYTES` in all."""
     if folder is None:
-        return Clips("No audio: the corpus was not at hand when this page was made.")
+        return Clips("No audio: this page was made without `--corpus`.")
     try:
         corpus = Corpus.open(folder)
         utterances = corpus.split(split)
@@ -36,8 +38,8 @@ def clips(folder: Path | None, fingerprint: str, split: str, ids: Sequence[str])
         return Clips(f"No audio: {error}.")
     if corpus.fingerprint != fingerprint:
         return Clips(
-            f"No audio: the corpus at hand is another one ({corpus.fingerprint}) than that of the "
-            f"runs ({fingerprint})."
+            f"No audio: the corpus given ({corpus.fingerprint}) is not that of the runs "
+            f"({fingerprint})."
         )
     places = {id: place for place, id in enumerate(utterances.ids)}
     sources: dict[str, str] = {}
@@ -46,16 +48,17 @@ def clips(folder: Path | None, fingerprint: str, split: str, ids: Sequence[str])
         if id not in places:
             continue
         source = address(utterances.audio(places[id]))
-        # A long one gives way to shorter ones after it.
+        # A clip that is too long is left out; shorter ones after it may still fit.
         if size + len(source) <= BYTES:
             sources[id] = source
             size += len(source)
     left = len(ids) - len(sources)
-    rest = f", the other {left:,} not, to bound the size of the page" if left else ""
+    rest = f"; the other {left:,} have none, to limit the size of the page" if left else ""
     return Clips(f"{len(sources):,} of them have audio{rest}.", sources)
 
 
 def address(samples: Samples) -> str:
+    """Returns audio as a `data:` address."""
     file = io.BytesIO()
     soundfile.write(file, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     return f"data:audio/flac;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,27 +1,27 @@
-"""Pictures of the inspections of models: what `asrbench inspect` left, and how gradients fared."""
+"""The attention maps that `asrbench inspect` wrote, and the gradient norms of training."""
 
 import base64
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
-from asrbench.analysis.gradients import Descent, descent, in_words
+from asrbench.analysis.gradients import DepthRatio, depth_ratio, in_words
 from asrbench.base.files import read_json
 from asrbench.experiment.run_folder import Run
 from asrbench.report.page.vectors import Vector, inlined
-from asrbench.report.plots import inspect as plots_inside
+from asrbench.report.plots import inspect as plots_inspect
+from asrbench.report.plots.base import rendered
+from asrbench.report.study import Study, StudySystem
 
 BYTES = 6_000_000
-"""Of all pictures of a page, as they are written into it."""
+"""Largest size of all pictures together, as they are written into the page."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """One utterance, or the whole split where `id` is nothing, in one run."""
+class InspectedUtterance:
+    """The pictures of one utterance, or of the whole split if `id` is empty, for one run."""
 
     system: str
     seed: int
@@ -32,44 +32,48 @@ class Look:
 
 @dataclass(frozen=True)
 class Inspections:
-    says: str
-    looks: tuple[Look, ...]
+    """All pictures that the page shows."""
+
+    summary: str
+    """Says how many pictures are left out; empty if there are none."""
+    utterances: tuple[InspectedUtterance, ...]
 
 
-def inspections(study: Mapping[str, Any]) -> Inspections:
-    """The pictures of all runs that were inspected, as many as `BYTES` bear."""
+def inspections(study: Study) -> Inspections:
+    """Returns the pictures of all runs that were inspected, up to `BYTES`."""
     found = list(_found(study))
     if not found:
         return Inspections("", ())
-    looks: list[Look] = []
+    shown: list[InspectedUtterance] = []
     size = 0
-    for look, paths in found:
+    for utterance, paths in found:
         pictures = tuple(_address(path) for path in paths)
         size += sum(map(len, pictures))
         if size > BYTES:
             break
-        looks.append(Look(look.system, look.seed, look.id, pictures))
-    left = len(found) - len(looks)
-    rest = f" {left:,} more are in the run folders, to bound the size of the page." if left else ""
-    return Inspections(f"As `asrbench inspect` saw it.{rest}", tuple(looks))
+        shown.append(replace(utterance, pictures=pictures))
+    left = len(found) - len(shown)
+    rest = f" {left:,} more are in the run folders, to limit the size of the page." if left else ""
+    return Inspections(f"Written by `asrbench inspect`.{rest}", tuple(shown))
 
 
-def _found(study: Mapping[str, Any]) -> Iterator[tuple[Look, list[Path]]]:
+def _found(study: Study) -> Iterator[tuple[InspectedUtterance, list[Path]]]:
+    """Yields what was inspected, still without pictures, and the paths of its pictures."""
     inspected: set[Path] = set()
-    for system in study["systems"]:
-        for one in system["runs"]:
-            run = Run(Path(one["run"]))
-            path = run.inspect_path(study["split"])
-            # Several decodes of one run are several systems.
+    for system in study.systems:
+        for each in system.runs:
+            run = Run(Path(each.run))
+            path = run.inspect_path(study.split)
+            # A run with several decoders is in several systems.
             if path in inspected or not path.is_file():
                 continue
             inspected.add(path)
             figures = read_json(path)
-            for each in ({"id": "", **figures}, *figures["utterances"]):
-                names = [name for name in each.get("pictures") or () if name.endswith(".png")]
+            for entry in ({"id": "", **figures}, *figures["utterances"]):
+                names = [name for name in entry.get("pictures") or () if name.endswith(".png")]
                 paths = [run.folder / name for name in names if (run.folder / name).is_file()]
                 if paths:
-                    yield Look(system["variant"], one["seed"], each["id"], ()), paths
+                    yield InspectedUtterance(system.variant, each.seed, entry["id"], ()), paths
 
 
 def _address(path: Path) -> str:
@@ -78,37 +82,33 @@ def _address(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Gradients:
+    """The gradient norms of all variants as a figure and in words."""
+
     figure: Vector
     words: tuple[str, ...]
 
 
-def gradients(study: Mapping[str, Any]) -> Gradients | None:
-    """None where no history tells the norms of several recurrent layers."""
-    variants: dict[str, Sequence[Descent]] = {}
-    for system in study["systems"]:
-        # The rows of one run's several decodes share its training.
-        if system["variant"] not in variants and (runs := list(_descents(system))):
-            variants[system["variant"]] = runs
+def gradients(study: Study) -> Gradients | None:
+    """Returns the gradient norms; None if no history has those of two layers."""
+    variants: dict[str, Sequence[DepthRatio]] = {}
+    for system in study.systems:
+        # Systems of one variant with several decoders share their training.
+        if system.variant not in variants and (runs := list(_depth_ratios(system))):
+            variants[system.variant] = runs
     if not variants:
         return None
-    from matplotlib import rc_context
-
-    title = "Gradient norm by depth, over training"
-    words = tuple(in_words(variants, study["systems"][0]["variant"]))
-    figure = plots_inside.gradients(variants, title=title)
-    file = io.BytesIO()
-    with rc_context({"svg.hashsalt": "asrbench"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    svg = Markup(inlined(file.getvalue().decode(), "gradients"))
+    title = "Gradient norm by depth, during training"
+    words = tuple(in_words(variants, study.systems[0].variant))
+    figure = plots_inspect.gradients(variants, title=title)
+    svg = Markup(inlined(rendered(figure, ".svg").decode(), "gradients"))
     return Gradients(Vector("gradients", title, "; ".join(words), svg), words)
 
 
-def _descents(system: Mapping[str, Any]) -> Iterator[Descent]:
-    for one in system["gradient_norms"]:
-        layers = one["layers"]
+def _depth_ratios(system: StudySystem) -> Iterator[DepthRatio]:
+    for run in system.gradient_norms:
         rows = [
-            {"epoch": epoch, "layer_gradient_norms": dict(zip(layers, norms, strict=True))}
-            for epoch, norms in enumerate(zip(*layers.values(), strict=True), start=1)
+            {"epoch": epoch, "layer_gradient_norms": dict(zip(run.layers, norms, strict=True))}
+            for epoch, norms in enumerate(zip(*run.layers.values(), strict=True), start=1)
         ]
-        if found := descent(one["seed"], rows):
+        if found := depth_ratio(run.seed, rows):
             yield found

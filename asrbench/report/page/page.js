@@ -1,6 +1,7 @@
 "use strict";
 
-// Tables: a heading sorts by its column, again the other way round; what has no value stays last.
+// Tables: a click on a heading sorts by its column, a second click in reverse order. Cells without
+// a value stay last.
 
 for (const table of document.querySelectorAll(".table table")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -31,9 +32,9 @@ function sort(body, column, sign) {
 const filter = document.getElementById("filter");
 if (filter) {
   const articles = [...document.querySelectorAll("#browser article")];
-  // What is typed is found, composed or not, in capitals or not.
+  // The search ignores case and Unicode normal form.
   const plain = (text) => text.normalize("NFC").toLowerCase();
-  const words = new Map(articles.map((article) => [article, plain(said(article))]));
+  const words = new Map(articles.map((article) => [article, plain(textOf(article))]));
 
   const apply = () => {
     const { text, system, side, speaker } = filter.elements;
@@ -52,19 +53,19 @@ if (filter) {
     }
     document.getElementById("count").value = `${shown} shown`;
   };
-  // Typing tells of itself by the one, what sets a list for its user by the other alone.
-  for (const told of ["input", "change"]) filter.addEventListener(told, apply);
+  // Typing sends `input`; some browsers send only `change` for a list.
+  for (const event of ["input", "change"]) filter.addEventListener(event, apply);
   filter.addEventListener("submit", (event) => event.preventDefault());
-  // The fields are empty only after the event.
+  // The fields are cleared after this event, so the filter runs later.
   filter.addEventListener("reset", () => setTimeout(apply));
 }
 
-// Id, reference and hypotheses, without what an alignment shows between.
-function said(article) {
+// Returns id, reference and hypotheses, without deleted characters.
+function textOf(article) {
   const lines = [article.querySelector("h3").firstChild.data];
   for (const text of article.querySelectorAll(".text")) {
     const copy = text.cloneNode(true);
-    for (const gone of copy.querySelectorAll("del")) gone.remove();
+    for (const deleted of copy.querySelectorAll("del")) deleted.remove();
     lines.push(copy.textContent.replaceAll("␣", " "));
   }
   return lines.join("\n");

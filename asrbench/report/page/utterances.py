@@ -1,142 +1,138 @@
-"""The utterances of a study for its page: those that differ most from the baseline, aligned."""
+"""The utterances of the page: those that differ most from the baseline, with edit alignments."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 
-from asrbench.report.page.cells import MINUS, visible
+from asrbench.analysis.segments import EditSegment
+from asrbench.analysis.utterances import AlignedHypothesis, UtteranceErrors
+from asrbench.base.formatting import seed_list
+from asrbench.report.page.views import MINUS, visible
+from asrbench.report.study import Study
 
 ROWS = 200
-PARTS = 60_000
-"""Of all aligned pairs of a page together: a browser lays out no more at ease."""
+SEGMENTS = 60_000
+"""Largest number of segments on a page; browsers lay out more only slowly."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """`kind` is that of `asrbench.analysis.segments`; an edit shows its spaces."""
-
-    kind: str
-    said: str
-    heard: str
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """What some of the runs of a system made of an utterance, all of them the same."""
+class SharedHypothesis:
+    """One hypothesis, which some of the runs of a system share."""
 
     seeds: str
-    odd: tuple[str, ...]
-    parts: tuple[Part, ...]
+    degenerate: tuple[str, ...]
+    segments: tuple[EditSegment, ...]
+    """Spaces in edits are visible."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What one system made of an utterance."""
+class SystemHypotheses:
+    """The errors and hypotheses of one system for one utterance."""
 
-    system: str
+    label: str
     errors: str
     """Mean over its runs."""
     difference: float | None
     """Errors minus those of the baseline; None for the baseline."""
     change: str
-    hypotheses: tuple[Hypothesis, ...]
+    """The difference as text."""
+    hypotheses: tuple[SharedHypothesis, ...]
 
 
 @dataclass(frozen=True)
-class Row:
+class UtteranceRow:
+    """One utterance with the hypotheses of all systems."""
+
     id: str
     speaker: str
     about: str
+    """Duration and length."""
     reference: str
-    heard: tuple[Heard, ...]
+    systems: tuple[SystemHypotheses, ...]
     largest: float
-    """Difference of any system that learned; errors, where one is alone."""
+    """Largest difference of a trained system; the errors, if there is one system."""
 
 
 @dataclass(frozen=True)
-class Browser:
-    says: str
-    """How many of how many, and by which order."""
-    rows: tuple[Row, ...]
+class UtteranceList:
+    """The utterances that the page shows."""
+
+    summary: str
+    """Says how many utterances of how many are shown, and in which order."""
+    rows: tuple[UtteranceRow, ...]
     speakers: tuple[str, ...]
     systems: tuple[str, ...]
 
 
-def browser(study: Mapping[str, Any]) -> Browser:
-    """The utterances with the largest wins and losses of any system, as many as a page bears."""
-    table = study.get("utterance_table") or []
-    systems = {
-        system["label"]: [run["seed"] for run in system["runs"]] for system in study["systems"]
-    }
-    # What never learned differs most from everything, and says least.
-    learned = {system["label"] for system in study["systems"] if system["trained"]}
-    rows = [_row(entry, systems, learned) for entry in table]
+def utterance_list(study: Study) -> UtteranceList:
+    """Returns the utterances with the largest differences, up to `ROWS` and `SEGMENTS`."""
+    found = () if study.findings is None else study.findings.utterances
+    seeds = {system.label: [run.seed for run in system.runs] for system in study.systems}
+    # A system that is not trained differs everywhere, so it does not decide the order.
+    trained = {system.label for system in study.systems if system.trained}
+    rows = [_row(each, seeds, trained) for each in found]
     rows.sort(key=lambda row: (-row.largest, row.id))
-    kept: list[Row] = []
-    parts = 0
+    kept: list[UtteranceRow] = []
+    segments = 0
     for row in rows[:ROWS]:
-        parts += sum(len(one.parts) for heard in row.heard for one in heard.hypotheses)
-        if parts > PARTS and kept:
+        segments += sum(len(each.segments) for system in row.systems for each in system.hypotheses)
+        if segments > SEGMENTS and kept:
             break
         kept.append(row)
-    whole = study["utterances"]
-    says = (
-        f"All {whole:,} utterances, the largest differences to {study['baseline']} first."
+    whole = study.utterances
+    summary = (
+        f"All {whole:,} utterances, ordered by their largest difference to {study.baseline}."
         if len(kept) == whole
         else f"{len(kept):,} of {whole:,} utterances: those with the largest differences to "
-        f"{study['baseline']}."
+        f"{study.baseline}."
     )
     speakers = sorted({row.speaker for row in kept if row.speaker})
-    return Browser(says, tuple(kept), tuple(speakers), tuple(systems))
+    return UtteranceList(summary, tuple(kept), tuple(speakers), tuple(seeds))
 
 
-def _row(entry: Mapping[str, Any], systems: Mapping[str, Sequence[int]], learned: Set[str]) -> Row:
-    moves = entry["differences"] or entry["errors"]
-    about = [f"{entry['n']} characters"]
-    if entry["duration_s"] is not None:
-        about.insert(0, f"{entry['duration_s']:.1f} s")
-    return Row(
-        entry["id"],
-        entry["speaker"] or "",
+def _row(found: UtteranceErrors, seeds: dict[str, list[int]], trained: Set[str]) -> UtteranceRow:
+    moves = found.differences or found.errors
+    about = [f"{found.n} characters"]
+    if found.duration_s is not None:
+        about.insert(0, f"{found.duration_s:.1f} s")
+    return UtteranceRow(
+        found.id,
+        found.speaker or "",
         ", ".join(about),
-        entry["reference"],
+        found.reference,
         tuple(
-            _heard(entry, system, seeds)
-            for system, seeds in systems.items()
-            if system in entry["systems"]
+            _system(found, label, each) for label, each in seeds.items() if label in found.systems
         ),
-        max((abs(move) for label, move in moves.items() if label in learned), default=0.0),
+        max((abs(move) for label, move in moves.items() if label in trained), default=0.0),
     )
 
 
-def _heard(entry: Mapping[str, Any], system: str, seeds: Sequence[int]) -> Heard:
-    alike: dict[str, list[int]] = {}
-    runs = {}
-    for seed, run in zip(seeds, entry["systems"][system], strict=True):
-        alike.setdefault(run["hypothesis"], []).append(seed)
-        runs[run["hypothesis"]] = run
-    difference = entry["differences"].get(system)
+def _system(found: UtteranceErrors, label: str, seeds: Sequence[int]) -> SystemHypotheses:
+    difference = found.differences.get(label)
     change = "" if difference is None else f"{difference:+.1f}".replace("-", MINUS)
-    return Heard(
-        system,
-        f"{entry['errors'][system]:.1f}",
+    return SystemHypotheses(
+        label,
+        f"{found.errors[label]:.1f}",
         difference,
         "±0" if difference == 0 else change,
-        tuple(
-            Hypothesis(
-                f"seed{'' if len(which) == 1 else 's'} {', '.join(map(str, which))}",
-                tuple(runs[hypothesis]["odd"]),
-                tuple(_parts(runs[hypothesis]["segments"])),
-            )
-            for hypothesis, which in alike.items()
-        ),
+        tuple(_shared(found.systems[label], seeds)),
     )
 
 
-def _parts(segments: Sequence[Mapping[str, str]]) -> Iterator[Part]:
-    for each in segments:
-        said, heard = each["reference"], each["hypothesis"]
-        if each["kind"] == "equal":
-            yield Part("equal", said, heard)
-        else:
-            yield Part(each["kind"], visible(said), visible(heard))
+def _shared(runs: Sequence[AlignedHypothesis], seeds: Sequence[int]) -> Iterator[SharedHypothesis]:
+    """Yields each distinct hypothesis once, with the seeds that have it."""
+    by_text: dict[str, list[int]] = {}
+    for seed, run in zip(seeds, runs, strict=True):
+        by_text.setdefault(run.hypothesis, []).append(seed)
+    aligned = {run.hypothesis: run for run in runs}
+    for text, which in by_text.items():
+        run = aligned[text]
+        yield SharedHypothesis(
+            seed_list(which), run.degenerate, tuple(map(_visible_spaces, run.segments))
+        )
+
+
+def _visible_spaces(segment: EditSegment) -> EditSegment:
+    if segment.kind == "equal":
+        return segment
+    reference, hypothesis = visible(segment.reference), visible(segment.hypothesis)
+    return replace(segment, reference=reference, hypothesis=hypothesis)

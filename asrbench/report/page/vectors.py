@@ -1,4 +1,4 @@
-"""A figure as SVG within the page: its colours follow the page's, its ids are its own."""
+"""Figures as SVG within the page, with the colours of the page and ids of their own."""
 
 import re
 from dataclasses import dataclass
@@ -14,37 +14,42 @@ _COLOUR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Vector:
+    """A figure of the page."""
+
     name: str
     title: str
-    says: str
+    caption: str
     svg: Markup
 
     @classmethod
     def of(cls, picture: Picture) -> "Vector":
         svg = rendered(picture, ".svg").decode()
-        return cls(picture.name, picture.title, picture.says, Markup(inlined(svg, picture.name)))
+        return cls(picture.name, picture.title, picture.caption, Markup(inlined(svg, picture.name)))
 
 
 def inlined(svg: str, name: str) -> str:
-    """`svg` as an element of a page. Texts in it are outlines, so that nothing of them is markup;
-    comments, which repeat them, go."""
+    """Returns `svg` as an element of a page.
+
+    Texts are outlines already, so none of them can be markup; comments repeat texts, so they are
+    removed.
+    """
     svg = svg[svg.index("<svg") :]
     for unwanted in (r"<!--.*?-->", r"<metadata>.*?</metadata>", r"<style[^>]*>.*?</style>"):
         svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
-    # Ids of several figures meet in one page.
+    # Several figures are in one page, so each gets ids of its own.
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    # The height follows from the width that the page gives it.
+    # The page sets the width, and the height follows.
     svg = re.sub(
         r'<svg [^>]*?(viewBox="[^"]+")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1
     )
-    svg = _COLOUR.sub(lambda match: _followed(match[0].lower()), svg)
+    svg = _COLOUR.sub(lambda match: _page_colour(match[0].lower()), svg)
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
 
 
-def _followed(colour: str) -> str:
-    """The property of `page.css` that stands for `colour`; greys go by what they are drawn for."""
+def _page_colour(colour: str) -> str:
+    """Returns the property of `page.css` for a colour; greys stand for paper, lines or text."""
     if colour in _VARIABLES:
         return _VARIABLES[colour]
     if not colour[1:3] == colour[3:5] == colour[5:7]:

@@ -1,4 +1,4 @@
-"""The picture of a corpus. It knows figures and labels, nothing of splits; no pyplot state."""
+"""Draws panels of histograms and curves for the picture of a corpus, without pyplot's state."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asrbench.base.files import atomic
-from asrbench.report.plots.base import logarithmic, look, opened, plain
+from asrbench.report.plots.base import logarithmic, look, open_frame, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +23,8 @@ Figures = npt.NDArray[np.integer] | npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Histograms:
-    """By label, figures that are counted between `edges`; what is beyond the last counts in the
-    last bin. Drawn are shares, so that few and many lie on one axis."""
+    """Figures by label, drawn as the share in each bin. Figures beyond the last edge are in the
+    last bin."""
 
     unit: str
     edges: Sequence[float]
@@ -33,7 +33,7 @@ class Histograms:
 
 @dataclass(frozen=True)
 class Curves:
-    """By label, a figure for each rank from 1 on, both on logarithmic axes, down to zero."""
+    """Figures by label, one for each rank from 1 on, without zeros, on logarithmic axes."""
 
     rank: str
     unit: str
@@ -42,7 +42,7 @@ class Curves:
 
 
 def draw(path: Path, panels: Sequence[Histograms | Curves], *, title: str) -> None:
-    """A PNG or an SVG, as the name of the file says: `panels` two in a row."""
+    """Draws `panels`, two in a row, as PNG or SVG according to the suffix of `path`."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -63,11 +63,11 @@ def draw(path: Path, panels: Sequence[Histograms | Curves], *, title: str) -> No
         axes.grid(color="0.92")
         axes.set_axisbelow(True)
         axes.legend(fontsize=7.5, frameon=False, handlelength=3.2, loc="best")
-        opened(axes)
+        open_frame(axes)
     figure.suptitle(plain(title), fontsize=10)
     form = path.suffix.lower().removeprefix(".")
     when = {"Date": None} if form == "svg" else {"Software": None}
-    # The same figures are the same file: ids of an SVG are drawn from this.
+    # The salt makes the ids of an SVG, and so its bytes, the same in every call.
     with atomic(path) as temporary, rc_context({"svg.hashsalt": "asrbench"}):
         figure.savefig(temporary, format=form, metadata=when)
 

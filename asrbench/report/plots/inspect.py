@@ -1,18 +1,19 @@
-"""Pictures of what happens inside a model: attention, posteriors, gradients. Plain data in; no
-pyplot state. Darker is more, on one scale of grey that print and every eye can read."""
+"""Figures of a model at work: attention maps, posteriors and gradients.
 
-from collections.abc import Iterable, Mapping, Sequence
+Maps are in one scale of grey, darker is more, which print and every reader can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from asrbench.analysis.gradients import Descent
-from asrbench.base.files import atomic
-from asrbench.report.plots.base import COLOURS, look, opened, plain
+from asrbench.analysis.gradients import DepthRatio
+from asrbench.base.formatting import counted
+from asrbench.report.plots.base import COLOURS, look, new_figure, open_frame, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.floating]
 
-FORMATS = (".png", ".svg")
 DOTS_PER_INCH = 160
 MAP_INCHES = 1.75
 SHADES = "Greys"
 MARK = COLOURS[2]
 FONT = "DejaVu Sans"
-"""Comes with matplotlib."""
+"""The font that comes with matplotlib."""
 HANGUL_FONTS = (
     "NanumGothic",
     "Nanum Gothic",
@@ -37,21 +37,34 @@ HANGUL_FONTS = (
     "AppleGothic",
     "UnDotum",
 )
-"""Tried in this order where the font of matplotlib cannot spell a symbol."""
+"""Fonts to try in this order for symbols that the font of matplotlib does not have."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Weights of one layer: (H, T, S), rows adding up to 1, and what rows and columns are."""
+    """The attention weights of one layer, (H, T, S); every row sums to 1."""
 
     layer: str
     weights: Array
     relates: str
+    """The meaning of rows and columns: `frames to frames`, for example."""
+
+
+@dataclass(frozen=True)
+class LayerHeads:
+    """Means of each head of one layer over a split; None where a figure has no meaning."""
+
+    layer: str
+    distances_ms: Sequence[float | None]
+    entropies: Sequence[float | None]
+    """As a share of the entropy of uniform weights: 0 to 1."""
+    uniform_distance_ms: float | None
+    """The distance that uniform weights would have."""
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """Where the alignment has one symbol of the reference."""
+    """The place of one symbol of the reference in the forced alignment."""
 
     text: str
     index: int
@@ -59,23 +72,8 @@ class Symbol:
     end_s: float
 
 
-def save(paths: Iterable[Path], figure: "Figure") -> None:
-    """The same figures are the same bytes, whenever they are drawn."""
-    from matplotlib import rc_context
-
-    for path in paths:
-        form = path.suffix.removeprefix(".")
-        when = {"Date": None} if form == "svg" else {"Software": None}
-        with atomic(path) as temporary, rc_context({"svg.hashsalt": "asrbench"}):
-            figure.savefig(temporary, format=form, metadata=when)
-
-
 def _figure(width: float, height: float, title: str) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height, DOTS_PER_INCH)
     figure.suptitle(plain(title), fontsize=9)
     return figure
 
@@ -84,7 +82,7 @@ def _figure(width: float, height: float, title: str) -> "Figure":
 
 
 def attention(layers: Sequence[Maps], *, frame_s: float, first_s: float, title: str) -> "Figure":
-    """A row a layer, a column a head; each map to its own greatest weight."""
+    """Draws one row per layer and one column per head, each map scaled to its greatest weight."""
     columns = max(_columns(maps) for maps in layers)
     width = max(4.5, 0.9 + MAP_INCHES * columns)
     figure = _figure(width, 0.7 + (MAP_INCHES + 0.35) * len(layers), title)
@@ -99,7 +97,9 @@ def attention(layers: Sequence[Maps], *, frame_s: float, first_s: float, title: 
             if maps.relates != "heads to heads":
                 axes.set_title(f"head {h}", fontsize=7, pad=2)
         row[0].set_ylabel(f"{maps.layer}\n{_side(maps.relates, 0)}", fontsize=7)
-    figure.supxlabel("attended to; darker: more, each map to its own greatest weight", fontsize=8)
+    figure.supxlabel(
+        "attended to; darker is more, each map is scaled to its greatest weight", fontsize=8
+    )
     return figure
 
 
@@ -108,7 +108,7 @@ def _columns(maps: Maps) -> int:
 
 
 def _shown(maps: Maps) -> Array:
-    """Head mixing has a table for every frame: what is shown is their mean."""
+    """Returns the maps to draw: attention across heads has one per frame, so their mean."""
     return maps.weights.mean(axis=1)[None] if maps.relates == "heads to heads" else maps.weights
 
 
@@ -142,39 +142,35 @@ def _map(axes: "Axes", weights: Array, relates: str, frame_s: float, first_s: fl
 
 
 def _span(frames: int, frame_s: float, first_s: float) -> tuple[float, float]:
-    """From the edge of the first frame to that of the last, in seconds."""
+    """Returns the outer edges of the first and the last frame, in seconds."""
     start = first_s - frame_s / 2
     return start, start + frames * frame_s
 
 
-def by_layer(layers: Mapping[str, Mapping[str, Any]], *, title: str) -> "Figure":
-    """Mean distance and entropy of each head by layer; `layers` as in `inspect.<split>.json`."""
-    heads = [head for figures in layers.values() for head in figures["heads"]]
-    panels = [
-        (key, label, scale)
-        for key, label, scale in (
-            ("distance_ms", "mean distance attended to (ms)", 1.0),
-            ("entropy_relative", "entropy (% of an even spread)", 100.0),
-        )
-        if key == "entropy_relative" or any(head[key] is not None for head in heads)
-    ]
+def by_layer(layers: Sequence[LayerHeads], *, title: str) -> "Figure":
+    """Draws the mean distance and the mean entropy of each head, by layer."""
+    entropies = [[100 * e for e in each.entropies if e is not None] for each in layers]
+    distances = [[d for d in each.distances_ms if d is not None] for each in layers]
+    uniform: list[float | None] = [100.0] * len(layers)
+    panels = [("entropy (% of an even spread)", entropies, uniform)]
+    if any(distances):
+        uniform = [each.uniform_distance_ms for each in layers]
+        panels.insert(0, ("mean distance attended to (ms)", distances, uniform))
     figure = _figure(4.7 * len(panels), 3.6, title)
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (key, label, scale) in zip(grid, panels, strict=True):
-        for x, figures in enumerate(layers.values()):
-            values = [scale * head[key] for head in figures["heads"] if head[key] is not None]
-            _heads(axes, x, values)
-            uniform = figures["uniform_distance_ms"] if key == "distance_ms" else 100.0
-            if values and uniform is not None:
-                axes.hlines(uniform, x - 0.3, x + 0.3, color="0.45", linestyle=(0, (4, 3)))
-        axes.set_xticks(range(len(layers)), [plain(name) for name in layers], fontsize=7)
+    for axes, (label, values, even) in zip(grid, panels, strict=True):
+        for x, (heads, if_uniform) in enumerate(zip(values, even, strict=True)):
+            _heads(axes, x, heads)
+            if heads and if_uniform is not None:
+                axes.hlines(if_uniform, x - 0.3, x + 0.3, color="0.45", linestyle=(0, (4, 3)))
+        axes.set_xticks(range(len(layers)), [plain(each.layer) for each in layers], fontsize=7)
         axes.set_xlim(-0.6, len(layers) - 0.4)
         axes.set_ylim(0, 1.08 * axes.dataLim.y1 if axes.dataLim.y1 > 0 else 1)
         axes.set_ylabel(label)
         axes.grid(axis="y", color="0.92")
         axes.set_axisbelow(True)
-        opened(axes)
-    figure.supxlabel("o: a head; bar: their mean; dashed: if all frames counted alike", fontsize=8)
+        open_frame(axes)
+    figure.supxlabel("o: one head; bar: mean over heads; dashed: uniform attention", fontsize=8)
     return figure
 
 
@@ -211,8 +207,10 @@ def posteriors(
     first_s: float,
     title: str,
 ) -> "Figure":
-    """A row for each symbol of the reference with its posterior (T, V) over time, the blank's
-    below, and the frames that the alignment gives it in a frame."""
+    """Draws the posterior of each symbol of the reference over time, and of the blank below.
+
+    `log_probs` is (T, V). A box marks the frames that the forced alignment gives to a symbol.
+    """
     from matplotlib.patches import Rectangle
 
     rows = [each.index for each in spoken]
@@ -242,7 +240,7 @@ def posteriors(
 
 
 def _spelled(symbols: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Labels, and the fonts that together have them; numbers where none does."""
+    """Returns labels and the fonts that have their characters; numbers if no font has."""
     labels = ["␣" if each == " " else each for each in symbols]
     missing = {ord(character) for label in labels for character in label} - _characters(FONT)
     if not missing:
@@ -255,7 +253,7 @@ def _spelled(symbols: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @lru_cache
 def _characters(family: str) -> frozenset[int]:
-    """Code points that the font can draw; none if it is not installed."""
+    """Returns the code points that the font can draw; none if it is not installed."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 
@@ -269,9 +267,11 @@ def _characters(family: str) -> frozenset[int]:
 # Gradients
 
 
-def gradients(variants: Mapping[str, Sequence[Descent]], *, title: str) -> "Figure":
-    """By epoch the lowest recurrent layer's gradient norm over the highest's: the geometric mean
-    over seeds, and from the least to the greatest of them in colour."""
+def gradients(variants: Mapping[str, Sequence[DepthRatio]], *, title: str) -> "Figure":
+    """Draws the gradient norm of the lowest layer of the stack over the highest's, by epoch.
+
+    Lines are geometric means over seeds; bands reach from the least to the greatest seed.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     figure = _figure(7.5, 4.4, title)
@@ -280,7 +280,6 @@ def gradients(variants: Mapping[str, Sequence[Descent]], *, title: str) -> "Figu
     for place, (name, runs) in enumerate(variants.items()):
         colour, _, dash = look(place)
         epochs, low, middle, high = _over_seeds(runs)
-        seeds = f"{len(runs)} seed" + ("" if len(runs) == 1 else "s")
         axes.plot(
             epochs,
             middle,
@@ -288,7 +287,7 @@ def gradients(variants: Mapping[str, Sequence[Descent]], *, title: str) -> "Figu
             linestyle=dash,
             linewidth=1.5,
             marker="." if len(epochs) == 1 else None,
-            label=plain(f"{name}, {seeds}"),
+            label=plain(f"{name}, {counted(len(runs), 'seed')}"),
         )
         if len(runs) > 1:
             axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -297,16 +296,16 @@ def gradients(variants: Mapping[str, Sequence[Descent]], *, title: str) -> "Figu
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("epoch\nbelow 1 the gradient shrinks on its way down; band: all seeds")
-    axes.set_ylabel("gradient norm, lowest over\nhighest recurrent layer")
+    axes.set_xlabel("epoch\nbelow 1 the gradient shrinks on its way down; band: range over seeds")
+    axes.set_ylabel("gradient norm, lowest over\nhighest layer of the stack")
     axes.grid(color="0.92")
     axes.legend(fontsize=7.5, frameon=False, handlelength=3.2, loc="best")
-    opened(axes)
+    open_frame(axes)
     return figure
 
 
-def _over_seeds(runs: Sequence[Descent]) -> tuple[list[int], Array, Array, Array]:
-    """Epochs of any of them; over those that have it least, geometric mean and greatest ratio."""
+def _over_seeds(runs: Sequence[DepthRatio]) -> tuple[list[int], Array, Array, Array]:
+    """Returns all epochs, with the least, the geometric mean and the greatest ratio over runs."""
     by_epoch: dict[int, list[float]] = {}
     for run in runs:
         for epoch, ratio in zip(run.epochs, run.ratios, strict=True):

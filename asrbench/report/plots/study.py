@@ -1,34 +1,34 @@
-"""The figures of a study, from its document: one column of a paper wide, as PNG and as SVG.
+"""The figures of a study, one column of a paper wide, as PNG and as SVG.
 
-Every figure carries what it stands on: split, N, profile and seeds. No pyplot state.
+The caption of every figure states its data: split, N, profile and seeds.
 """
 
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from asrbench.base.files import atomic
-from asrbench.report.plots import panels
-from asrbench.report.plots.base import opened, plain
-from asrbench.report.plots.panels import INK, Study, System
+from asrbench.analysis.lengths import ByLength
+from asrbench.base.formatting import seed_list
+from asrbench.report.plots import base, panels
+from asrbench.report.plots.base import FORMATS, open_frame, plain
+from asrbench.report.plots.panels import INK
+from asrbench.report.study import Study, StudySystem, SystemCost
 from asrbench.text.profiles import RATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = (".png", ".svg")
 COLUMN_INCHES = 3.5
 ROW_INCHES = 0.27
 DOTS_PER_INCH = 300
 CAPTION_LETTERS = 86
-CROWD = 7
-"""Lines that one panel of lines or bars can hold and still be read."""
+MOST_SYSTEMS = 7
+"""Largest number of lines, or groups of bars, in one panel."""
 
-LOOKS: Any = {
+STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 8,
     "axes.labelsize": 7,
@@ -43,62 +43,72 @@ LOOKS: Any = {
     "axes.labelcolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    # The same figures are the same file: ids of an SVG are drawn from this.
-    "svg.hashsalt": "asrbench",
 }
 
-COSTS = (
-    ("step_seconds", "cost_time", "time of an optimizer step (ms)", 1e3),
-    ("flops_per_audio_second", "cost_flops", "forward FLOPs per second of audio (billions)", 1e-9),
-    ("parameters", "cost_parameters", "parameters (millions)", 1e-6),
+
+@dataclass(frozen=True)
+class CostAxis:
+    """A measure of cost that has a figure of its own."""
+
+    name: str
+    """Name of the figure."""
+    label: str
+    value: Callable[[SystemCost], float | None]
+    factor: float
+    """Factor from the unit of `value` to that of the axis."""
+
+
+COST_AXES = (
+    CostAxis("cost_time", "time of an optimizer step (ms)", lambda c: c.step_seconds, 1e3),
+    CostAxis(
+        "cost_flops",
+        "forward FLOPs per second of audio (billions)",
+        lambda c: c.flops_per_audio_second,
+        1e-9,
+    ),
+    CostAxis("cost_parameters", "parameters (millions)", lambda c: c.parameters, 1e-6),
 )
-"""Of a system's `cost`: the key, the name of its figure, the axis, and the factor to its unit."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the study. `name` is that of its files; `says` is its caption in full."""
+    """A figure of the study and its caption."""
 
     name: str
+    """Name of its files, without suffix."""
     title: str
-    says: str
+    caption: str
     draw: Callable[["Axes"], None]
     rows: int = 0
-    """Of a figure that has a row for each system; the others have one height."""
+    """Number of rows in a figure with one row per system; other figures have a fixed height."""
     keys: int = 0
-    """Entries of the legend below."""
+    """Number of entries in the legend."""
 
 
 def draw(study: Study, folder: Path) -> list[Path]:
-    """Leaves a PNG and an SVG of each figure the study has the data for in `folder`."""
+    """Writes a PNG and an SVG of each figure that the study has data for; returns their paths."""
     paths = []
     for picture in pictures(study):
         for suffix in FORMATS:
             path = folder / f"{picture.name}{suffix}"
-            with atomic(path) as temporary:
-                temporary.write_bytes(rendered(picture, suffix))
+            base.write_bytes(path, rendered(picture, suffix))
             paths.append(path)
     return paths
 
 
 def rendered(picture: Picture, suffix: str) -> bytes:
-    """The file that `picture` is, as `suffix` of `FORMATS` says."""
+    """Returns the file of a picture, `.png` or `.svg`."""
     from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    with rc_context(LOOKS):
-        caption = fill(plain(picture.says), CAPTION_LETTERS)
+    with rc_context(STYLE):
+        caption = fill(plain(picture.caption), CAPTION_LETTERS)
         height = 0.62 + ROW_INCHES * picture.rows if picture.rows else 2.1
         height += 0.1 * (caption.count("\n") + 1) + 0.125 * -(-picture.keys // 2)
-        figure = Figure(
-            figsize=(COLUMN_INCHES, height + 0.2), dpi=DOTS_PER_INCH, layout="constrained"
-        )
-        FigureCanvasAgg(figure)
+        figure = base.new_figure(COLUMN_INCHES, height + 0.2, DOTS_PER_INCH)
         axes = figure.add_subplot()
         picture.draw(axes)
         axes.set_axisbelow(True)
-        opened(axes)
+        open_frame(axes)
         if picture.keys:
             axes.legend(
                 loc="lower left",
@@ -110,29 +120,25 @@ def rendered(picture: Picture, suffix: str) -> bytes:
             )
         figure.suptitle(plain(picture.title), fontsize=8, x=0.01, ha="left", weight="bold")
         figure.supxlabel(caption, fontsize=5.6, x=0.01, ha="left", color="#555555")
-        form = suffix.removeprefix(".")
-        file = io.BytesIO()
-        when = {"Date": None} if form == "svg" else {"Software": None}
-        figure.savefig(file, format=form, metadata=when)
-    return file.getvalue()
+        return base.rendered(figure, suffix)
 
 
 def pictures(study: Study) -> Iterator[Picture]:
-    """Every figure that `study` has the data for, the plainest first."""
-    systems = study["systems"]
-    basis = _basis(study, f"N = {study['n']:,} {study['unit']}s")
+    """Yields every figure that `study` has data for."""
+    systems = study.systems
+    basis = _basis(study, f"N = {study.n:,} {study.unit}s")
     yield Picture(
         "rates",
-        f"{RATES[study['unit']]} by variant, {study['split']}",
+        f"{RATES[study.unit]} by variant, {study.split}",
         f"Dots: seeds. Bar: mean and 95 % interval. Dashed: the baseline. {basis}",
         partial(panels.rates, study=study),
         rows=len(systems),
     )
-    if compared := [system for system in systems if system["verdict"] is not None]:
-        family = sum(system["difference"] is not None for system in compared)
+    if compared := [system for system in systems if system.verdict is not None]:
+        family = sum(system.difference is not None for system in compared)
         yield Picture(
             "differences",
-            f"Difference to {study['baseline']}, {study['split']}",
+            f"Difference to {study.baseline}, {study.split}",
             "Left of zero: fewer errors than the baseline. Bar: 95 % interval; the verdict is "
             f"corrected for the number of variants compared, {family} (Holm). {basis}",
             partial(panels.forest, study=study, systems=compared),
@@ -144,91 +150,86 @@ def pictures(study: Study) -> Iterator[Picture]:
 
 
 def _basis(study: Study, size: str) -> str:
-    """What every figure of the split stands on."""
-    speakers = f" of {study['speakers']:,} speakers" if study.get("speakers") else ""
+    """Returns the data behind a figure of the split, in words."""
+    speakers = f" of {study.speakers:,} speakers" if study.speakers else ""
     return (
-        f"{study['corpus']['name']} {study['split']}: {study['utterances']:,} utterances{speakers},"
-        f" {size}, profile {study['profile']}, {_seeds(study)}."
+        f"{study.corpus.name} {study.split}: {study.utterances:,} utterances{speakers},"
+        f" {size}, profile {study.profile}, {seed_list(study.seeds)}."
     )
 
 
-def _seeds(study: Study) -> str:
-    seeds = study["seeds"]
-    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
-
-
 def _costs(study: Study, basis: str) -> Iterator[Picture]:
-    """A figure for each measure of cost that at least two trained systems have."""
-    for key, name, axis, factor in COSTS:
+    """Yields a figure for each measure of cost that at least two trained systems have."""
+    for axis in COST_AXES:
         points = {
-            place: (factor * system["cost"][key], 100 * system["rate"])
-            for place, system in enumerate(study["systems"])
-            if system["trained"] and system["cost"][key] is not None
+            place: (axis.factor * value, 100 * system.rate)
+            for place, system in enumerate(study.systems)
+            if system.trained and (value := axis.value(system.cost)) is not None
         }
         if len({cost for cost, _ in points.values()}) < 2:
             continue
-        left_out = len(study["systems"]) - len(points)
-        without = f" Not shown: {left_out} untrained or of unknown cost." if left_out else ""
+        left_out = len(study.systems) - len(points)
+        without = f" Not shown: {left_out} not trained or of unknown cost." if left_out else ""
         yield Picture(
-            name,
-            f"{RATES[study['unit']]} against {axis.partition(' (')[0]}",
-            f"Lower left is better. Bar: 95 % interval. Line: the Pareto front, which nothing "
-            f"beats on both.{without} {basis}",
-            partial(panels.cost, study=study, points=points, axis=axis),
+            axis.name,
+            f"{RATES[study.unit]} against {axis.label.partition(' (')[0]}",
+            f"Lower left is better. Bar: 95 % interval. Line: Pareto front; no system is better "
+            f"than these on both axes.{without} {basis}",
+            partial(panels.cost, study=study, points=points, axis=axis.label),
             keys=len(points),
         )
 
 
-def _crowd(study: Study, able: Callable[[System], bool]) -> tuple[list[int], str]:
-    """Which systems a panel of lines shows, and in words which it does not."""
-    places = [place for place, system in enumerate(study["systems"]) if able(system)]
-    if len(places) <= CROWD:
+def _at_most(study: Study, has_data: Callable[[StudySystem], bool]) -> tuple[list[int], str]:
+    """Returns the systems that a panel of lines shows, and a sentence on those that it omits."""
+    places = [place for place, system in enumerate(study.systems) if has_data(system)]
+    if len(places) <= MOST_SYSTEMS:
         return places, ""
 
-    first = study["systems"][places[0]]
+    first = study.systems[places[0]]
 
-    def apart(place: int) -> float:
-        return abs(float(study["systems"][place]["rate"] - first["rate"]))
+    def distance(place: int) -> float:
+        return abs(study.systems[place].rate - first.rate)
 
-    others = sorted(places[1:], key=apart, reverse=True)[: CROWD - 1]
-    said = f" {CROWD} of {len(places)}: {first['label']}, and those furthest from it."
-    return [places[0], *sorted(others)], said
+    others = sorted(places[1:], key=distance, reverse=True)[: MOST_SYSTEMS - 1]
+    shown = f" {MOST_SYSTEMS} of {len(places)} systems: {first.label}, and those furthest from it."
+    return [places[0], *sorted(others)], shown
 
 
 def _learning(study: Study) -> Iterator[Picture]:
-    places, rest = _crowd(study, lambda system: bool(system["curves"]))
-    if places:
-        dev = study["dev"]
-        size = f"N = {dev['n']:,} characters, " if dev["n"] else ""
+    places, rest = _at_most(study, lambda system: bool(system.curves))
+    if places and (dev := study.dev):
+        size = f"N = {dev.n:,} characters, " if dev.n else ""
         yield Picture(
             "learning",
-            "CER on dev while training",
-            f"Line: mean over the seeds that learned; band: from the least to the greatest of "
-            f"them. Thin: a seed that never learned.{rest} {study['corpus']['name']} dev, {size}"
-            f"profile {dev['profile']}, greedy decoding, {_seeds(study)}.",
+            "Dev CER during training",
+            f"Line: mean over the trained seeds; band: from the least to the greatest of them. "
+            f"Thin line: a seed that is not trained.{rest} {study.corpus.name} dev, {size}"
+            f"profile {dev.profile}, greedy decoding, {seed_list(study.seeds)}.",
             partial(panels.curves, study=study, places=places),
             keys=len(places),
         )
 
 
 def _lengths(study: Study) -> Iterator[Picture]:
-    """A figure for each measure of length: seconds, and characters of the reference."""
-    for measure, part in (study.get("lengths") or {}).items():
-        bins = part["bins"] if part else []
-        if len(bins) < 2:
+    """Yields a figure for each measure of length: seconds, and characters of the reference."""
+    if study.findings is None:
+        return
+    measures: dict[str, ByLength | None] = {
+        "duration": study.findings.lengths.duration,
+        "reference length": study.findings.lengths.reference_length,
+    }
+    for measure, lengths in measures.items():
+        if lengths is None or len(lengths.bins) < 2:
             continue
-        places, rest = _crowd(study, partial(_known, known=bins[0]["systems"]))
-        basis = _basis(study, f"N = {sum(one['n'] for one in bins):,} characters")
+        places, rest = _at_most(study, lambda system: system.trained)
+        basis = _basis(study, f"N = {sum(each.n for each in lengths.bins):,} characters")
         if places:
             yield Picture(
-                f"length_{part['unit']}s",
-                f"CER by {measure.replace('_', ' ')}",
+                f"length_{lengths.unit}s",
+                f"CER by {measure}",
                 f"Mean over seeds and 95 % interval, in bins of about equally many utterances; "
-                f"runs that never learned left out.{rest} {basis}",
-                partial(panels.bins, study=study, part=part, places=places),
+                f"systems that are not trained are left out.{rest} {basis}",
+                partial(panels.bins, study=study, lengths=lengths, places=places),
                 keys=len(places),
             )
-
-
-def _known(system: System, known: Mapping[str, Any]) -> bool:
-    return bool(system["trained"]) and system["label"] in known

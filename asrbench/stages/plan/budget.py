@@ -1,4 +1,4 @@
-"""What of a study fits a number of hours and devices: arithmetic over what its runs cost."""
+"""Computes what part of a study fits into a number of hours on a number of devices."""
 
 import heapq
 import math
@@ -8,47 +8,50 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Job:
-    """One run, in epochs and seconds."""
+    """One run with its epochs and their duration."""
 
     variant: str
     seed: int
     epochs: int
-    left: int
+    epochs_left: int
     """Epochs still to be trained."""
     train_seconds: float
-    """Of an epoch: its steps, which shrink with the data."""
+    """Seconds of an epoch's training steps, which are proportional to the training data."""
     other_seconds: float
-    """Of an epoch: the dev pass and saving, which do not."""
+    """Seconds of an epoch's dev pass and checkpoints, which do not depend on the training data."""
 
     @property
     def seconds_left(self) -> float:
-        return self.left * (self.train_seconds + self.other_seconds)
+        return self.epochs_left * (self.train_seconds + self.other_seconds)
 
-    def anew(self, *, epochs: int | None = None, data: float = 1.0) -> float:
-        """Seconds from the start, with another number of epochs or on a share of the data. Both
-        make another run, so what this one has behind it does not count."""
+    def seconds_anew(self, *, epochs: int | None = None, data: float = 1.0) -> float:
+        """Returns the seconds of a new run, with other epochs or on a share of the data.
+
+        Epochs that this run has behind it do not count, because the new run has another spec.
+        """
         return (epochs or self.epochs) * (data * self.train_seconds + self.other_seconds)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What of a study is over within the time; `None` where nothing of that kind is."""
+    """The part of a study that is done in time; a field is None where nothing of that kind fits."""
 
     seconds: float
-    """That the whole study takes, each run on one device."""
+    """Seconds of the whole study on the devices; each run is trained on one of them."""
     whole: bool
+    """Whether the whole study fits; the fields below are None then, except `runs`."""
     runs: int
-    """Runs that are done or get done in time, begun in the order of the study."""
+    """Runs that are done or finish in time, if they are started in the order of the study."""
     seeds: int | None
-    """As many of the seeds, from the first, fit with every variant."""
+    """The number of seeds, from the first, of which every variant fits."""
     epochs: float | None
-    """Share of every run's epochs with which all fit, as runs of their own."""
+    """The share of every run's epochs with which all runs fit; they are new runs."""
     data: float | None
-    """Share of the training data, in hundredths, with which all fit, as runs of their own."""
+    """The share of the training data, in hundredths, with which all runs fit; they are new runs."""
 
 
 def fit(jobs: Sequence[Job], hours: float, devices: int) -> Fit:
-    """What of `jobs` is over within `hours` on that many devices."""
+    """Returns what part of `jobs` is done within `hours` on `devices` devices."""
     limit = 3600 * hours
 
     def within(seconds: Sequence[float]) -> bool:
@@ -67,20 +70,27 @@ def fit(jobs: Sequence[Job], hours: float, devices: int) -> Fit:
             None,
         ),
         data=next(
-            (n / 100 for n in range(99, 0, -1) if within([j.anew(data=n / 100) for j in jobs])),
+            (
+                n / 100
+                for n in range(99, 0, -1)
+                if within([j.seconds_anew(data=n / 100) for j in jobs])
+            ),
             None,
         ),
     )
 
 
 def makespan(seconds: Sequence[float], devices: int) -> float:
-    """Time until all is done, the longest first and each to the device that is free first: at
-    most 4/3 of the best there is (Graham 1969, "Bounds on multiprocessing timing anomalies")."""
+    """Returns the seconds until all jobs are done, if the longest is always started first.
+
+    Each job goes to the device that is free first. This is at most 4/3 of the optimum (Graham
+    1969, "Bounds on multiprocessing timing anomalies").
+    """
     return max(ends(sorted(seconds, reverse=True), devices), default=0.0)
 
 
 def ends(seconds: Sequence[float], devices: int) -> list[float]:
-    """When each is over, begun in this order, each on the device that is free first."""
+    """Returns when each job ends, started in this order, each on the first free device."""
     free = [0.0] * devices
     times = []
     for each in seconds:
@@ -89,8 +99,8 @@ def ends(seconds: Sequence[float], devices: int) -> list[float]:
 
 
 def epochs_at(job: Job, share: float) -> int:
-    """Whole epochs of `job` at that share of them, one at least."""
-    # Shares are fractions k / n: what should be a whole number must not fall short of it.
+    """Returns the whole number of epochs in a share of the epochs of `job`, at least 1."""
+    # Shares are fractions k / n: rounding must not make k out of k epochs into k - 1.
     return max(1, math.floor(share * job.epochs + 1e-9))
 
 
@@ -109,4 +119,4 @@ def _shares_of_epochs(jobs: Sequence[Job]) -> list[float]:
 
 
 def _with_epochs(jobs: Sequence[Job], share: float) -> list[float]:
-    return [job.anew(epochs=epochs_at(job, share)) for job in jobs]
+    return [job.seconds_anew(epochs=epochs_at(job, share)) for job in jobs]

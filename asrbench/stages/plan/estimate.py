@@ -1,7 +1,7 @@
-"""What a run will cost, from a minute of really running it: time, memory, disk.
+"""Measures what a run will cost in time, memory and disk, by training some of its batches.
 
-A throw-away trainer makes steps on batches of the run's own epochs, and on the worst of them. What
-is measured on a few batches is carried over to all of them by how long and how many they are.
+The weights are discarded afterwards. Times of the measured batches are carried over to all batches
+of the run's own epochs by their size.
 """
 
 import tempfile
@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import nnls
 
-from asrbench.base.subprocess_call import Died, apart
+from asrbench.base.subprocess_call import SubprocessDied, call_in_subprocess
 from asrbench.data.batch_sampler import Batches, epoch_plan, length_plan, micro_batches_of
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
@@ -28,117 +27,129 @@ from asrbench.experiment.spec import Cell
 from asrbench.models.flops import counted
 from asrbench.recogniser.devices import deterministic
 from asrbench.recogniser.loader import Batch, load
+from asrbench.stages.plan.extrapolation import extrapolate, quantile_batches, step_size
 from asrbench.text.tokenizer import Tokenizer
 from asrbench.training.augmentation import Augmentation
 from asrbench.training.checkpoint import KEPT, State, save
 from asrbench.training.peak import peak_bytes, reset_peak
-from asrbench.training.setup import TrainingSetup, alignable, set_up
+from asrbench.training.setup import TrainingSetup, set_up, trainable
 from asrbench.training.step import Trainer
 
 EPOCHS = 3
-"""Epochs whose plans are looked at; those of the others are alike."""
-SAMPLED = 8
-"""Batches that are measured, at as many quantiles of their length."""
+"""Epochs whose batches are considered; those of the other epochs are alike."""
 ROUNDS, ENOUGH_SECONDS = 3, 15.0
-"""Times that each is, for the median; no round begins after so many seconds."""
+"""Times that each batch is measured, for the median; no round starts after this many seconds."""
 
 Samples = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Worst:
-    """The greatest that a step takes: on the batch with the most audio to pad to, or the longest
-    utterance, at the slowest speed drawn."""
+    """The most that one step needs, at the slowest speed of the augmentation.
+
+    It is measured on the batch with the most audio and on the batch with the longest utterance.
+    """
 
     seconds: float
+    """Duration of the slowest step."""
     memory_bytes: int
-    """See `asrbench.training.peak.peak_bytes`."""
+    """Peak memory of the step, as `asrbench.training.peak.peak_bytes` counts it."""
     utterances: int
+    """Utterances of the batch that needs the most memory."""
     padded_seconds: float
-    """Audio of the batch that took the most memory, padding included."""
+    """Seconds of audio of that batch, padding included."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run, on the device it was measured on."""
+    """The cost of one run, on the device it was measured on."""
 
     parameters: int
+    """Parameters of the model."""
     flops_per_audio_second: float
-    """Of a training step, forward and backward: matrix products and convolutions."""
+    """Floating-point operations of a training step for one second of audio: matrix products and
+    convolutions, forward and backward."""
     utterances: int
+    """Training utterances that are used."""
     excluded: int
-    """Training utterances left out, for CTC cannot align them; `utterances` are the others."""
+    """Training utterances that are left out, because they have too few frames for their text."""
     accumulate: int
-    """Parts of a batch: more than the spec's where its batches do not fit the device."""
+    """Micro-batches of a batch; more than the spec's where its batches do not fit the device."""
     epochs: int
+    """Epochs of the whole run."""
     steps: float
-    """Of an epoch, on average."""
+    """Training steps of an epoch, on average."""
     worst: Worst
+    """The most that one step needs."""
     train_seconds: float
-    """Of an epoch: its steps, reading and augmenting their batches included."""
+    """Seconds of an epoch's training steps, reading and augmenting their batches included."""
     dev_seconds: float
+    """Seconds of one pass over the dev split."""
     save_seconds: float
-    """Of one checkpoint, in the system's folder of temporary files."""
+    """Seconds to save one checkpoint to the system's folder of temporary files."""
     saves: int
-    """Of an epoch."""
+    """Checkpoints that are saved in an epoch."""
     state_bytes: int
+    """Size of one state to continue from."""
     weights_bytes: int
+    """Size of the weights alone."""
 
     @property
     def step_seconds(self) -> float:
-        """Of a step, on average."""
+        """Seconds of a training step, on average."""
         return self.train_seconds / self.steps
 
     @property
     def other_seconds(self) -> float:
-        """Of an epoch: what does not shrink with the training data."""
+        """Seconds of an epoch that do not depend on the amount of training data."""
         return self.dev_seconds + self.saves * self.save_seconds
 
     @property
     def epoch_seconds(self) -> float:
+        """Seconds of an epoch: training, dev pass and checkpoints."""
         return self.train_seconds + self.other_seconds
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
+        """Seconds of the whole run, from its first epoch."""
         return self.epochs * self.epoch_seconds
 
     @property
     def disk_bytes(self) -> int:
-        """While the run is trained: states, the last and the best weights, the best before."""
-        # One state more, for the next is whole before the oldest goes.
+        """Disk space while the run is trained: states, and last, best and previous best weights."""
+        # One more state than is kept: the next one is written before the oldest is deleted.
         return (KEPT + 1) * self.state_bytes + 3 * self.weights_bytes
 
     @property
     def disk_bytes_done(self) -> int:
-        """Once it is done: the last and the best weights."""
+        """Disk space once the run is done: the last and the best weights."""
         return 2 * self.weights_bytes
 
 
 def estimate(cell: Cell, results: Path) -> Cost | None:
-    """What the run of `cell` costs from start to end; nothing if it fits the device in no way.
+    """Measures what the run of `cell` costs, or returns None if it does not fit the device.
 
-    A batch that runs out of memory is tried in more micro-batches. Each trial is a process of its
-    own, so that one's memory is not counted with another's. No file is left behind.
+    When memory runs out, the number of micro-batches is doubled, until they are single utterances.
+    Each attempt is a process of its own, so that memory is not counted twice. No file is left.
     """
     setup = set_up(cell, results)
     batches = length_plan(setup.train.samples, cell.train.batch_seconds)
     micro_batches = cell.train.accumulate
     while True:
         try:
-            return apart(
+            return call_in_subprocess(
                 measure, _with(cell, accumulate=micro_batches), results, tokenizer=setup.tokenizer
             )
-        except (Died, torch.OutOfMemoryError):
+        except (SubprocessDied, torch.OutOfMemoryError):
             if micro_batches >= max(map(len, batches)):
                 return None
             micro_batches *= 2
 
 
 def measure(cell: Cell, results: Path, tokenizer: Tokenizer | None = None) -> Cost:
-    """What the run of `cell` costs. Raises `torch.OutOfMemoryError`.
+    """Measures what the run of `cell` costs in this process. Raises `torch.OutOfMemoryError`.
 
-    Torch's generators are afterwards as they were.
+    The states of torch's random generators are restored.
     """
     setup = set_up(cell, results, tokenizer=tokenizer)
     wanted = setup.cell.run.deterministic
@@ -147,9 +158,9 @@ def measure(cell: Cell, results: Path, tokenizer: Tokenizer | None = None) -> Co
 
 
 def flops_per_audio_second(setup: TrainingSetup, utterance: int) -> float:
-    """Floating-point operations of a training step on that one utterance, by its length.
+    """Returns the operations of a training step on one utterance, per second of its audio.
 
-    Counted as `asrbench.models.flops` does, whatever the run's device and precision.
+    `asrbench.models.flops` counts them, on the CPU and in fp32.
     """
     cell = _with(setup.cell, precision="fp32", accumulate=1)
     cpu = torch.device("cpu")
@@ -165,16 +176,18 @@ def flops_per_audio_second(setup: TrainingSetup, utterance: int) -> float:
 
 
 class _Trial:
-    """A trainer that is thrown away, and the batches it is tried on."""
+    """A trainer whose weights are discarded, and the batches that it is measured on."""
 
     def __init__(self, setup: TrainingSetup) -> None:
         self.setup, self.cell, self.device = setup, setup.cell, setup.device
         self.trainer = Trainer(self.cell, setup.tokenizer, setup.corpus.fingerprint, self.device)
-        self.kept, self.excluded = alignable(setup, self.trainer.recogniser)
+        self.kept, self.excluded = trainable(setup, self.trainer.recogniser)
 
     def cost(self) -> Cost:
         recogniser, train = self.trainer.recogniser, self.cell.train
-        list(self._steps([self._by_length[0]], self._augmentation))  # kernels found, pages touched
+        list(
+            self._steps([self._by_length[0]], self._augmentation)
+        )  # warm-up: kernels are chosen, memory is mapped
         worst = self._worst()
         train_seconds, slowest_seconds = self._train_seconds()
         save_seconds, state_bytes, weights_bytes = self._save()
@@ -216,13 +229,13 @@ class _Trial:
 
     @cached_property
     def _by_length(self) -> Batches:
-        """The batches of all plans, in order of their longest utterance."""
+        """The batches of all considered epochs, in the order of their longest utterance."""
         batches = [batch for plan in self._plans for batch in plan]
         return sorted(batches, key=lambda batch: int(self._samples[batch].max()))
 
     def _train_seconds(self) -> tuple[float, float]:
-        """Of an epoch's steps, on average; and of the slowest that was measured."""
-        chosen = _quantiles(self._by_length)
+        """Seconds of all steps of an epoch, on average, and of the slowest measured step."""
+        chosen = quantile_batches(self._by_length)
         began = time.perf_counter()
         rounds: list[list[float]] = []
         # One loader for all rounds: workers are started once, as for an epoch.
@@ -232,18 +245,18 @@ class _Trial:
             rounds.append(list(islice(seconds, len(chosen))))
         medians = [median(times) for times in zip(*rounds, strict=True)]
         micro_batches = self.cell.train.accumulate
-        total = _carried_over(
-            [_size(self._samples, micro_batches_of(batch, micro_batches)) for batch in chosen],
+        total = extrapolate(
+            [step_size(self._samples, micro_batches_of(batch, micro_batches)) for batch in chosen],
             medians,
             [
-                _size(self._samples, micro_batches_of(batch, micro_batches))
+                step_size(self._samples, micro_batches_of(batch, micro_batches))
                 for batch in self._by_length
             ],
         )
         return total / len(self._plans), max(medians)
 
     def _worst(self) -> Worst:
-        """Of the batch with the most audio at once, and of that with the longest utterance."""
+        """Measures the batch with the most audio at once and the one with the longest utterance."""
         speed = min(self.cell.augment.speeds)
         slowed = self.cell.augment.model_copy(update={"speeds": (speed,)})
         slowest = replace(self._augmentation, spec=slowed)
@@ -274,7 +287,7 @@ class _Trial:
         return self.setup.augmentation
 
     def _steps(self, plan: Batches, augmentation: Augmentation) -> Iterator[float]:
-        """Seconds of each step on the batches of `plan`, reading them included."""
+        """Yields the seconds of each step on the batches of `plan`, reading them included."""
         asked = time.perf_counter()
         for number, micro_batches in enumerate(self._deliveries(plan, augmentation)):
             given = time.perf_counter()
@@ -301,23 +314,25 @@ class _Trial:
             yield list(islice(loaded, len(micro_batches)))
 
     def _dev_seconds(self) -> float:
-        """Of the dev pass."""
+        """Seconds of a pass over the dev split."""
         dev = self.setup.dev
         plan = length_plan(dev.samples, self.cell.train.batch_seconds)
-        chosen = _quantiles(plan)
+        chosen = quantile_batches(plan)
         batches = load(
             dev, self.setup.tokenizer, [chosen[0], *chosen], workers=self.cell.run.workers
         )
-        _, *seconds = _between(self.trainer.recogniser.transcribe(batches, "greedy"))
-        return _carried_over(
-            [_size(dev.samples, [batch]) for batch in chosen],
+        _, *seconds = _between(
+            self.trainer.recogniser.transcribe(batches, self.trainer.recogniser.selection)
+        )
+        return extrapolate(
+            [step_size(dev.samples, [batch]) for batch in chosen],
             seconds,
-            [_size(dev.samples, [batch]) for batch in plan],
+            [step_size(dev.samples, [batch]) for batch in plan],
         )
 
     def _save(self) -> tuple[float, int, int]:
-        """Seconds of a checkpoint after an epoch that is the best so far; bytes of its state and
-        of its weights."""
+        """Seconds to save a checkpoint after the best epoch so far, bytes of its state, bytes of
+        its weights."""
         with tempfile.TemporaryDirectory(prefix="asrbench-plan-") as folder:
             run = Run(Path(folder) / self.setup.run.folder.name)
             began = time.perf_counter()
@@ -328,41 +343,11 @@ class _Trial:
             return seconds, state.stat().st_size, run.weights_path("last").stat().st_size
 
 
-# From some batches to all
-
-
-def _quantiles(batches: Batches) -> Batches:
-    """`SAMPLED` of them, or all, each in the middle of an equal share of their order."""
-    count = min(SAMPLED, len(batches))
-    return [batches[int((i + 0.5) * len(batches) / count)] for i in range(count)]
-
-
-def _size(samples: Samples, micro_batches: Batches) -> list[float]:
-    """What the time of a step grows with: itself, audio with padding (products), the longest
-    utterance (frames that wait for each other), and both at once (attention); in seconds."""
-    longest = [int(samples[micro_batch].max()) / SAMPLE_RATE_HZ for micro_batch in micro_batches]
-    padded = [
-        len(micro_batch) * each for micro_batch, each in zip(micro_batches, longest, strict=True)
-    ]
-    both = [a * b for a, b in zip(padded, longest, strict=True)]
-    return [1.0, sum(padded), sum(longest), sum(both)]
-
-
-def _carried_over(
-    sizes: list[list[float]], seconds: list[float], all_sizes: list[list[float]]
-) -> float:
-    """Seconds of batches of `all_sizes` together, where batches of `sizes` took `seconds`.
-
-    By least squares with no share below zero: nothing grows faster for being smaller.
-    """
-    known, wanted = np.array(sizes), np.array(all_sizes)
-    scale = known.max(axis=0)
-    shares, _ = nnls(known / scale, np.array(seconds))
-    return float((wanted / scale @ shares).sum())
+# Helpers
 
 
 def _between(passed: Iterable[Any]) -> Iterator[float]:
-    """Seconds that each item of `passed` took to come."""
+    """Yields the seconds that each item of `passed` took to arrive."""
     asked = time.perf_counter()
     for _ in passed:
         yield time.perf_counter() - asked
@@ -374,6 +359,6 @@ def _with(cell: Cell, **train: Any) -> Cell:
 
 
 def _generators_kept(device: torch.device) -> AbstractContextManager[None]:
-    """Dropout seeds torch's generators before each step; afterwards they are as they were."""
+    """Restores the states of torch's generators, which dropout seeds before each step."""
     devices = [torch.cuda.current_device()] if device.type == "cuda" else []
     return torch.random.fork_rng(devices)

@@ -4,20 +4,25 @@
     etc/an4_train.transcription   <s> YES </s> (an251-fash-b)
     wav/an4_clstk/fash/an251-fash-b.sph
 
-and the same for `test`. The folder before the name is the speaker. No development set is official.
+and the same for `test`. The folder before the name is the speaker. AN4 has no official
+development set.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import read_utf8
-from asrbench.data.corpus import CorpusWriter
-from asrbench.stages.prep import PLAINLY, How
+from asrbench.stages.prep.recipe import Argument, Preparation, Recipe, SplitSeed, TakeDev
 from asrbench.stages.prep.sources import Source, write_utterances
 from asrbench.stages.prep.splits import with_dev
 from asrbench.text.normal_form import normalise
+
+if TYPE_CHECKING:
+    from asrbench.data.corpus_writer import CorpusWriter
 
 SPLITS = ("train", "test")
 SUFFIXES = (".sph", ".wav")
@@ -25,38 +30,28 @@ SUFFIXES = (".sph", ".wav")
 _TRANSCRIPT = re.compile(r"\s*(?:<s>\s*)?(?P<text>.*?)\s*(?:</s>\s*)?\((?P<id>[^()\s]+)\)\s*")
 
 
-def prepare(
-    source: Path,
-    out: Path,
-    *,
-    dev: int = 0,
-    seed: int = 0,
-    how: How = PLAINLY,
-) -> None:
-    """Reads the distribution in `source` (with `etc/` and `wav/`) and leaves a corpus in `out`.
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Path, Argument("CMU's distribution: the folder with etc/ and wav/.")]
+    dev: TakeDev = 100
+    seed: SplitSeed = 0
 
-    `dev` > 0 takes about so many utterances from train, whole speakers drawn by `seed`. `raw` is
-    the line of the transcription file. Transcripts are matched to audio by utterance id; what has
-    only one of the two, or audio that cannot be read, is rejected.
 
-    Raises `UserError`, leaving nothing behind: `source` is no such folder, `dev` is more than
-    train has, or as `CorpusWriter.create` does.
+def prepare(options: Options, preparation: Preparation) -> None:
+    """Prepares AN4. `options.dev` > 0 takes about that many utterances, whole speakers, from train.
+
+    Transcripts are matched to audio by utterance id. An utterance without a transcript or without
+    readable audio is rejected. The column `raw` holds the line of the transcription file.
     """
-    with CorpusWriter.create(
-        out,
-        name="an4",
-        recipe="an4",
-        source=str(source),
-        text_profile="verbatim",
-        strict=how.strict,
-        force=how.force,
-    ) as writer:
+    source = options.source
+    with preparation.new_corpus(name="an4", source=str(source)) as writer:
         splits = {split: list(_utterances(source, split, writer)) for split in SPLITS}
-        write_utterances(writer, with_dev(splits, dev, seed), how)
+        splits = with_dev(splits, options.dev, options.seed)
+        write_utterances(writer, splits, preparation)
 
 
-def _utterances(source: Path, split: str, writer: CorpusWriter) -> Iterator[Source]:
-    """Every fileid of `split` that has a transcript, and every fault of the two lists rejected."""
+def _utterances(source: Path, split: str, writer: "CorpusWriter") -> Iterator[Source]:
+    """Yields an utterance for each file id with a transcript, and rejects the other entries."""
     transcripts = _transcripts(source, split, writer)
     seen = set()
     for line in _lines(source, split, "fileids"):
@@ -78,8 +73,8 @@ def _utterances(source: Path, split: str, writer: CorpusWriter) -> Iterator[Sour
             writer.reject(id, split, "no fileid", raw)
 
 
-def _transcripts(source: Path, split: str, writer: CorpusWriter) -> dict[str, tuple[str, str]]:
-    """Utterance id -> its line, untouched, and the text in it."""
+def _transcripts(source: Path, split: str, writer: "CorpusWriter") -> dict[str, tuple[str, str]]:
+    """Returns, for each utterance id, its unchanged line and the text in it."""
     transcripts: dict[str, tuple[str, str]] = {}
     for line in _lines(source, split, "transcription"):
         match = _TRANSCRIPT.fullmatch(line)
@@ -93,7 +88,7 @@ def _transcripts(source: Path, split: str, writer: CorpusWriter) -> dict[str, tu
 
 
 def _lines(source: Path, split: str, kind: str) -> list[str]:
-    """The lines of one list in `etc/` that are not blank, without their ends."""
+    """Returns the lines of one list in `etc/` that are not blank, without their line ends."""
     path = source / "etc" / f"an4_{split}.{kind}"
     if not path.is_file():
         raise UserError(
@@ -105,6 +100,13 @@ def _lines(source: Path, split: str, kind: str) -> list[str]:
 
 
 def _audio(source: Path, fileid: str) -> Path:
-    """Where the audio of `fileid` is, or, if it is missing, where CMU has it."""
+    """Returns the path of the audio. If no file exists, returns the path that CMU uses."""
     paths = [source / "wav" / f"{fileid}{suffix}" for suffix in SUFFIXES]
     return next((path for path in paths if path.is_file()), paths[0])
+
+
+RECIPE = Recipe(
+    details="SPHERE audio under wav/, fileids and transcription under etc/.",
+    options=Options,
+    prepare=prepare,
+)

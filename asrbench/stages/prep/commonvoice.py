@@ -4,54 +4,58 @@
     train.tsv        4d3a...    common_voice_ko_1234.mp3     안녕       ...  ko      ...
     clips/common_voice_ko_1234.mp3
 
-and the same for dev.tsv and test.tsv. No cell is quoted: a quote is a quote. Columns beside these
-four differ by release and are not needed.
+and the same for dev.tsv and test.tsv. Cells are not quoted: a quotation mark is text. The other
+columns differ by release and are not needed.
 """
 
+from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated
 
 from asrbench.base.errors import Fault, UserError
 from asrbench.base.files import read_utf8
-from asrbench.data.corpus import CorpusWriter
-from asrbench.stages.prep import PLAINLY, How
-from asrbench.stages.prep.lists import rejecting, spoken
+from asrbench.stages.prep.lists import normal_text, rejecting
+from asrbench.stages.prep.recipe import Argument, Option, Preparation, Recipe
 from asrbench.stages.prep.sources import Source, write_utterances
-from asrbench.stages.prep.table import Row, read_tsv
+from asrbench.stages.prep.table import TableRow, read_tsv
 from asrbench.text.normal_form import normalise
+
+if TYPE_CHECKING:
+    from asrbench.data.corpus_writer import CorpusWriter
 
 HELD_OUT = ("dev", "test")
 
 
-def prepare(source: Path, out: Path, *, validated: bool = False, how: How = PLAINLY) -> None:
-    """Reads the folder of a language, with `clips/` and the lists, and leaves a corpus in `out`.
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Path, Argument("The folder of a language, with clips/.")]
+    validated: Annotated[
+        bool, Option("Train on all that shares no speaker and no text with dev and test.")
+    ] = False
 
-    Train, dev and test are Mozilla's. With `validated`, train is all that was validated and is
-    neither in dev nor in test, nor of a speaker or with a text that is there; what that costs is
-    listed in `rejected.jsonl`. A client is a speaker, the locale the language, the sentence as
-    listed `raw`.
 
-    Raises `UserError`, leaving nothing behind: `source` is no such folder, a list is missing or
-    lacks a column, or as `CorpusWriter.create` does.
+def prepare(options: Options, preparation: Preparation) -> None:
+    """Prepares one language of Common Voice, with the splits of train.tsv, dev.tsv and test.tsv.
+
+    With `options.validated`, train is every utterance of validated.tsv that shares neither a
+    speaker nor a text with dev and test; the others are listed in `rejected.jsonl`. A client is a
+    speaker, and the locale is the language. The column `raw` holds the sentence as listed.
+
+    Raises `UserError`, leaving nothing behind, if a list is missing or lacks a column.
     """
-    with CorpusWriter.create(
-        out,
-        name="commonvoice",
-        recipe="commonvoice",
-        source=str(source),
-        text_profile="verbatim",
-        strict=how.strict,
-        force=how.force,
-    ) as writer:
+    source = options.source
+    with preparation.new_corpus(name="commonvoice", source=str(source)) as writer:
         splits = {split: _listed(source, split, split, writer) for split in HELD_OUT}
-        if validated:
-            splits["train"] = _apart(_listed(source, "validated", "train", writer), splits, writer)
+        if options.validated:
+            validated = _listed(source, "validated", "train", writer)
+            splits["train"] = _disjoint(validated, splits, writer)
         else:
             splits["train"] = _listed(source, "train", "train", writer)
-        write_utterances(writer, splits, how)
+        write_utterances(writer, splits, preparation)
 
 
-def _listed(source: Path, name: str, split: str, writer: CorpusWriter) -> list[Source]:
-    """The utterances of a list that can be used, for `split`; the others are rejected."""
+def _listed(source: Path, name: str, split: str, writer: "CorpusWriter") -> list[Source]:
+    """Returns the usable utterances of a list, and rejects the others under `split`."""
     path = source / f"{name}.tsv"
     if not path.is_file():
         raise UserError(
@@ -74,7 +78,7 @@ def _listed(source: Path, name: str, split: str, writer: CorpusWriter) -> list[S
     return list(utterances.values())
 
 
-def _utterance(source: Path, row: Row, id: str) -> Source:
+def _utterance(source: Path, row: TableRow, id: str) -> Source:
     if row.fault is not None:
         raise Fault(*row.fault)
     clip = _cell(row, "path")
@@ -85,21 +89,24 @@ def _utterance(source: Path, row: Row, id: str) -> Source:
         id,
         # The first releases named the clips without their suffix.
         source / "clips" / (clip if PurePath(clip).suffix else f"{clip}.mp3"),
-        spoken(raw),
+        normal_text(raw),
         normalise(_cell(row, "client_id")) or None,
         raw,
         language=_cell(row, "locale") or None,
     )
 
 
-def _cell(row: Row, column: str) -> str:
+def _cell(row: TableRow, column: str) -> str:
     return (row.cells.get(column) or "").strip()
 
 
-def _apart(
-    validated: list[Source], held_out: dict[str, list[Source]], writer: CorpusWriter
+def _disjoint(
+    validated: list[Source], held_out: dict[str, list[Source]], writer: "CorpusWriter"
 ) -> list[Source]:
-    """What of `validated` shares nothing with the splits that are held out; tells of the others."""
+    """Returns the utterances that share no speaker and no text with the held-out splits.
+
+    The others are listed as left out, except those that are in a held-out split themselves.
+    """
     home = {source.id: split for split, sources in held_out.items() for source in sources}
     speaker_in = {s.speaker: split for split, sources in held_out.items() for s in sources}
     text_in = {s.text: split for split, sources in held_out.items() for s in sources}
@@ -116,3 +123,10 @@ def _apart(
         else:
             kept.append(source)
     return kept
+
+
+RECIPE = Recipe(
+    details="Splits are those of train.tsv, dev.tsv and test.tsv.",
+    options=Options,
+    prepare=prepare,
+)

@@ -1,10 +1,10 @@
-"""eSpeak NG in process, through ctypes and the shared library that `espeakng-loader` brings.
+"""eSpeak NG in process, through ctypes and the shared library of the package `espeakng-loader`.
 
-eSpeak NG is GPL-3.0, so it is the extra `synthetic` and loaded only when `Engine` is made.
+eSpeak NG is GPL-3.0. It is therefore an extra, `synthetic`, and is loaded only by `Engine`.
 
-Its sound depends on what was said before: the pitch flutter, the phase of the wave and the breath
-noise go on from one utterance to the next, and no call of its interface sets them back. Unloading
-the library does, for 0.4 ms an utterance, so each utterance is spoken by a library loaded afresh.
+Its sound depends on earlier utterances: the pitch flutter, the phase of the wave and the breath
+noise continue from one utterance to the next, and no call of its interface resets them. Unloading
+the library does, in 0.4 ms, so the library is loaded again for each utterance.
 """
 
 import _ctypes
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from asrbench.base.errors import UserError, nearest
 
 RATE_HZ = 22_050
-"""What eSpeak NG speaks at."""
+"""The sample rate of what eSpeak NG speaks."""
 
 # From speak_lib.h of eSpeak NG 1.52.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -35,7 +35,7 @@ _RATE, _PITCH, _RANGE = 1, 3, 4
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 _global_state = threading.Lock()
-"""There is one eSpeak NG in a process, whoever loads it."""
+"""A process has one eSpeak NG, with global state. The lock protects it."""
 
 
 class _ListedVoice(ctypes.Structure):
@@ -56,23 +56,23 @@ class _ListedVoice(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Voice:
-    """A way of speaking. `variant` is one of `Engine.variants`, the timbre."""
+    """The settings of a voice. `variant`, one of `Engine.variants`, is the timbre."""
 
     language: str
     variant: str
     pitch: int
-    """0 to 99; 50 is what the variant was made for."""
+    """0 to 99. The variant was designed for 50."""
     pitch_range: int
-    """0 (a monotone) to 99; 50 is usual."""
+    """0 (monotone) to 99. The usual value is 50."""
     words_per_minute: int
-    """80 to 450; 175 is usual."""
+    """80 to 450. The usual value is 175."""
 
 
 class Engine:
-    """Text in, samples out. Equal calls give equal samples, whatever was said between them."""
+    """Turns text into samples. Equal calls give equal samples, whatever was spoken in between."""
 
     def __init__(self) -> None:
-        """Raises `UserError` where the extra `synthetic` is not installed, or does not start."""
+        """Raises `UserError` if the extra `synthetic` is not installed or does not start."""
         try:
             import espeakng_loader
         except ImportError:
@@ -81,8 +81,8 @@ class Engine:
             ) from None
         self._library = str(espeakng_loader.get_library_path())
         self._data = Path(espeakng_loader.get_data_path())
-        self._heard: list[bytes] = []
-        # The library keeps only the address: without this reference Python would free the function.
+        self._chunks: list[bytes] = []
+        # The library keeps only an address. Without this reference Python would free the function.
         self._listener = _Callback(self._listen)
         with self._loaded() as library:
             self.version = library.espeak_Info(None).decode().split()[0]
@@ -90,7 +90,7 @@ class Engine:
         self.variants = sorted(path.name for path in (self._data / "voices" / "!v").iterdir())
 
     def check_language(self, language: str) -> None:
-        """Raises `UserError`, naming some that are, if eSpeak NG has no such language."""
+        """Raises `UserError`, with some allowed names, if eSpeak NG does not know the language."""
         if language not in self.languages:
             raise UserError(
                 f"language: found '{language}', allowed: one of the {len(self.languages)} that "
@@ -99,9 +99,9 @@ class Engine:
             )
 
     def speak(self, text: str, voice: Voice, seed: int = 0) -> npt.NDArray[np.int16]:
-        """`text` at `RATE_HZ`, mono. `seed`, below 2^31, draws the noise of breath and fricatives.
+        """Returns the samples of `text` at `RATE_HZ`, mono. A text without sound gives only zeros.
 
-        Text that has no sound gives a few zeros, or nothing.
+        `seed`, below 2^31, draws the noise of breath and fricatives.
         """
         encoded = text.encode() + b"\0"
         with self._loaded() as library:
@@ -110,22 +110,23 @@ class Engine:
             _succeed(library.espeak_SetParameter(_RATE, voice.words_per_minute, 0))
             _succeed(library.espeak_SetParameter(_PITCH, voice.pitch, 0))
             _succeed(library.espeak_SetParameter(_RANGE, voice.pitch_range, 0))
-            self._heard.clear()
+            self._chunks.clear()
             _succeed(
                 library.espeak_Synth(
                     encoded, len(encoded), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None
                 )
             )
-            return np.frombuffer(b"".join(self._heard), np.int16)
+            return np.frombuffer(b"".join(self._chunks), np.int16)
 
     def _listen(self, samples: int | None, count: int, events: int | None) -> int:
+        """Receives `count` samples at an address. Returns 0, which asks for more."""
         if samples and count > 0:
-            self._heard.append(ctypes.string_at(samples, 2 * count))
-        return 0  # go on
+            self._chunks.append(ctypes.string_at(samples, 2 * count))
+        return 0
 
     @contextmanager
     def _loaded(self) -> Iterator[ctypes.CDLL]:
-        """The library in the state of its first day, unloaded afterwards."""
+        """Yields a newly loaded library, and unloads it afterwards."""
         with _global_state:
             library = _declared(ctypes.CDLL(self._library))
             try:
@@ -145,7 +146,7 @@ class Engine:
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
-    """Argument types, where ctypes would not guess them: pointers, `size_t` and `long`."""
+    """Sets the types that ctypes would guess wrong: pointers, `size_t` and `long`."""
     library.espeak_Info.restype = ctypes.c_char_p
     library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_ListedVoice))
     library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
@@ -172,12 +173,16 @@ def _unload(library: ctypes.CDLL) -> None:
 
 
 def _succeed(status: int) -> None:
+    """Raises `RuntimeError` for the status of a call that failed."""
     if status != 0:
         raise RuntimeError(f"eSpeak NG: a call failed with status {status}")
 
 
 def _languages(library: ctypes.CDLL) -> list[str]:
-    """Codes such as `ko` and `en-us`, sorted; MBROLA voices need a program of their own."""
+    """Returns codes such as `ko` and `en-us`, sorted, without MBROLA voices.
+
+    MBROLA voices need another program.
+    """
     listed = library.espeak_ListVoices(None)
     codes: set[str] = set()
     index = 0
@@ -190,6 +195,7 @@ def _languages(library: ctypes.CDLL) -> list[str]:
 
 
 def _codes(address: int) -> Iterator[str]:
+    """Yields the codes of one voice, from the list at `address`."""
     while ctypes.string_at(address, 1) != b"\0":
         code = ctypes.string_at(address + 1)
         yield code.decode()

@@ -1,4 +1,4 @@
-"""What others have counted in KsponSpeech, to hold a preparation of it against.
+"""Published figures of KsponSpeech, which a preparation of it is compared with.
 
 Sources: [sogang] the README of sogang-isds/KsponSpeech, and speechbrain's recipe; [lhotse] the
 hours in the README of lhotse's and icefall's recipe; [espnet] derived from N and the word counts in
@@ -8,18 +8,21 @@ users published with their converters.
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from asrbench.data.corpus import Utterance
-from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.text.normal_form import is_hangul, without_punctuation
 
+if TYPE_CHECKING:
+    from asrbench.data.corpus_writer import Utterance
+
+# Remarks that are counted.
+ODD_BYTE = "odd_trailing_byte"
 DIGIT_OUTSIDE = "digit outside a dual"
 
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of a whole split: anything from `low` to `high` agrees with it."""
+    """A published figure of a complete split. Anything from `low` to `high` agrees with it."""
 
     figure: str
     split: str
@@ -33,7 +36,7 @@ def _exactly(figure: str, source: str, **splits: float) -> list[Published]:
 
 
 def _hours(**splits: float) -> list[Published]:
-    # Given to one decimal.
+    # Hours are published with one decimal.
     return [
         Published("hours", split, round(hours - 0.05, 2), round(hours + 0.05, 2), "lhotse")
         for split, hours in splits.items()
@@ -56,11 +59,24 @@ PUBLISHED = [
 ]
 
 
-class Census:
-    """Counts what goes into the corpus.
+@dataclass(frozen=True)
+class Check:
+    """A published figure beside the one that was found, as `corpus.json` records it."""
 
-    Different characters are those of the phonetic side, spaces and punctuation among them. All
-    else is of the spelling: characters without spaces and punctuation, words without the latter.
+    figure: str
+    split: str
+    found: float
+    published: tuple[float, float]
+    source: str
+    agrees: bool | None
+    """`None` if the split is incomplete, so that it cannot be compared."""
+
+
+class Census:
+    """Counts the figures of a corpus that others have published.
+
+    "different characters" counts the phonetic side, with spaces and punctuation. All other figures
+    count the spelling: characters without spaces and punctuation, and words without punctuation.
     """
 
     def __init__(self) -> None:
@@ -68,7 +84,8 @@ class Census:
         self._samples: Counter[str] = Counter()
         self._phonetic: dict[str, set[str]] = {}
 
-    def count(self, split: str, utterance: Utterance) -> None:
+    def count(self, split: str, utterance: "Utterance") -> None:
+        """Counts one utterance of `split`."""
         spelling, phonetic = utterance.spelling or "", utterance.phonetic or ""
         bare = without_punctuation(spelling)
         letters = bare.replace(" ", "")
@@ -76,7 +93,7 @@ class Census:
         self._phonetic.setdefault(split, set()).update(phonetic)
         found = {
             "utterances": 1,
-            "odd trailing byte": "odd_trailing_byte" in utterance.remarks,
+            "odd trailing byte": ODD_BYTE in utterance.remarks,
             DIGIT_OUTSIDE: DIGIT_OUTSIDE in utterance.remarks,
             "characters, spelling": len(letters),
             "words, spelling": len(bare.split()),
@@ -86,11 +103,8 @@ class Census:
         for figure, amount in found.items():
             self._counts[figure, split] += amount
 
-    def checks(self) -> list[dict[str, Any]]:
-        """Every published figure of a split that has anything in it, with what was found.
-
-        `agrees` is nothing where the split is not whole: then there is nothing to hold it against.
-        """
+    def checks(self) -> list[Check]:
+        """Returns a check for every published figure of a split that is not empty."""
         rows = []
         for published in PUBLISHED:
             if not self._samples[published.split]:
@@ -98,18 +112,20 @@ class Census:
             whole = self._counts["utterances", published.split] == UTTERANCES[published.split]
             found = self._found(published.figure, published.split)
             rows.append(
-                {
-                    "figure": published.figure,
-                    "split": published.split,
-                    "found": found,
-                    "published": [published.low, published.high],
-                    "source": published.source,
-                    "agrees": published.low <= found <= published.high if whole else None,
-                }
+                Check(
+                    published.figure,
+                    published.split,
+                    found,
+                    (published.low, published.high),
+                    published.source,
+                    agrees=published.low <= found <= published.high if whole else None,
+                )
             )
         return rows
 
     def _found(self, figure: str, split: str) -> float:
+        from asrbench.data.waveform import SAMPLE_RATE_HZ
+
         match figure:
             case "hours":
                 return round(self._samples[split] / SAMPLE_RATE_HZ / 3600, 2)

@@ -3,39 +3,47 @@
     [<corpus>_]recordings[_<split>].jsonl[.gz]      and supervisions beside them, or
     [<corpus>_]cuts[_<split>].jsonl[.gz]
 
-The files are read as what they are, lines of JSON: lhotse itself would bring five packages more and
-its own decoding, to floats, and this needs a dozen keys of its format. A supervision is an
-utterance. What is not a plain part of a plain file (mixed and padded cuts, several channels at
-once, transforms, commands, URLs) is rejected.
+The files are read as JSON, without lhotse: it would bring five more packages and its own decoding
+to floats, and this recipe needs a dozen keys of its format. A supervision is an utterance. A
+supervision that is not a part of one channel of one file (mixed and padded cuts, several channels
+at once, transforms, commands, URLs) is rejected.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from asrbench.base.errors import Fault, UserError
-from asrbench.data.audio import Segment
-from asrbench.data.corpus import CorpusWriter
-from asrbench.data.waveform import SAMPLE_RATE_HZ
-from asrbench.stages.prep import PLAINLY, How
+from asrbench.data.segment import Segment
 from asrbench.stages.prep.lists import (
     FOLDER_SPLITS,
     check_split_name,
-    found_at,
     json_rows,
-    mark,
-    real,
+    label,
+    locate,
+    normal_text,
+    number,
     rejecting,
-    spoken,
     string,
+)
+from asrbench.stages.prep.recipe import (
+    Argument,
+    CorpusName,
+    Preparation,
+    Recipe,
+    SplitSeed,
+    TakeDev,
 )
 from asrbench.stages.prep.sources import Source, write_utterances
 from asrbench.stages.prep.splits import with_dev
 
+if TYPE_CHECKING:
+    from asrbench.data.corpus_writer import CorpusWriter
+
 PLAIN_CUTS = ("MonoCut", "Cut")
-"""Types of a cut of one channel; the second is its name before lhotse 0.8."""
+"""Types of a cut of one channel. The second is the name it had before lhotse 0.8."""
 
 KINDS = ("recordings", "supervisions", "cuts")
 
@@ -44,51 +52,45 @@ _NAME = re.compile(
 )
 
 Tracks = dict[int, tuple[Path, int | None]]
-"""Channel of a recording -> the file it is in, and its place there if there are several."""
+"""The file of each channel of a recording, with the index in that file if it has several."""
 
 
-def prepare(
-    source: Path,
-    out: Path,
-    *,
-    dev: int = 0,
-    seed: int = 0,
-    name: str | None = None,
-    how: How = PLAINLY,
-) -> None:
-    """Reads the manifests in `source` and the audio they name, and leaves a corpus in `out`.
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Path, Argument("A folder of manifests, or a file of cuts.")]
+    dev: TakeDev = 0
+    seed: SplitSeed = 0
+    name: CorpusName = None
 
-    `source` is a folder of manifests, or a file of cuts, which are train. What follows the kind of
-    a manifest in its name is its split, `valid` and the like being dev and `eval` test; without
-    that it is train. `dev` > 0 takes about so many utterances from train, whole speakers drawn by
-    `seed`. A path is relative to the folder asrbench runs in, as it is to lhotse, or else to the
-    manifest's. The corpus is named `name`, or else like the folder.
 
-    What cannot be used is rejected, with its line. Raises `UserError`, leaving nothing behind:
-    there are no manifests, or two ways to read a split, `dev` is more than train has, or as
-    `CorpusWriter.create` does.
+def prepare(options: Options, preparation: Preparation) -> None:
+    """Prepares a folder of manifests, or a file of cuts, which become train.
+
+    The part of a manifest's name after its kind is the split (`valid` and the like are dev, `eval`
+    is test); without that part it is train. `options.dev` > 0 takes about that many utterances
+    from train, whole speakers. A path is relative to the folder asrbench runs in, as in lhotse, or
+    else to the manifest's folder. The corpus is named after its folder by default.
+
+    A line that cannot be used is rejected. Raises `UserError`, leaving nothing behind, if there is
+    no manifest or if a split could be read in two ways.
     """
+    source = options.source
     manifests = _manifests(source)
     folder = source if source.is_dir() else source.parent
-    with CorpusWriter.create(
-        out,
-        name=name or folder.resolve().name,
-        recipe="lhotse",
-        source=str(source),
-        text_profile="verbatim",
-        strict=how.strict,
-        force=how.force,
-    ) as writer:
+    name = options.name or folder.resolve().name
+    with preparation.new_corpus(name=name, source=str(source)) as writer:
         splits = {split: _read(files, split, writer) for split, files in manifests.items()}
-        write_utterances(writer, with_dev(splits, dev, seed), how)
+        write_utterances(writer, with_dev(splits, options.dev, options.seed), preparation)
 
 
 def _manifests(source: Path) -> dict[str, dict[str, Path]]:
-    """Split -> kind -> file: either cuts, or recordings and supervisions."""
+    """Returns the files of each split by kind: either cuts, or recordings and supervisions."""
     if source.is_file():
         match = _NAME.fullmatch(source.name)
         if match is None or match["kind"] != "cuts":
-            raise UserError(f"{source}: its name has no 'cuts'; SOURCE is one of cuts, or a folder")
+            raise UserError(
+                f"{source}: its name has no 'cuts'; SOURCE is a file of cuts, or a folder"
+            )
         return {"train": {"cuts": source}}
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(source.glob("*.jsonl*")):
@@ -119,15 +121,15 @@ def _split(path: Path, prefix: str | None, part: str | None) -> str:
 
 
 @dataclass(slots=True)
-class _Gathering:
-    """The utterances of a split, as they are found."""
+class _SplitReader:
+    """Collects the utterances of one split."""
 
     split: str
-    writer: CorpusWriter
+    writer: "CorpusWriter"
     found: dict[str, Source] = field(default_factory=dict)
 
     def add(self, where: str, row: dict[str, Any], tracks: Tracks | Fault, cut_s: float) -> None:
-        """Adds the supervision `row`, in which times count from `cut_s` on, or rejects it."""
+        """Adds the supervision `row`, whose times are relative to `cut_s`, or rejects it."""
         with rejecting(self.writer, self.split, where, _id(row)):
             if isinstance(tracks, Fault):
                 raise Fault(tracks.reason, tracks.detail)
@@ -137,17 +139,18 @@ class _Gathering:
             self.found[utterance.id] = utterance
 
 
-def _read(files: dict[str, Path], split: str, writer: CorpusWriter) -> list[Source]:
-    gathering = _Gathering(split, writer)
+def _read(files: dict[str, Path], split: str, writer: "CorpusWriter") -> list[Source]:
+    """Returns the usable utterances of one split, and rejects the others."""
+    reader = _SplitReader(split, writer)
     if "cuts" in files:
-        _read_cuts(files["cuts"], gathering)
+        _read_cuts(files["cuts"], reader)
     else:
-        _read_pair(files["recordings"], files["supervisions"], gathering)
-    return list(gathering.found.values())
+        _read_pair(files["recordings"], files["supervisions"], reader)
+    return list(reader.found.values())
 
 
-def _read_pair(recordings: Path, supervisions: Path, gathering: _Gathering) -> None:
-    split, writer = gathering.split, gathering.writer
+def _read_pair(recordings: Path, supervisions: Path, reader: _SplitReader) -> None:
+    split, writer = reader.split, reader.writer
     known: dict[str, Tracks | Fault] = {}
     for where, row in json_rows(recordings, split, writer):
         with rejecting(writer, split, where):
@@ -159,25 +162,25 @@ def _read_pair(recordings: Path, supervisions: Path, gathering: _Gathering) -> N
         recording = str(row.get("recording_id"))
         unused.pop(recording, None)
         missing = Fault("no recording", f"'{recording}' is not in {recordings.name}")
-        gathering.add(where, row, known.get(recording, missing), 0.0)
+        reader.add(where, row, known.get(recording, missing), 0.0)
     for recording in unused:
         writer.leave_out(recording, split, "recording without a supervision", recordings.name)
 
 
-def _read_cuts(cuts: Path, gathering: _Gathering) -> None:
-    split, writer = gathering.split, gathering.writer
+def _read_cuts(cuts: Path, reader: _SplitReader) -> None:
+    split, writer = reader.split, reader.writer
     for where, row in json_rows(cuts, split, writer):
         with rejecting(writer, split, where, _id(row)):
             if row.get("type") not in PLAIN_CUTS:
                 raise Fault("not a plain cut", f"of type '{row.get('type')}'")
-            start_s = real(row, "start") or 0.0
+            start_s = number(row, "start") or 0.0
             supervisions = _objects(row, "supervisions")
             if not supervisions:
                 writer.leave_out(_id(row), split, "cut without a supervision", where)
             tracks = _tracks_of_cut(row, cuts.parent)
             for supervision in supervisions:
                 channel = {"channel": row.get("channel", 0)}
-                gathering.add(where, channel | supervision, tracks, start_s)
+                reader.add(where, channel | supervision, tracks, start_s)
 
 
 def _tracks_of_cut(cut: dict[str, Any], folder: Path) -> Tracks | Fault:
@@ -187,7 +190,7 @@ def _tracks_of_cut(cut: dict[str, Any], folder: Path) -> Tracks | Fault:
 
 
 def _tracks_or_fault(recording: dict[str, Any], folder: Path) -> Tracks | Fault:
-    """The fault is that of every utterance in the recording."""
+    """Returns the tracks of a recording, or the fault that all of its utterances share."""
     try:
         return dict(_tracks(recording, folder))
     except Fault as fault:
@@ -209,14 +212,16 @@ def _tracks(
             raise Fault("wrong type", "a source has no path, or no channels")
         for index, channel in enumerate(channels):
             place = index if len(channels) > 1 else None
-            yield channel, (found_at(path, Path(), folder), place)
+            yield channel, (locate(path, Path(), folder), place)
 
 
 def _check_harmless(transform: dict[str, Any]) -> None:
-    """Raises `Fault` for what changes the sound: not for another rate, where 16 kHz is below it."""
+    """Raises `Fault` for a transform that changes the sound, as resampling below 16 kHz does."""
+    from asrbench.data.waveform import SAMPLE_RATE_HZ
+
     settings = transform.get("kwargs")
     if transform.get("name") == "Resample" and isinstance(settings, dict):
-        rate_hz = real(settings, "target_sampling_rate")
+        rate_hz = number(settings, "target_sampling_rate")
         if rate_hz is not None and rate_hz >= SAMPLE_RATE_HZ:
             return
     raise Fault("transformed audio", f"by '{transform.get('name')}'")
@@ -230,26 +235,26 @@ def _utterance(supervision: dict[str, Any], tracks: Tracks, cut_s: float) -> Sou
     if channel not in tracks:
         raise Fault("no such channel", f"{channel} of {', '.join(map(str, tracks)) or 'none'}")
     raw = string(supervision, "text") or ""
-    start_s, duration_s = real(supervision, "start"), real(supervision, "duration")
+    start_s, duration_s = number(supervision, "start"), number(supervision, "duration")
     if start_s is None or duration_s is None:
         raise Fault("missing field", "'start' or 'duration'")
-    # A sum of decimals may be off by a bit, and what begins at 0 below it.
+    # The sum of two decimals may be off by one bit, and a start of 0 could become negative.
     begin_s = round(cut_s + start_s, 9)
     path, index = tracks[channel]
     return Source(
         id,
         path,
-        spoken(raw),
-        mark(supervision, "speaker"),
+        normal_text(raw),
+        label(supervision, "speaker"),
         raw,
         str(channel),
-        mark(supervision, "language"),
+        label(supervision, "language"),
         Segment(begin_s, begin_s + duration_s, index),
     )
 
 
 def _channel(supervision: dict[str, Any]) -> int:
-    """The one channel of a supervision; where it has none, the first."""
+    """Returns the channel of a supervision, 0 if it names none. Raises `Fault` for several."""
     found = supervision.get("channel", 0)
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
@@ -265,7 +270,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _objects(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """A list of objects, empty where there is none."""
+    """Returns the list of objects under `key`, empty if there is none."""
     found = row.get(key) or []
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise Fault("wrong type", f"'{key}' is no list of objects")
@@ -275,3 +280,11 @@ def _objects(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def _id(row: dict[str, Any]) -> str:
     id = row.get("id")
     return id if isinstance(id, str) else ""
+
+
+RECIPE = Recipe(
+    details="Each supervision is an utterance. The name of a manifest gives its split, as "
+    "cuts_dev.jsonl.gz.",
+    options=Options,
+    prepare=prepare,
+)

@@ -7,50 +7,50 @@ The first folder below a subset is the speaker. SPEAKERS.TXT and its like are no
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from asrbench.base.errors import UserError, pick
-from asrbench.data.corpus import CorpusWriter
-from asrbench.stages.prep import PLAINLY, How
-from asrbench.stages.prep.openslr import chapters
+from asrbench.stages.prep.openslr import read_chapters
+from asrbench.stages.prep.recipe import Argument, Option, Preparation, Recipe
 from asrbench.stages.prep.sources import write_utterances
 
 SMALLER = {"dev": ("dev-clean", "dev-clean-2"), "test": ("test-clean",)}
-"""What these splits are made of, if it is there and the user names nothing else."""
+"""The subsets of dev and of test, unless the user names others."""
 
 
-def prepare(
-    source: Path,
-    out: Path,
-    *,
-    train: Sequence[str] = (),
-    dev: Sequence[str] = (),
-    test: Sequence[str] = (),
-    how: How = PLAINLY,
-) -> None:
-    """Reads the folder LibriSpeech, or the one above it, and leaves a corpus in `out`.
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Path, Argument("The folder LibriSpeech, or the one above it.")]
+    train: Annotated[
+        list[str] | None, Option("A subset to train on; may be repeated.", "train-*")
+    ] = None
+    dev: Annotated[list[str] | None, Option("A subset for dev; may be repeated.", "dev-clean")] = (
+        None
+    )
+    test: Annotated[
+        list[str] | None, Option("A subset for test; may be repeated.", "test-clean")
+    ] = None
 
-    Each split is made of the subsets named for it. By default train is every train-*, dev is
-    dev-clean and test is test-clean. Where train subsets are named, the others are left out; any
-    other subset that is there is a split of its own: test-other is `test_other`.
 
-    `raw` is the text as it is; `corpus.json` says what became of each subset. Raises `UserError`,
-    leaving nothing behind: there are no subsets, a named one is not there or is wanted in two
-    splits, or as `CorpusWriter.create` does.
+def prepare(options: Options, preparation: Preparation) -> None:
+    """Prepares LibriSpeech. Each split is made of the subsets that the options name for it.
+
+    By default train is every train-*, dev is dev-clean and test is test-clean. If train subsets
+    are named, the other train subsets are left out. Any other subset in the folder becomes a split
+    of its own: test-other becomes `test_other`. `corpus.json` lists the subsets of each split. The
+    column `raw` holds the text as distributed.
+
+    Raises `UserError`, leaving nothing behind, if there are no subsets, or if a named subset is
+    missing or is named for two splits.
     """
-    inner = source / "LibriSpeech"
-    root = inner if inner.is_dir() else source
+    inner = options.source / "LibriSpeech"
+    root = inner if inner.is_dir() else options.source
     there = _subsets(root)
-    splits = _choose(there, {"train": train, "dev": dev, "test": test})
-    with CorpusWriter.create(
-        out,
-        name="librispeech",
-        recipe="librispeech",
-        source=str(source),
-        text_profile="verbatim",
-        strict=how.strict,
-        force=how.force,
-    ) as writer:
+    named = {"train": options.train, "dev": options.dev, "test": options.test}
+    splits = _choose(there, {split: subsets or () for split, subsets in named.items()})
+    with preparation.new_corpus(name="librispeech", source=str(options.source)) as writer:
         writer.about = {"subsets": splits}
         for subset in there:
             if not any(subset in subsets for subsets in splits.values()):
@@ -61,16 +61,16 @@ def prepare(
                 split: [
                     utterance
                     for subset in subsets
-                    for utterance in chapters(root / subset, split, _speaker, writer)
+                    for utterance in read_chapters(root / subset, split, _speaker, writer)
                 ]
                 for split, subsets in splits.items()
             },
-            how,
+            preparation,
         )
 
 
 def _choose(there: list[str], wanted: dict[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Split -> the subsets it is made of, none of them in two splits."""
+    """Returns the subsets of each split; no subset is in two splits."""
     home: dict[str, str] = {}
     for split, subsets in wanted.items():
         for subset in subsets:
@@ -85,7 +85,7 @@ def _choose(there: list[str], wanted: dict[str, Sequence[str]]) -> dict[str, lis
 
 
 def _default(subset: str, wanted: dict[str, Sequence[str]]) -> str:
-    """The split of a subset that nobody named, blank if it is left out."""
+    """Returns the split of a subset that the user did not name, or "" if it is left out."""
     if subset.startswith("train-"):
         return "" if wanted["train"] else "train"
     for split, usual in SMALLER.items():
@@ -107,3 +107,10 @@ def _subsets(root: Path) -> list[str]:
 
 def _speaker(chapter: Path) -> str:
     return chapter.parent.name
+
+
+RECIPE = Recipe(
+    details="Other subsets become splits of their own: test-other becomes test_other.",
+    options=Options,
+    prepare=prepare,
+)

@@ -1,4 +1,4 @@
-"""What the lists of all corpora have in common: lines, keys, JSON, paths, and what is wrong."""
+"""Functions that read the lists of a corpus: lines, keys, JSON objects, paths."""
 
 import gzip
 import json
@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asrbench.base.errors import Fault, UserError
 from asrbench.base.files import read_utf8
-from asrbench.data.corpus import CorpusWriter
 from asrbench.text.normal_form import normalise
+
+if TYPE_CHECKING:
+    from asrbench.data.corpus_writer import CorpusWriter
 
 SPLIT_ALIASES = {"valid": "dev", "validation": "dev", "val": "dev", "development": "dev"}
 
@@ -23,27 +25,27 @@ FOLDER_SPLITS = {name: name for name in ("train", "dev", "test")} | {
     "eval": "test",
     "evaluation": "test",
 }
-"""Split of a folder or file that is called so."""
+"""The split of a folder or a file with each of these names."""
 
 SPLIT_NAME = re.compile(r"[A-Za-z0-9_-]+")
-"""What may be part of a file name everywhere."""
+"""Characters that every file system takes, because splits are file names."""
 
 _SPACE = re.compile("[ \t]")
 
 
 def check_split_name(where: str, name: str) -> str:
-    """`name`, if a split can be called so; otherwise a `UserError`."""
+    """Returns `name`. Raises `UserError`, with `where`, if a split cannot have this name."""
     if not SPLIT_NAME.fullmatch(name):
         raise UserError(f"{where}: found '{name}', allowed: letters, digits, '_' and '-'")
     return name
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, without their ends, each after its number.
+    """Returns (number, line) for the lines of a text file that are not blank, without line ends.
 
     A file whose name ends in .gz is unpacked. Raises `UserError` if it cannot be read.
     """
-    # Not splitlines(): U+2028 and U+0085 are part of a text.
+    # Not splitlines(): U+2028 and U+0085 are characters of a text.
     lines = enumerate(_text(path).split("\n"), start=1)
     return [(number, line.removesuffix("\r")) for number, line in lines if line.strip()]
 
@@ -60,18 +62,18 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error})") from None
 
 
-def keyed(line: str) -> tuple[str, str]:
-    """What a line is about, and what it says of it, untouched: `id a  b` is `id` and `a  b`.
+def split_key(line: str) -> tuple[str, str]:
+    """Returns the key of a line that is not blank, and the unchanged rest: `id a  b` -> `a  b`.
 
-    White space is a space or a tab, as to Kaldi; the line is not blank.
+    A space or a tab ends the key, as in Kaldi.
     """
     key, *rest = _SPACE.split(line.lstrip(" \t"), maxsplit=1)
     return key, "".join(rest)
 
 
 @contextmanager
-def rejecting(writer: CorpusWriter, split: str, where: str, id: str = "") -> Iterator[None]:
-    """Ends at a `Fault` of what stands at `where`, and rejects that."""
+def rejecting(writer: "CorpusWriter", split: str, where: str, id: str = "") -> Iterator[None]:
+    """Rejects the entry at `where` if the block raises a `Fault`."""
     try:
         yield
     except Fault as fault:
@@ -79,40 +81,43 @@ def rejecting(writer: CorpusWriter, split: str, where: str, id: str = "") -> Ite
         writer.reject(id, split, fault.reason, detail)
 
 
-def spoken(raw: str) -> str:
-    """The text of a transcript. Raises `Fault` if there is none in it."""
+def normal_text(raw: str) -> str:
+    """Returns the normal form of a transcript. Raises `Fault` if it is empty."""
     text = normalise(raw)
     if not text:
         raise Fault("text empty after normalisation", repr(raw))
     return text
 
 
-def found_at(path: str, *folders: Path) -> Path:
-    """Where the file is that a list calls `path`: in the first folder that has it.
+def locate(path: str, *folders: Path) -> Path:
+    """Returns `path` in the first of `folders` that has such a file, or else in the first folder.
 
-    Where none has it, that is in the first of them. An absolute path is what it is.
+    An absolute path is returned unchanged.
     """
     places = [folder / path for folder in folders]
     return next((place for place in places if os.path.isfile(place)), places[0])
 
 
 def stem_of(audio: str, folder: Path) -> str:
-    """A name for an audio file: its path without the suffix, from `folder` on if it lies there."""
+    """Returns the path of an audio file without its suffix, relative to `folder` if it is inside.
+
+    The name is therefore the same wherever the corpus is stored.
+    """
     path = PurePath(audio)
-    if path.is_relative_to(folder):  # the same name wherever the corpus lies
+    if path.is_relative_to(folder):
         path = path.relative_to(folder)
     return str(path)[: len(str(path)) - len(path.suffix)]
 
 
-class Names:
-    """Gives each utterance an id of its own, where the list has none."""
+class UniqueIds:
+    """Makes the ids of utterances unique, for lists that have no ids."""
 
     def __init__(self) -> None:
         self._given: set[str] = set()
         self._counts: Counter[str] = Counter()
 
     def unique(self, name: str) -> str:
-        """`name`, or if that is taken `name-2` and so on."""
+        """Returns `name`, or the first of `name-2`, `name-3` and so on that is not taken yet."""
         while True:
             self._counts[name] += 1
             count = self._counts[name]
@@ -123,7 +128,7 @@ class Names:
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that remembers whether a key stood twice in it."""
+    """A JSON object. `twice` says whether a key occurred more than once in its text."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -131,7 +136,7 @@ class _Object(dict[str, Any]):
 
 
 def json_object(line: str) -> dict[str, Any]:
-    """The object that a line of JSON Lines has. Raises `Fault` for anything else."""
+    """Returns the object of one line of JSON Lines. Raises `Fault` for anything else."""
     try:
         found = json.loads(line, object_pairs_hook=_Object)
     except (ValueError, RecursionError) as error:
@@ -148,8 +153,10 @@ def json_object(line: str) -> dict[str, Any]:
     return found
 
 
-def json_rows(path: Path, split: str, writer: CorpusWriter) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each object of a JSON Lines file stands, and the object; other lines are rejected."""
+def json_rows(
+    path: Path, split: str, writer: "CorpusWriter"
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the place of each object of a JSON Lines file and the object; rejects other lines."""
     for number, line in numbered_lines(path):
         where = f"{path.name}, line {number}"
         row = None
@@ -160,7 +167,10 @@ def json_rows(path: Path, split: str, writer: CorpusWriter) -> Iterator[tuple[st
 
 
 def string(row: dict[str, Any], key: str) -> str | None:
-    """A text, or a whole number in digits; `None` where there is none."""
+    """Returns a text, or a whole number in digits, or `None` if the key is missing.
+
+    Raises `Fault` for a value of another type.
+    """
     value = row.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -169,8 +179,8 @@ def string(row: dict[str, Any], key: str) -> str | None:
     raise Fault("wrong type", f"'{key}' is neither text nor a whole number")
 
 
-def real(row: dict[str, Any], key: str) -> float | None:
-    """A number, `None` where there is none."""
+def number(row: dict[str, Any], key: str) -> float | None:
+    """Returns a number, or `None` if the key is missing. Raises `Fault` for another type."""
     value = row.get(key)
     if value is None:
         return None
@@ -179,6 +189,6 @@ def real(row: dict[str, Any], key: str) -> float | None:
     return float(value) if abs(value) < 1e9 else float("inf")
 
 
-def mark(row: dict[str, Any], key: str) -> str | None:
-    """Who speaks, or what: the normal form of a text, `None` where it is blank."""
+def label(row: dict[str, Any], key: str) -> str | None:
+    """Returns the normal form of a speaker or a language, or `None` if it is blank."""
     return normalise(string(row, key) or "") or None

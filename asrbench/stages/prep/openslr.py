@@ -1,39 +1,43 @@
-"""What LibriSpeech and Zeroth-Korean have in common: a transcript to a chapter, FLAC beside it.
+"""The layout that LibriSpeech and Zeroth-Korean share: a transcript for each chapter, with FLAC.
 
-<chapter>.trans.txt    <utterance> <text>, a line an utterance
+<chapter>.trans.txt    <utterance> <text>, one line for each utterance
 <utterance>.flac
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asrbench.base.errors import Fault
-from asrbench.data.corpus import CorpusWriter
-from asrbench.stages.prep.lists import keyed, numbered_lines, rejecting, spoken
+from asrbench.stages.prep.lists import normal_text, numbered_lines, rejecting, split_key
 from asrbench.stages.prep.sources import Source
 
+if TYPE_CHECKING:
+    from asrbench.data.corpus_writer import CorpusWriter
 
-def chapters(
-    folder: Path, split: str, speaker_of: Callable[[Path], str], writer: CorpusWriter
+
+def read_chapters(
+    folder: Path, split: str, speaker_of: Callable[[Path], str], writer: "CorpusWriter"
 ) -> list[Source]:
-    """Every line of every transcript under `folder`; `speaker_of` the folder it lies in is known.
+    """Returns the utterances of every transcript under `folder`.
 
-    Rejects a second line of an id, a line without a text, and audio that has no line.
+    `speaker_of` names the speaker of a transcript from the folder that holds it. A repeated id, a
+    line without text, and audio without a transcript are rejected.
     """
     found: list[Source] = []
     seen: set[str] = set()
-    silent = set(folder.rglob("*.flac"))
+    untranscribed = set(folder.rglob("*.flac"))
     for path in sorted(folder.rglob("*.trans.txt")):
         for number, line in numbered_lines(path):
-            id, raw = keyed(line)
+            id, raw = split_key(line)
             audio = path.parent / f"{id}.flac"
-            silent.discard(audio)
+            untranscribed.discard(audio)
             with rejecting(writer, split, f"{path.relative_to(folder.parent)}, line {number}", id):
                 if id in seen:
                     raise Fault("duplicate id")
-                found.append(Source(id, audio, spoken(raw), speaker_of(path.parent), raw))
+                found.append(Source(id, audio, normal_text(raw), speaker_of(path.parent), raw))
                 seen.add(id)
-    for audio in sorted(silent):
+    for audio in sorted(untranscribed):
         detail = str(audio.relative_to(folder.parent))
         writer.reject(audio.stem, split, "no transcript", detail)
     return found

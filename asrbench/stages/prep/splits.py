@@ -1,7 +1,7 @@
-"""Which utterance is in which split, where the corpus does not say.
+"""Functions that assign utterances to splits, for a corpus that has no splits.
 
-Pure functions of the utterances and a seed. What is random is ordered by a hash of seed and name:
-the order of the rows does not matter, nor does the version of any library.
+They are pure functions of the utterances and a seed. Random choices are made by a hash of the seed
+and a name, so they depend neither on the order of the rows nor on the version of a library.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from asrbench.base.errors import UserError
 SPLITS = ("train", "dev", "test")
 
 Fractions = tuple[float, float, float]
-"""Shares of train, dev and test in the utterances; they sum to 1. A share of 0 is no split."""
+"""Shares of train, dev and test in the utterances. They sum to 1. A share of 0 makes no split."""
 
 
-class Row(Protocol):
-    """What a split is decided on. Ids are unique; `speaker` is `None` where it is not known."""
+class Assignable(Protocol):
+    """The fields that the splits depend on. Ids are unique. An unknown speaker is `None`."""
 
     @property
     def id(self) -> str: ...
@@ -28,29 +28,29 @@ class Row(Protocol):
     def text(self) -> str: ...
 
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=Assignable)
 
 
 class LeftOut(NamedTuple):
-    """An utterance in no split: its speaker is in `split`, but its text is kept in `text_split`."""
+    """An utterance in no split: its speaker is in `split`, and its text is in `text_split`."""
 
     split: str
     text_split: str
 
 
 class DisjointSplits(NamedTuple):
-    """What `disjoint_splits` decides. Every id is a key of exactly one of the two."""
+    """The result of `disjoint_splits`. Every id is a key of exactly one of the two mappings."""
 
     assignment: dict[str, str]  # id -> split
     left_out: dict[str, LeftOut]
 
 
-def take_dev(train: Sequence[Row], n: int, seed: int) -> set[str]:
-    """Ids of a development set of about `n` utterances, never none and never all.
+def take_dev(train: Sequence[Assignable], n: int, seed: int) -> set[str]:
+    """Returns the ids of a development set of about `n` utterances, at least one and never all.
 
-    Whole speakers at random, so that dev and train share none; its size is off `n` by less than
-    the size of the smallest speaker left in train. An utterance without a speaker counts as a
-    speaker of its own: where none is known, the set has exactly `n`.
+    Draws whole speakers, so that dev and train share none. The size differs from `n` by less than
+    the utterances of the smallest speaker left in train. An utterance without a speaker counts as a
+    speaker of its own. If no speaker is known, the set therefore has exactly `n` utterances.
 
     Raises `UserError` if `n` is not smaller than train, or if train has a single speaker.
     """
@@ -71,7 +71,7 @@ def take_dev(train: Sequence[Row], n: int, seed: int) -> set[str]:
 
 
 def with_dev(splits: dict[str, list[R]], n: int, seed: int) -> dict[str, list[R]]:
-    """`splits` with a dev split that `take_dev` takes from train; as they are if `n` is 0.
+    """Returns `splits` with a dev split taken from train by `take_dev`; unchanged if `n` is 0.
 
     Raises `UserError` like `take_dev`, and if there is a dev split already.
     """
@@ -90,14 +90,15 @@ def with_dev(splits: dict[str, list[R]], n: int, seed: int) -> dict[str, list[R]
     }
 
 
-def disjoint_splits(rows: Sequence[Row], fractions: Fractions, seed: int) -> DisjointSplits:
-    """Splits that share neither a speaker nor a text, of about the sizes of `fractions`.
+def disjoint_splits(rows: Sequence[Assignable], fractions: Fractions, seed: int) -> DisjointSplits:
+    """Assigns utterances to splits that share neither a speaker nor a text, sized by `fractions`.
 
-    Test and dev take whole speakers at random and train has the others. Then a text said in
-    several splits stays where it is said most (see `_homes`), and its utterances elsewhere are left
-    out. Utterances without a speaker go by their text instead, and lose nothing.
+    Draws whole speakers for test and dev; train has the others. Then each text that occurs in
+    several splits stays in the split where it occurs most (see `_splits_of_texts`), and its other
+    utterances are left out. Utterances without a speaker are assigned by their text, and none of
+    them is left out.
 
-    Raises `UserError` if `fractions` are none, or if a split would be empty.
+    Raises `UserError` if `fractions` do not sum to 1, or if a split would be empty.
     """
     shares = _shares(fractions)
     groups = _groups((row.id, row.speaker, row.text) for row in rows)
@@ -110,7 +111,7 @@ def disjoint_splits(rows: Sequence[Row], fractions: Fractions, seed: int) -> Dis
     spoken: dict[str, Counter[str]] = defaultdict(Counter)  # text -> split -> utterances
     for row in rows:
         spoken[row.text][split_of[row.id]] += 1
-    home = _homes(spoken, shares, seed)
+    home = _splits_of_texts(spoken, shares, seed)
     kept = {row.id: home[row.text] for row in rows if split_of[row.id] == home[row.text]}
     if empty := [split for split in shares if split not in set(kept.values())]:
         raise UserError(
@@ -122,7 +123,7 @@ def disjoint_splits(rows: Sequence[Row], fractions: Fractions, seed: int) -> Dis
 
 
 def _shares(fractions: Fractions) -> dict[str, float]:
-    """Split -> its share, without those that have none."""
+    """Returns the share of each split, without the splits whose share is 0."""
     if min(fractions) < 0 or fractions[0] == 0 or not abs(sum(fractions) - 1) < 1e-6:
         raise UserError(
             f"--split: found {'/'.join(f'{share:g}' for share in fractions)}, allowed: shares of "
@@ -132,7 +133,7 @@ def _shares(fractions: Fractions) -> dict[str, float]:
 
 
 def _groups(rows: Iterable[tuple[str, str | None, str]]) -> dict[str, list[str]]:
-    """Ids of (id, speaker, otherwise) that must stay together, under a name for each group."""
+    """Groups the ids that must stay in one split: by speaker, or else by the third field."""
     groups: dict[str, list[str]] = defaultdict(list)
     for id, speaker, otherwise in rows:
         groups[f"row {otherwise}" if speaker is None else f"speaker {speaker}"].append(id)
@@ -140,9 +141,10 @@ def _groups(rows: Iterable[tuple[str, str | None, str]]) -> dict[str, list[str]]
 
 
 def _near(groups: dict[str, list[str]], n: int, seed: int, *, keep: int) -> list[str]:
-    """Ids of groups taken at random, about `n` of them, with at least `keep` groups left over.
+    """Returns the ids of randomly drawn groups, about `n` ids, and leaves at least `keep` groups.
 
-    Takes what still fits; then, if nearer to `n` or nothing fitted, the smallest of the others.
+    Takes each group that still fits. Then takes the smallest remaining group if that is nearer to
+    `n`, or if no group fitted.
     """
     taken: list[str] = []
     over: list[str] = []
@@ -163,7 +165,7 @@ def _near(groups: dict[str, list[str]], n: int, seed: int, *, keep: int) -> list
 def _by_speaker(
     groups: dict[str, list[str]], shares: dict[str, float], seed: int
 ) -> dict[str, str]:
-    """Id -> the split its group is in: test and dev are drawn, train has the rest."""
+    """Returns the split of each id. Groups are drawn for test and dev; train has the others."""
     left = dict(groups)
     total = sum(map(len, groups.values()))
     split_of: dict[str, str] = {}
@@ -175,11 +177,13 @@ def _by_speaker(
     return {id: split_of.get(id, "train") for ids in groups.values() for id in ids}
 
 
-def _homes(spoken: dict[str, Counter[str]], shares: dict[str, float], seed: int) -> dict[str, str]:
-    """Text -> the one split that keeps it: where it is said most; ties: test, then dev.
+def _splits_of_texts(
+    spoken: dict[str, Counter[str]], shares: dict[str, float], seed: int
+) -> dict[str, str]:
+    """Returns the one split that keeps each text: where it occurs most, or test, or dev in a tie.
 
-    Where all speakers read the same texts, that would leave the small splits nothing. A split with
-    less than half its share then gets more texts, those that cost least first.
+    If all speakers read the same texts, this would leave the small splits empty. A split with less
+    than half of its share then gets more texts, first those that lose the fewest utterances.
     """
     home = {
         text: max(counts, key=lambda split: (counts[split], SPLITS.index(split)))
@@ -207,5 +211,5 @@ def _homes(spoken: dict[str, Counter[str]], shares: dict[str, float], seed: int)
 
 
 def _shuffled(seed: int, name: str) -> bytes:
-    """A key that sorts names at random, the same for the same seed everywhere."""
+    """Returns a sort key that puts names in a random order, which depends on `seed` alone."""
     return hashlib.sha256(f"{seed} {name}".encode()).digest()

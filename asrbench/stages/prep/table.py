@@ -3,8 +3,9 @@
     id         audio                 speaker  split  text
     ada00001   audio/ada00001.ogg    ada      train  각 조에서 상위 이개국씩 결선 토너먼트에 진출해
 
-The suffix tells the format. TSV has no quoting: a quote is a quote. CSV has. The first line of both
-names the columns, of which only audio and text are needed; JSON Lines has an object a line.
+The suffix tells the format. Cells are quoted in CSV and not in TSV, where a quotation mark is text.
+The first line of both names the columns, of which only audio and text are required. JSON Lines has
+one object on each line.
 """
 
 import csv
@@ -12,24 +13,35 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from asrbench.base.errors import Fault, UserError, pick
 from asrbench.base.files import read_utf8
-from asrbench.data.corpus import CorpusWriter
-from asrbench.stages.prep import PLAINLY, How
 from asrbench.stages.prep.lists import (
     SPLIT_ALIASES,
     SPLIT_NAME,
-    Names,
+    UniqueIds,
     json_object,
+    normal_text,
     rejecting,
-    spoken,
     stem_of,
+)
+from asrbench.stages.prep.recipe import (
+    Argument,
+    CorpusName,
+    Option,
+    Preparation,
+    Recipe,
+    SplitSeed,
+    TakeDev,
+    parse_shares,
 )
 from asrbench.stages.prep.sources import Source, write_utterances
 from asrbench.stages.prep.splits import Fractions, disjoint_splits, with_dev
 from asrbench.text.normal_form import normalise
+
+if TYPE_CHECKING:
+    from asrbench.data.corpus_writer import CorpusWriter
 
 COLUMNS = {
     "audio": ("audio", "path", "audio_path", "audio_filepath", "file"),
@@ -38,16 +50,17 @@ COLUMNS = {
     "speaker": ("speaker", "spk", "speaker_id", "client_id"),
     "split": ("split", "subset"),
 }
-"""What a column is looked for under, the first that is there, if the user does not name it."""
+"""Usual names of each column. The first one in the table is taken if the user names none."""
 
 NO_SPLIT = ""
+"""Stands for the split of an utterance for which the table names none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: column -> cell, or what is wrong with the line.
+class TableRow:
+    """One line of the table: the cell of each column, or the fault of the line.
 
-    A cell is `None` where JSON has neither text nor a whole number: it has no one spelling.
+    A cell is `None` if its JSON value is neither a text nor a whole number.
     """
 
     line: int
@@ -55,60 +68,60 @@ class Row:
     fault: tuple[str, str] | None = None
 
 
-def prepare(
-    source: Path,
-    out: Path,
-    *,
-    audio_column: str | None = None,
-    text_column: str | None = None,
-    id_column: str | None = None,
-    speaker_column: str | None = None,
-    split_column: str | None = None,
-    dev: int = 0,
-    split: Fractions | None = None,
-    seed: int = 0,
-    name: str | None = None,
-    how: How = PLAINLY,
-) -> None:
-    """Reads the table `source` and the audio it names, and leaves a corpus in `out`.
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Path, Argument("A .tsv, .csv or .jsonl with a header.")]
+    audio: Annotated[str | None, Option("Column of the audio path.")] = None
+    text: Annotated[str | None, Option("Column of the text.")] = None
+    id: Annotated[str | None, Option("Column of the id.")] = None
+    speaker: Annotated[str | None, Option("Column of the speaker.")] = None
+    split_column: Annotated[str | None, Option("Column of the split.")] = None
+    dev: TakeDev = 0
+    split: Annotated[
+        str | None,
+        Option("Make splits that share no speaker and no text, as 0.8/0.1/0.1."),
+    ] = None
+    name: CorpusName = None
+    seed: SplitSeed = 0
+
+    def columns(self) -> dict[str, str | None]:
+        """Returns the columns that the user named, by role."""
+        return {
+            "audio": self.audio,
+            "text": self.text,
+            "id": self.id,
+            "speaker": self.speaker,
+            "split": self.split_column,
+        }
+
+
+def prepare(options: Options, preparation: Preparation) -> None:
+    """Prepares the audio files that a table lists.
 
     Audio paths are absolute or relative to the table's folder. Without an id column, the audio path
-    without its suffix is the id. A speaker may be blank: it is not known then. Text is normalised,
-    `raw` is what the table has. The corpus is named `name`, or else like the table's folder.
+    without its suffix is the id. A blank speaker is an unknown one. The text is normalised, and the
+    column `raw` holds the cell. The corpus is named after the table's folder by default.
 
-    Splits come from the split column (`validation` and the like are `dev`); with none, or a blank
-    one, everything is `train`, unless `split` asks for shares of train, dev and test that have
-    neither a speaker nor a text in common (what that costs is listed in `rejected.jsonl`). `dev` >
-    0 takes about so many utterances from train. Both draw by `seed`.
+    Splits come from the split column (`validation` and the like are `dev`). Without that column, or
+    if it is blank, all is `train`, unless `options.split` gives shares of train, dev and test: then
+    the splits share neither a speaker nor a text, and `rejected.jsonl` lists the utterances that
+    this excludes. `options.dev` > 0 takes about that many utterances from train.
 
-    Rows that cannot be used are rejected, with their line number. Raises `UserError`, leaving
-    nothing behind: the table cannot be read, lacks a column, contradicts `split` or `dev`, or as
-    `CorpusWriter.create` does.
+    A row that cannot be used is rejected. Raises `UserError`, leaving nothing behind, if the table
+    cannot be read, lacks a column, or contradicts the options.
     """
-    named = {
-        "audio": audio_column,
-        "text": text_column,
-        "id": id_column,
-        "speaker": speaker_column,
-        "split": split_column,
-    }
-    with CorpusWriter.create(
-        out,
-        name=name or source.resolve().parent.name,
-        recipe="table",
-        source=str(source),
-        text_profile="verbatim",
-        strict=how.strict,
-        force=how.force,
-    ) as writer:
+    source, seed = options.source, options.seed
+    shares = None if options.split is None else parse_shares("--split", options.split)
+    name = options.name or source.resolve().parent.name
+    with preparation.new_corpus(name=name, source=str(source)) as writer:
         columns, rows = read_table(source)
-        reader = _Reader(source, _find_columns(source, columns, named))
-        splits = _decide(source, reader.read(rows, writer), split, seed, writer)
-        write_utterances(writer, with_dev(splits, dev, seed), how)
+        reader = _Reader(source, _find_columns(source, columns, options.columns()))
+        splits = _decide(source, reader.read(rows, writer), shares, seed, writer)
+        write_utterances(writer, with_dev(splits, options.dev, seed), preparation)
 
 
-def read_table(path: Path) -> tuple[list[str], list[Row]]:
-    """The names of the columns, and the rows that are not blank, those with a fault included.
+def read_table(path: Path) -> tuple[list[str], list[TableRow]]:
+    """Returns the names of the columns, and the rows that are not blank, also those with a fault.
 
     Raises `UserError` if the file is missing, of another format, not UTF-8, or has no header.
     """
@@ -121,42 +134,44 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     return columns, rows
 
 
-def read_tsv(path: Path, text: str) -> tuple[list[str], list[Row]]:
-    """The columns and the rows of a table that may have no rows."""
+def read_tsv(path: Path, text: str) -> tuple[list[str], list[TableRow]]:
+    """Returns the columns and the rows of a table, which may have no rows."""
     lines = [line.removesuffix("\r").split("\t") for line in text.split("\n")]
     return _with_header(path, [(number, cells) for number, cells in enumerate(lines, start=1)])
 
 
-def _read_csv(path: Path, text: str) -> tuple[list[str], list[Row]]:
+def _read_csv(path: Path, text: str) -> tuple[list[str], list[TableRow]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     records = []
     line = 1
     try:
         for cells in reader:
             records.append((line, cells))
-            line = reader.line_num + 1  # where the next one starts: a quoted cell may have breaks
+            line = reader.line_num + 1  # of the next record: a quoted cell may have line breaks
     except csv.Error as error:
         raise UserError(f"{path}, line {line}: not CSV ({error})") from None
     return _with_header(path, records)
 
 
-def _with_header(path: Path, records: list[tuple[int, list[str]]]) -> tuple[list[str], list[Row]]:
-    """Rows of (line number, cells), the first of which names the columns."""
+def _with_header(
+    path: Path, records: list[tuple[int, list[str]]]
+) -> tuple[list[str], list[TableRow]]:
+    """Returns columns and rows of (line number, cells), the first of which names the columns."""
     records = [(line, cells) for line, cells in records if cells not in ([], [""])]
     columns = [cell.strip() for cell in records[0][1]] if records else []
     if twice := {column for column in columns if columns.count(column) > 1}:
-        raise UserError(f"{path}: column '{min(twice)}' stands twice in the first line; rename one")
+        raise UserError(f"{path}: column '{min(twice)}' occurs twice in the first line; rename one")
     rows = []
     for line, cells in records[1:]:
         if len(cells) == len(columns):
-            rows.append(Row(line, dict(zip(columns, cells, strict=True))))
+            rows.append(TableRow(line, dict(zip(columns, cells, strict=True))))
         else:
             detail = f"{len(cells)} fields, the first line has {len(columns)}"
-            rows.append(Row(line, {}, ("wrong field count", detail)))
+            rows.append(TableRow(line, {}, ("wrong field count", detail)))
     return columns, rows
 
 
-def _read_jsonl(path: Path, text: str) -> tuple[list[str], list[Row]]:
+def _read_jsonl(path: Path, text: str) -> tuple[list[str], list[TableRow]]:
     rows = [
         _json_row(number, line)
         for number, line in enumerate(text.split("\n"), start=1)
@@ -165,16 +180,16 @@ def _read_jsonl(path: Path, text: str) -> tuple[list[str], list[Row]]:
     return list(dict.fromkeys(column for row in rows for column in row.cells)), rows
 
 
-def _json_row(number: int, line: str) -> Row:
+def _json_row(number: int, line: str) -> TableRow:
     try:
         cells = {key: _cell(value) for key, value in json_object(line).items()}
     except Fault as fault:
-        return Row(number, {}, (fault.reason, fault.detail))
-    return Row(number, cells)
+        return TableRow(number, {}, (fault.reason, fault.detail))
+    return TableRow(number, cells)
 
 
 def _cell(value: Any) -> str | None:
-    """Text as it is, a whole number in digits, null as a blank, anything else `None`."""
+    """Returns a text unchanged, a whole number in digits, "" for null, `None` for anything else."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -182,7 +197,7 @@ def _cell(value: Any) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-FORMATS: dict[str, Callable[[Path, str], tuple[list[str], list[Row]]]] = {
+FORMATS: dict[str, Callable[[Path, str], tuple[list[str], list[TableRow]]]] = {
     ".tsv": read_tsv,
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,
@@ -192,7 +207,7 @@ FORMATS: dict[str, Callable[[Path, str], tuple[list[str], list[Row]]]] = {
 def _find_columns(
     path: Path, columns: list[str], named: dict[str, str | None]
 ) -> dict[str, str | None]:
-    """Role -> the column that has it, `None` where there is none and none is needed."""
+    """Returns the column of each role, or `None` if the table lacks one that is not required."""
     found: dict[str, str | None] = {}
     for role, name in named.items():
         if name is not None:
@@ -208,16 +223,16 @@ def _find_columns(
 
 
 class _Reader:
-    """Makes utterances of rows. Remembers the ids it gave, for there may be no second of any."""
+    """Turns rows into utterances, with unique ids."""
 
     def __init__(self, table: Path, columns: dict[str, str | None]) -> None:
         self._table, self._columns = table, columns
         self._folder = table.parent.absolute()
         self._ids: set[str] = set()
-        self._names = Names()
+        self._unique_ids = UniqueIds()
 
-    def read(self, rows: list[Row], writer: CorpusWriter) -> dict[str, list[Source]]:
-        """Utterances under the split the table gives them, `NO_SPLIT` where it gives none."""
+    def read(self, rows: list[TableRow], writer: "CorpusWriter") -> dict[str, list[Source]]:
+        """Returns the usable utterances by split, `NO_SPLIT` if it is blank; rejects the others."""
         splits: dict[str, list[Source]] = {}
         for row in rows:
             where = f"{self._table.name}, line {row.line}"
@@ -228,7 +243,7 @@ class _Reader:
                 splits.setdefault(split, []).append(utterance)
         return splits
 
-    def _utterance(self, row: Row) -> tuple[str, Source]:
+    def _utterance(self, row: TableRow) -> tuple[str, Source]:
         if row.fault is not None:
             raise Fault(*row.fault)
         for role, column in self._columns.items():
@@ -239,20 +254,20 @@ class _Reader:
         audio, raw = self._cell(row, "audio").strip(), self._cell(row, "text")
         if not audio:
             raise Fault("no audio path", "")
-        text = spoken(raw)
+        text = normal_text(raw)
         speaker = normalise(self._cell(row, "speaker")) or None
         path = self._table.parent / audio
         return self._split(row), Source(self._id(row, audio), path, text, speaker, raw)
 
-    def _split(self, row: Row) -> str:
+    def _split(self, row: TableRow) -> str:
         name = self._cell(row, "split").strip()
         name = SPLIT_ALIASES.get(name.lower(), name)
         if name and not SPLIT_NAME.fullmatch(name):
             raise Fault("split name", f"found '{name}', allowed: letters, digits, '_' and '-'")
         return name
 
-    def _id(self, row: Row, audio: str) -> str:
-        """The id the table gives, or else the audio path without suffix, and a count if need be."""
+    def _id(self, row: TableRow, audio: str) -> str:
+        """Returns the id of the table, or else the audio path without its suffix, made unique."""
         if self._columns["id"] is not None:
             id = self._cell(row, "id").strip()
             if not id:
@@ -260,10 +275,10 @@ class _Reader:
             if id in self._ids:
                 raise Fault("duplicate id", "")
             return id
-        return self._names.unique(stem_of(audio, self._folder))
+        return self._unique_ids.unique(stem_of(audio, self._folder))
 
-    def _cell(self, row: Row, role: str) -> str:
-        """The cell of a role, blank where the table has none."""
+    def _cell(self, row: TableRow, role: str) -> str:
+        """Returns the cell of a role, "" if the table has no such column."""
         column = self._columns[role]
         return "" if column is None else row.cells.get(column) or ""
 
@@ -273,9 +288,9 @@ def _decide(
     splits: dict[str, list[Source]],
     fractions: Fractions | None,
     seed: int,
-    writer: CorpusWriter,
+    writer: "CorpusWriter",
 ) -> dict[str, list[Source]]:
-    """`splits` with every utterance in one: the table's own, made by `fractions`, or train."""
+    """Returns the final splits: those of the table, those made by `fractions`, or all in train."""
     marked = {name: sources for name, sources in splits.items() if name != NO_SPLIT}
     unmarked = splits.get(NO_SPLIT, [])
     if fractions is None and marked:
@@ -298,3 +313,11 @@ def _decide(
         else:
             made.setdefault(decided.assignment[source.id], []).append(source)
     return made
+
+
+RECIPE = Recipe(
+    details="Audio path and text are required; id, speaker and split are optional. A column that "
+    "no option names is found by its usual names.",
+    options=Options,
+    prepare=prepare,
+)

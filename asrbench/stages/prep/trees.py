@@ -1,4 +1,4 @@
-"""A corpus as it was downloaded: files in a folder, or still in the zips they came in."""
+"""A corpus as it was downloaded: files in a folder, or in zip files."""
 
 import os
 import zipfile
@@ -9,19 +9,19 @@ from pathlib import Path, PurePosixPath
 from asrbench.base.errors import Fault, UserError
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
-"""What `zipfile` raises for a member that is cut, corrupt, encrypted or packed in a new way."""
+"""Errors of `zipfile` for a member that is truncated, corrupt, encrypted or of unknown format."""
 
 
 class Tree:
-    """Every file under a folder, and every member of the zips that lie in it, by relative path.
+    """The files under a folder and the members of the zip files in it, by relative path.
 
-    Of a file that is both unpacked and in a zip, the one that is unpacked is read.
+    If a file is both in a folder and in a zip, the one in the folder is read.
     """
 
     def __init__(self, root: Path, *suffixes: str) -> None:
-        """`root` is a folder, or one zip; looks for files with one of `suffixes`.
+        """Lists the files with one of `suffixes` in `root`, a folder or one zip.
 
-        Raises `UserError` if it is neither, and for a member of a zip whose path leads outside.
+        Raises `UserError` if `root` is neither, and for a zip member whose path leads outside.
         """
         if not root.is_dir() and not zipfile.is_zipfile(root):
             raise UserError(f"{root}: found neither a folder nor a zip")
@@ -32,7 +32,7 @@ class Tree:
         self._zips = [_opened(root / name) for name in packed or [""] * root.is_file()]
         members = {name for archive in self._zips for name in _members(archive)}
         self.names = sorted(found | {name for name in members if name.endswith(suffixes)})
-        """Relative paths of the files, parts between slashes."""
+        """Relative paths of the files, separated by slashes, sorted."""
 
     def __enter__(self) -> "Tree":
         return self
@@ -42,9 +42,9 @@ class Tree:
             archive.close()
 
     def read(self, name: str) -> bytes:
-        """The bytes of one of `names`, or of a file beside one.
+        """Returns the bytes of one of `names`, or of another file in the same place.
 
-        Raises `Fault`: "missing" or "unreadable".
+        Raises `Fault`, "missing" or "unreadable".
         """
         try:
             if (self.root / name).is_file():
@@ -58,20 +58,21 @@ class Tree:
 
 
 def _files(root: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Relative paths of what lies under a folder; of a file, nothing."""
+    """Yields the relative paths of the files under a folder; nothing if `root` is a file."""
     for folder, _, files in os.walk(root, followlinks=True):
-        inside = os.path.relpath(folder, root).replace(os.sep, "/")
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
         for file in files:
             if file.endswith(suffixes):
-                yield file if inside == "." else f"{inside}/{file}"
+                yield file if relative == "." else f"{relative}/{file}"
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[str]:
+    """Yields the names of the members. Raises `UserError` for a path that leads outside."""
     for name in archive.namelist():
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
             raise UserError(
-                f"{archive.filename}: its member '{name}' points outside; no corpus to trust"
+                f"{archive.filename}: its member '{name}' points outside the zip; do not trust it"
             )
         yield name
 

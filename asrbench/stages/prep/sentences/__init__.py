@@ -1,12 +1,12 @@
-"""Everyday Korean sentences from a grammar of our own, for the recipe `synthetic`.
+"""Everyday Korean sentences from a small grammar, for the recipe `synthetic`.
 
-As they are said, not as they are printed: Hangul and single spaces, numbers in words, no
-punctuation. One to twelve words.
+The sentences are written as they are spoken: Hangul, single spaces, numbers in words, and no
+punctuation. They have one to twelve words.
 
-A template is a sentence with slots. `{dish}` draws from `WORDS` or calls one of `NUMBERS`, and
-what it draws may have slots again; `{deed:past}` puts an ending of `inflection.ENDINGS` after a
-verb; `을/를` is settled by the syllable before it. A word is drawn once a sentence, so that nobody
-goes `서울에서 서울까지`.
+A template is a sentence with slots. `{dish}` draws from `WORDS` or calls one of `NUMBERS`, and the
+drawn word may have slots too. `{deed:past}` adds an ending of `inflection.ENDINGS` to a verb. The
+syllable before `을/를` decides between the two. A sentence never draws a word twice, so nobody goes
+`서울에서 서울까지`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,13 +26,13 @@ from asrbench.stages.prep.sentences.words import WORDS
 
 MAX_WORDS = 12
 _PATIENCE = 20_000
-"""Draws without a new sentence after which the grammar counts as exhausted."""
+"""The grammar is exhausted after this many draws without a new sentence."""
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """Distinct sentences, the same ones in the same order for the same seed, until none are left.
+    """Yields distinct sentences until none are left, in an order that the seed determines.
 
-    Every template is as likely as any other, so short ones run out first.
+    All templates are equally likely, so the short ones are exhausted first.
     """
     rng = np.random.default_rng((seed, 0x5E47))
     said: set[str] = set()
@@ -48,12 +48,12 @@ def sentences(seed: int) -> Iterator[str]:
 
 
 def say(template: str, rng: np.random.Generator) -> str:
-    """One sentence of `template`: slots filled, verbs conjugated, particles settled."""
+    """Returns a sentence: fills the slots, conjugates the verbs and chooses the particles."""
     return with_particles(template.format_map(_Slots(rng)))
 
 
 class _Slots(Mapping[str, "_Word"]):
-    """What `str.format_map` looks slots up in: a fresh draw for each, none twice."""
+    """The mapping for `str.format_map`. It draws a word for each slot, and no word twice."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -77,7 +77,7 @@ class _Slots(Mapping[str, "_Word"]):
 
 
 class _Word(str):
-    """A drawn word; as `{word:past}` a verb, with that ending."""
+    """A drawn word. The format `{word:past}` conjugates it as a verb with that ending."""
 
     def __format__(self, ending: str) -> str:
         return Verb.parse(str(self)).ending(ending) if ending else str(self)
@@ -87,12 +87,12 @@ class _Word(str):
 
 
 def _index(rng: np.random.Generator, count: int) -> int:
-    # Four times as fast as `integers`, which a grammar calls a dozen times a sentence.
+    # Four times as fast as `integers`; a sentence needs a dozen draws.
     return int(rng.random() * count)
 
 
 def _between(rng: np.random.Generator, low: int, high: int, step: int = 1) -> int:
-    """`low` to `high`, both included."""
+    """Draws a number from `low` to `high`, both included."""
     return low + step * _index(rng, (high - low) // step + 1)
 
 
@@ -105,7 +105,7 @@ def _measure(unit: str, low: int, high: int, step: int = 1) -> Callable[[np.rand
 
 
 def _clock(rng: np.random.Generator, low: int = 1, high: int = 24) -> str:
-    """`오후 세 시 반`: hours are counted, minutes are read; the part of the day fits the hour."""
+    """Draws a time such as `오후 세 시 반`, with native hours and Sino-Korean minutes."""
     hour = _between(rng, low, high)
     parts = [part for part, low, high in _DAY_PARTS if low <= hour <= high]
     part = parts[_index(rng, len(parts))]

@@ -1,7 +1,7 @@
-"""Korean as it is inflected: particles, verb endings, and numbers read aloud.
+"""Korean particles, verb endings and spoken numbers, as the recipe `synthetic` needs them.
 
-Only what the sentences of the recipe `synthetic` need, by the standard orthography (한글 맞춤법):
-numbers are spaced by ten thousands, counters stand apart from their number.
+Spelling follows the standard orthography (한글 맞춤법): numbers have a space after each unit of ten
+thousand, and counters are separate words.
 """
 
 import re
@@ -14,13 +14,13 @@ _PER_INITIAL = len(_VOWELS) * len(_FINALS)
 
 
 def final_of(text: str) -> str:
-    """The final consonant of the last syllable, or nothing: `책` -> `ㄱ`, `나무` -> ``."""
+    """Returns the final consonant of the last syllable, or "": `책` -> `ㄱ`, `나무` -> ``."""
     index = (ord(text[-1]) - _FIRST) % len(_FINALS)
     return _FINALS[index] if index else ""
 
 
 def _with_final(text: str, final: str) -> str:
-    """The last syllable with this final consonant for its own, or with none: `가`, `ㅆ` -> `갔`."""
+    """Replaces the final consonant of the last syllable, also by none: `가`, `ㅆ` -> `갔`."""
     code = ord(text[-1]) - _FIRST
     index = _FINALS.index(final) if final else 0
     return text[:-1] + chr(_FIRST + code - code % len(_FINALS) + index)
@@ -31,7 +31,7 @@ def _vowel_of(text: str) -> str:
 
 
 def _with_vowel(text: str, vowel: str) -> str:
-    """The last syllable, which has no final consonant, with this vowel: `오`, `ㅘ` -> `와`."""
+    """Replaces the vowel of the last syllable, which has no final consonant: `오`, `ㅘ` -> `와`."""
     initial = (ord(text[-1]) - _FIRST) // _PER_INITIAL
     place = initial * _PER_INITIAL + _VOWELS.index(vowel) * len(_FINALS)
     return text[:-1] + chr(_FIRST + place)
@@ -43,13 +43,13 @@ PARTICLES = (
     *("을/를", "이/가", "은/는", "과/와", "으로/로", "이나/나", "이랑/랑"),
     *("이에요/예요", "이라고/라고"),
 )
-"""Pairs: the form after a final consonant, the form after a vowel."""
+"""Pairs of the form after a final consonant and the form after a vowel."""
 
 _PAIR = re.compile(f"([가-힣])({'|'.join(PARTICLES)})")
 
 
 def with_particles(text: str) -> str:
-    """Each pair of `PARTICLES` as the syllable before it asks: `책을/를` -> `책을`.
+    """Replaces each pair of `PARTICLES` by the form that fits its syllable: `책을/를` -> `책을`.
 
     After ㄹ, `으로/로` is `로`: `지하철으로/로` -> `지하철로`.
     """
@@ -122,15 +122,15 @@ ENDINGS = {
     "honor_doing": ("stem", "고 계세요"),
     "formal": ("stem", "습니다"),
 }
-"""Name -> (base it is put after, ending). A leading consonant joins the syllable before it."""
+"""The base and the ending of each name. A leading consonant joins the syllable before it."""
 
 _HONORIFIC = {"먹": "드", "마시": "드", "자": "주무"}
-"""Verbs of which the honorific is another word."""
+"""Verbs whose honorific is another word."""
 
 
 @dataclass(frozen=True)
 class Verb:
-    """The bases that endings are put after, for a verb or an adjective."""
+    """The bases of a verb or an adjective, to which endings are added."""
 
     stem: str
     infinitive: str
@@ -138,7 +138,7 @@ class Verb:
 
     @classmethod
     def parse(cls, phrase: str) -> "Verb":
-        """A phrase that ends in a stem, `책을 읽`, or in all three bases, `음악을 듣:들어:들으`."""
+        """Parses a phrase ending in a stem, `책을 읽`, or in three bases, `음악을 듣:들어:들으`."""
         stem, *others = phrase.split(":")
         if others:
             head = stem[: stem.rfind(" ") + 1]
@@ -148,13 +148,13 @@ class Verb:
 
     @property
     def honorific(self) -> str:
-        """What -시- is put after: `읽으`, `가`; `드` for 먹다."""
+        """Returns the base for -시-: `읽으`, `가`, and `드` for 먹다."""
         head, _, last = self.stem.rpartition(" ")
         word = _HONORIFIC.get(last)
         return self.soft if word is None else f"{head} {word}".strip()
 
     def ending(self, name: str) -> str:
-        """The verb with the ending of this name in `ENDINGS`."""
+        """Returns the verb with the ending of this name in `ENDINGS`."""
         base, ending = ENDINGS[name]
         if name == "formal" and final_of(self.stem) in ("", "ㄹ"):
             ending = "ㅂ니다"
@@ -162,7 +162,10 @@ class Verb:
 
 
 def _joined(base: str, ending: str) -> str:
-    """ㄹ falls before ㄴ, ㅂ and ㅅ, and one ㄹ stands for two: 만들 + 니까 -> 만드니까."""
+    """Joins base and ending: 만들 + 니까 -> 만드니까.
+
+    A final ㄹ is dropped before ㄴ, ㅂ, ㅅ and another ㄹ.
+    """
     if final_of(base) == "ㄹ":
         if ending[0] == "ㄹ":
             return base + ending[1:]
@@ -174,7 +177,7 @@ def _joined(base: str, ending: str) -> str:
 
 
 def _infinitive(stem: str) -> str:
-    """The form in -아/어 of a regular stem: 읽 -> 읽어, 가 -> 가, 오 -> 와, 하 -> 해."""
+    """Returns the form in -아/어 of a regular stem: 읽 -> 읽어, 가 -> 가, 오 -> 와, 하 -> 해."""
     vowel = _vowel_of(stem)
     if final_of(stem):
         return stem + ("아" if vowel in "ㅏㅑㅗ" else "어")
@@ -186,7 +189,7 @@ def _infinitive(stem: str) -> str:
     if contracted:
         return _with_vowel(stem, contracted)
     if vowel == "ㅡ":
-        raise ValueError(f"{stem}: say its three bases, as in 쓰:써:쓰")
+        raise ValueError(f"{stem}: give its three bases, as in 쓰:써:쓰")
     return f"{stem}어"
 
 
@@ -198,17 +201,17 @@ _TENS = ("", "열", "스물", "서른", "마흔", "쉰", "예순", "일흔", "�
 
 
 def sino(number: int) -> str:
-    """A number from 1 to 99,999,999 in Sino-Korean: 12500 -> `만 이천오백`."""
+    """Returns a number from 1 to 99,999,999 in Sino-Korean: 12500 -> `만 이천오백`."""
     if not 0 < number < 10**8:
-        raise ValueError(f"{number}: not read here")
+        raise ValueError(f"{number}: not between 1 and 99,999,999")
     upper, lower = divmod(number, 10_000)
-    # 10,000 is 만, not 일만; the space comes after it.
+    # 10,000 is 만, not 일만, and a space follows it.
     parts = [f"{_thousands(upper) if upper > 1 else ''}만"] if upper else []
     return " ".join([*parts, _thousands(lower)] if lower else parts)
 
 
 def _thousands(number: int) -> str:
-    """1 to 9,999; a leading one is silent: 110 -> `백십`."""
+    """Returns a number from 1 to 9,999. A leading one is not spoken: 110 -> `백십`."""
     read = ""
     for value, name in ((1000, "천"), (100, "백"), (10, "십"), (1, "")):
         digit = number // value % 10
@@ -218,17 +221,17 @@ def _thousands(number: int) -> str:
 
 
 def native(number: int) -> str:
-    """1 to 99 as it stands before a counter: 1 -> `한`, 20 -> `스무`, 21 -> `스물한`."""
+    """Returns a number from 1 to 99 before a counter: 1 -> `한`, 20 -> `스무`, 21 -> `스물한`."""
     if not 0 < number < 100:
-        raise ValueError(f"{number}: not counted here")
+        raise ValueError(f"{number}: not between 1 and 99")
     return "스무" if number == 20 else _TENS[number // 10] + _ONES[number % 10]
 
 
 def digits(number: str) -> str:
-    """A telephone number, digit by digit: `010` -> `공일공`."""
+    """Reads a telephone number digit by digit: `010` -> `공일공`."""
     return "".join(_DIGITS[int(digit)] or "공" for digit in number)
 
 
 def month(number: int) -> str:
-    """1 to 12: `일월`; June is `유월` and October `시월`."""
+    """Returns the name of a month from 1 to 12, as `일월`; June is `유월` and October `시월`."""
     return {6: "유월", 10: "시월"}.get(number, f"{sino(number)}월")

@@ -1,4 +1,4 @@
-"""The sentences of the grammar, with slots; see `asrbench.stages.prep.sentences`."""
+"""The sentence templates of the grammar. `asrbench.stages.prep.sentences` describes their slots."""
 
 _ACTS = (
     "{past} {who}은/는 {deed:past}",

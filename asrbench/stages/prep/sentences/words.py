@@ -1,4 +1,4 @@
-"""What the slots of a template draw from.
+"""The words that the slots of a template draw from.
 
 Verbs and adjectives end in their stem, irregular ones in their three bases (`inflection.Verb`).
 """
@@ -188,7 +188,7 @@ link: 그래서, 그런데, 그리고, 하지만, 그러면, 사실, 다행히, 
 
 
 def _read(lexicon: str) -> dict[str, tuple[str, ...]]:
-    """`slot: word, word`; an indented line goes on; a word may have slots itself."""
+    """Parses lines `slot: word, word`. An indented line continues the one before it."""
     entries: dict[str, str] = {}
     slot = ""
     for line in lexicon.strip().splitlines():
@@ -204,4 +204,4 @@ def _read(lexicon: str) -> dict[str, tuple[str, ...]]:
 
 
 WORDS = _read(_LEXICON)
-"""Slot -> what may stand there."""
+"""The words of each slot. A word may have slots too."""

@@ -1,0 +1,54 @@
+"""Prints a prepared corpus: its splits, its checks, and what was left out of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from asrbench.cli.terminal import print_table
+
+
+def print_corpus(folder: Path) -> None:
+    """Prints the splits of a prepared corpus, its checks, and what was left out of it."""
+    from asrbench.base.files import read_json
+
+    about = read_json(folder / "corpus.json")
+    rows = [
+        [name, str(s["utterances"]), f"{s['hours']:.2f}", str(s["speakers"] or "unknown")]
+        for name, s in about["splits"].items()
+    ]
+    title = f"{folder}: {about['name']}, {about['fingerprint']}"
+    print_table(["split", "utterances", "hours", "speakers"], rows, title=title)
+    if checks := about.get("checks"):
+        _print_checks(checks)
+    print_left_out(folder, about["rejected"], about["remarks"])
+
+
+def print_left_out(folder: Path, rejected: Mapping[str, int], remarks: Mapping[str, int]) -> None:
+    """Prints one line for each reason and each remark, with the file that lists the utterances."""
+    for reason, count in rejected.items():
+        typer.echo(f"{count} left out: {reason}; see {folder / 'rejected.jsonl'}")
+    for remark, count in remarks.items():
+        typer.echo(f"{count} kept, with {remark}; see {folder / 'remarks.jsonl'}")
+
+
+def _print_checks(checks: list[dict[str, Any]]) -> None:
+    """Prints published figures beside those that were found, for the splits that are complete."""
+    rows = []
+    for check in checks:
+        if check["agrees"] is None:
+            continue
+        low, high = (f"{figure:,}" for figure in check["published"])
+        published = low if low == high else f"{low} to {high}"
+        verdict = "agrees" if check["agrees"] else "differs"
+        rows.append([check["figure"], check["split"], f"{check['found']:,}", published, verdict])
+    if rows:
+        header = ["figure", "split", "found", "published", ""]
+        print_table(header, rows, title="Compared with published figures")
+    parts = dict.fromkeys(check["split"] for check in checks if check["agrees"] is None)
+    if parts:
+        typer.echo(
+            f"not compared with published figures, because incomplete: {', '.join(parts)}; "
+            f"corpus.json has what was found, under 'checks'"
+        )

@@ -1,0 +1,25 @@
+"""The package's own kinds of attention, encoders and heads: one line each.
+
+A user's plug-in registers its kinds by the same calls.
+"""
+
+from asrbench.experiment.spec_model import ATTENTION, ENCODERS, HEADS
+from asrbench.models.attention.block import NoAttention, NoAttentionBlock
+from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
+from asrbench.models.attention.positional import PositionalAttention, positional_block
+from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
+from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
+from asrbench.models.encoders.deepspeech2 import DeepSpeech2, DeepSpeech2Spec
+from asrbench.models.heads.ctc import Ctc, CtcSpec
+from asrbench.models.heads.ctc_attention import CtcAttention, CtcAttentionSpec
+
+ATTENTION.register(NoAttention, NoAttentionBlock)
+ATTENTION.register(SelfAttention, SelfAttentionBlock)
+ATTENTION.register(PositionalAttention, positional_block)
+ATTENTION.register(TemporalAttention, TemporalWeightBlock)
+ATTENTION.register(HeadMixing, HeadMixingBlock)
+
+ENCODERS.register(DeepSpeech2Spec, DeepSpeech2)
+
+HEADS.register(CtcSpec, Ctc)
+HEADS.register(CtcAttentionSpec, CtcAttention)

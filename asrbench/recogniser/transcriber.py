@@ -1,0 +1,57 @@
+"""The transcriber of waveforms in memory, which `asrbench.load` returns."""
+
+from pathlib import Path
+
+import numpy.typing as npt
+
+from asrbench.base.errors import UserError, pick
+from asrbench.data.audio import from_array
+from asrbench.experiment.run_folder import Run
+from asrbench.recogniser.loader import make_batch
+from asrbench.recogniser.loading import BEST, load_recogniser
+from asrbench.recogniser.recogniser import Recogniser
+
+
+class Transcriber:
+    """A trained recogniser that turns waveforms into text."""
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        self.recogniser = recogniser
+
+    @classmethod
+    def of_run(
+        cls,
+        run: str | Path,
+        device: str = "auto",
+        which: str = BEST,
+        *,
+        trust_plugins: bool = False,
+    ) -> "Transcriber":
+        """Returns the transcriber of a run folder, from its checkpoint `which` (best or last).
+
+        Raises `UserError` where `run` holds no run or several, and for plug-ins that may not run.
+        """
+        found = Run.find([Path(run)])
+        if len(found) > 1:
+            raise UserError(
+                f"{run}: found {len(found)} runs, allowed: one; the first is {found[0]}"
+            )
+        return cls(load_recogniser(found[0], device, which, trust_plugins=trust_plugins))
+
+    @property
+    def searches(self) -> tuple[str, ...]:
+        """The names of the searches that `transcribe` can use."""
+        return self.recogniser.searches
+
+    def transcribe(self, audio: npt.ArrayLike, sample_rate: int, search: str | None = None) -> str:
+        """Returns the text of one waveform.
+
+        `audio` has one dimension: int16 samples, or floats between -1 and 1. `sample_rate` is in
+        Hz; another rate than 16 kHz is resampled. `search` is one of `searches`; without it the
+        search that chose the checkpoint is used. Raises `UserError` for anything else.
+        """
+        name = pick("search", search or self.recogniser.selection, self.searches)
+        samples = from_array(audio, sample_rate)
+        batch = make_batch(["audio"], [""], [samples], self.recogniser.tokenizer)
+        (done,) = self.recogniser.transcribe([batch], name)
+        return done.hypotheses[0]

@@ -1,0 +1,152 @@
+"""The record of a study: everything that `asrbench compare` finds.
+
+`stages.compare` makes it once. The tables, the plots, the page, the terminal and `study.json` are
+views of it. Rates are fractions, times are seconds, nothing is rounded, and None stands for what is
+not known.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from asrbench.analysis.findings import Findings
+from asrbench.stats.record import Comparison, RunRates, System
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRun(RunRates):
+    """One trained run under one decoder."""
+
+    seed: int
+    run: str
+    """The run folder."""
+    step_seconds: float | None
+    """Time of an optimizer step in the fastest epoch of training."""
+
+
+@dataclass(frozen=True)
+class SystemCost:
+    """The cost of a system; times are means over its runs."""
+
+    parameters: int | None
+    step_seconds: float | None
+    step_ratio: float | None
+    """Time of an optimizer step relative to that of the baseline."""
+    memory_gb: float | None
+    """Peak memory of the device in training."""
+    real_time_factor: float | None
+    """Time of decoding over the duration of the audio."""
+    flops_per_audio_second: float | None
+    """Operations of a forward pass; None for decoders, whose operations are not counted."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The training history of one run, one value per epoch."""
+
+    seed: int
+    epoch: tuple[int, ...]
+    dev_cer: tuple[float, ...]
+    loss: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """The gradient norms of one run by layer, one value per epoch."""
+
+    seed: int
+    layers: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySystem(System):
+    """One system of a study: a variant under one decoder."""
+
+    variant: str
+    decode: str
+    """The decoder: greedy, attention or joint."""
+    profile: str
+    """Name and version of the scoring profile."""
+    runs: tuple[StudyRun, ...]
+    shared_seeds: tuple[int, ...]
+    """The seeds that the baseline has too."""
+    cost: SystemCost
+    curves: tuple[Curve, ...]
+    gradient_norms: tuple[GradientNorms, ...]
+
+
+@dataclass(frozen=True)
+class CorpusId:
+    """The corpus of a study."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """The dev set that the curves were scored on."""
+
+    profile: str
+    n: int | None
+    """Reference characters; None if the runs did not record them."""
+
+
+@dataclass(frozen=True)
+class SpecText:
+    """The resolved spec of a run."""
+
+    run: str
+    yaml: str
+
+
+@dataclass(frozen=True)
+class RunEnvironment:
+    """The contents of a run's `env.json`: versions, device, commit."""
+
+    run: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Comparison):
+    """The record of a study. The baseline is the first of `systems`."""
+
+    title: str
+    """Split, corpus, size, profile and seeds in one line."""
+    experiment: str
+    split: str
+    profile_words: str
+    """Description of what the scoring profile counts."""
+    corpus: CorpusId
+    dev: DevSet | None
+    """The dev set of the curves; None, without curves, if the runs do not share one."""
+    seeds: tuple[int, ...]
+    systems: tuple[StudySystem, ...]
+    not_comparable: tuple[StudySystem, ...]
+    """Systems that were scored on another split, corpus, profile or other references."""
+    findings: Findings | None
+    """Error analysis; None without replicates."""
+    legend: tuple[str, ...]
+    """Explanations of the columns of the tables."""
+    notes: tuple[str, ...]
+    """Remarks that a reader must know before interpreting the differences."""
+    environments: tuple[RunEnvironment, ...]
+    specs: tuple[SpecText, ...]
+    commands: tuple[str, ...]
+    """Commands that reproduce the study from its run folders."""
+
+    @property
+    def all_systems(self) -> tuple[StudySystem, ...]:
+        """All systems, those that are not comparable at the end."""
+        return (*self.systems, *self.not_comparable)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Study":
+        """Reads the text of `study.json`.
+
+        Raises `pydantic.ValidationError`, a `ValueError`, for another version or for anything else
+        that is not a study.
+        """
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(cls).validate_json(text)

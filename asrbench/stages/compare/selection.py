@@ -1,0 +1,216 @@
+"""Selects the runs that a study compares, and notes what a reader must know about them.
+
+`asrbench.stages.compare.study` computes their differences.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from asrbench.base.errors import UserError, pick
+from asrbench.base.formatting import counted
+from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import GREEDY, Run
+from asrbench.scoring.results import (
+    ScoredRun,
+    ScoredSystem,
+    TestSet,
+    differing_keys,
+    read_scored_runs,
+    why_not_comparable,
+)
+from asrbench.text.profiles import Profile
+
+FEW_SEEDS = 3
+"""Fewer seeds estimate the variance between training seeds badly."""
+
+MACHINE = ("device_name", "threads", "precision")
+"""Keys of `env.json` that change the time of a step."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The systems to compare, the baseline first."""
+
+    split: str
+    profile: Profile
+    corpus: str
+    """Name of the corpus folder."""
+    fingerprint: str
+    test_set: TestSet
+    seeds: tuple[int, ...]
+    systems: tuple[ScoredSystem, ...]
+    not_comparable: tuple[tuple[ScoredSystem, str], ...]
+    """Systems that were scored on something else than the baseline, with the reason."""
+    notes: tuple[str, ...]
+
+    @property
+    def baseline(self) -> ScoredSystem:
+        return self.systems[0]
+
+    @property
+    def all_systems(self) -> tuple[ScoredSystem, ...]:
+        """All systems, those that are not comparable at the end."""
+        return (*self.systems, *(system for system, _ in self.not_comparable))
+
+
+def select(
+    paths: Iterable[Path],
+    baseline: str | None = None,
+    split: str | None = None,
+    profile: str | None = None,
+) -> Selection:
+    """Selects the runs at or below `paths`, scored on `split`, with `baseline` as first variant.
+
+    The default `split` is `test` if a run is scored on it, otherwise the first that is scored. The
+    default `baseline` is `ds2`, otherwise the first variant. The default `profile` is that of each
+    run. A variant whose split, corpus, profile or references are not those of the baseline is not
+    comparable. Raises `UserError` for runs of one variant that differ in these or in their spec,
+    and if no run is scored.
+    """
+    notes: list[str] = []
+    paths = list(paths)
+    runs = list({run.folder.resolve(): run for run in Run.find(paths)}.values())
+    split = _choose_split(runs, split, " ".join(map(str, paths)), notes)
+    scored = read_scored_runs(runs, split, notes, profile)
+    if not scored:
+        raise UserError(f"found no hypotheses of {split}; `asrbench eval {runs[0]}` makes them")
+    systems = _ordered(_grouped(scored), baseline, notes)
+    systems += _elsewhere(runs, scored, split, profile)
+    first = systems[0].runs[0]
+    reasons = [why_not_comparable(system.runs[0], first) for system in systems]
+    alike = [system for system, reason in zip(systems, reasons, strict=True) if reason is None]
+    notes.extend(_remarks(alike, split, first.profile))
+    return Selection(
+        split=split,
+        profile=first.profile,
+        corpus=Path(first.run.cell.corpus).name,
+        fingerprint=first.corpus,
+        test_set=first.test_set,
+        seeds=tuple(sorted({seed for system in systems for seed in system.seeds})),
+        systems=tuple(alike),
+        not_comparable=tuple(
+            (system, reason) for system, reason in zip(systems, reasons, strict=True) if reason
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _elsewhere(
+    runs: Sequence[Run], scored: Sequence[ScoredRun], split: str, profile: str | None
+) -> list[ScoredSystem]:
+    """Returns the variants that are not scored on `split`, on a split on which they are scored."""
+    variants = {run.variant for run in scored}
+    others = [
+        run
+        for run in runs
+        if run.cell.variant not in variants and run.scores() and split not in run.scores()
+    ]
+    if not others:
+        return []
+    return _grouped(read_scored_runs(others, _choose_split(others, None, "", []), [], profile))
+
+
+def _choose_split(runs: Sequence[Run], split: str | None, named: str, notes: list[str]) -> str:
+    scored = list(dict.fromkeys(name for run in runs for name in run.scores()))
+    if not scored:
+        raise UserError(f"{named}: found no scores; `asrbench eval {named}` makes them")
+    if split is not None and split not in scored:
+        raise UserError(
+            f"--split: found '{split}', scored: {', '.join(scored)}; "
+            f"`asrbench eval {named}` scores another"
+        )
+    if split is None and "test" not in scored and len(scored) > 1:
+        notes.append(f"split {scored[0]} of {', '.join(scored)}; --split chooses another")
+    return split or ("test" if "test" in scored else scored[0])
+
+
+def _grouped(scored: Sequence[ScoredRun]) -> list[ScoredSystem]:
+    """Makes each variant under each decoder a system.
+
+    Raises `UserError` for runs that must not be averaged.
+    """
+    systems = []
+    ordered = sorted(scored, key=lambda r: (r.variant, r.decode, r.seed))
+    for (variant, decode), group in groupby(ordered, key=lambda r: (r.variant, r.decode)):
+        system = ScoredSystem(variant, decode, tuple(group))
+        for one, other in zip(system.runs, system.runs[1:], strict=False):
+            if reason := why_not_comparable(other, one):
+                raise UserError(
+                    f"{one.run} and {other.run}: found two runs of {variant} with {reason}; "
+                    f"name one of them"
+                )
+            keys = differing_keys(one.run.cell, other.run.cell)
+            if one.seed == other.seed or keys:
+                why = f"differ in {', '.join(keys)}" if keys else "are the same cell"
+                raise UserError(
+                    f"{one.run} and {other.run}: found two runs of {variant} that {why}; "
+                    f"name one of them or delete the other"
+                )
+        systems.append(system)
+    return systems
+
+
+def _ordered(
+    systems: list[ScoredSystem], baseline: str | None, notes: list[str]
+) -> list[ScoredSystem]:
+    """Orders systems as the registry has their models, the baseline first."""
+    known = list(MODELS)
+
+    def place(system: ScoredSystem) -> tuple[int, str, bool, str]:
+        rank = known.index(system.variant) if system.variant in known else len(known)
+        return rank, system.variant, system.decode != GREEDY, system.decode
+
+    systems = sorted(systems, key=place)
+    variants = list(dict.fromkeys(system.variant for system in systems))
+    if baseline is not None:
+        pick("--baseline", baseline, variants)
+    elif known[0] in variants:
+        baseline = known[0]
+    else:
+        baseline = variants[0]
+        notes.append(
+            f"no run of {known[0]}: {baseline} is the baseline; --baseline chooses another"
+        )
+    return sorted(systems, key=lambda system: system.variant != baseline)
+
+
+# Remarks
+
+
+def _remarks(systems: Sequence[ScoredSystem], split: str, profile: Profile) -> Iterator[str]:
+    """Yields what a reader must know before interpreting the differences."""
+    fewest = min(len(system.runs) for system in systems)
+    if fewest < FEW_SEEDS and len(systems) > 1:
+        which = "all" if all(len(system.runs) == fewest for system in systems) else "some"
+        known = "unknown" if fewest == 1 else "poorly known"
+        yield (
+            f"{which} variants have only {counted(fewest, 'seed')}: their variance between "
+            f"training seeds is {known}"
+        )
+    cells = [system.runs[0].run.cell for system in systems]
+    keys = dict.fromkeys(key for cell in cells for key in differing_keys(cells[0], cell))
+    beyond = [key for key in keys if not key.startswith("model.")]
+    if beyond:
+        yield f"variants differ in more than the model: {', '.join(beyond)}"
+    runs = [run for system in systems for run in system.runs]
+    chose = sorted({run.dev_profile for run in runs})
+    if chose != [str(profile)]:
+        yield f"checkpoints were chosen by dev CER under {', '.join(chose)}, not under {profile}"
+    yield from _environments([run.run for run in runs])
+    if split == "dev":
+        yield "the dev set also chose the checkpoint, so error rates on it are optimistic"
+
+
+def _environments(runs: Sequence[Run]) -> Iterator[str]:
+    environments = [run.env for run in runs]
+    found = {
+        key: sorted({str(environment.get(key)) for environment in environments})
+        for key in (*MACHINE, "commit")
+    }
+    differ = [f"{key} ({', '.join(found[key])})" for key in MACHINE if len(found[key]) > 1]
+    if differ:
+        yield f"runs differ in {', '.join(differ)}, which changes the time of a step"
+    if len(found["commit"]) > 1:
+        yield f"runs come from different commits: {', '.join(c[:8] for c in found['commit'])}"

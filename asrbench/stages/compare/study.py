@@ -1,0 +1,309 @@
+"""Computes the record of a study from scored runs, and writes it with all of its views."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from asrbench.analysis.findings import Findings, analyse
+from asrbench.base.files import write_text
+from asrbench.base.formatting import seed_list
+from asrbench.base.records import field_values, to_json
+from asrbench.experiment.run_folder import GREEDY
+from asrbench.report import tables
+from asrbench.report.plots import study as plots_study
+from asrbench.report.study import (
+    CorpusId,
+    Curve,
+    DevSet,
+    GradientNorms,
+    RunEnvironment,
+    SpecText,
+    Study,
+    StudyRun,
+    StudySystem,
+    SystemCost,
+)
+from asrbench.scoring.counted_text import counted, worded
+from asrbench.scoring.results import ScoredSystem, TestSet, contradiction
+from asrbench.stages.compare.selection import Selection, select
+from asrbench.stats.bootstrap import REPLICATES
+from asrbench.stats.comparison import compare_texts
+from asrbench.stats.record import Comparison, System
+from asrbench.stats.verdicts import Judgement, Verdict
+from asrbench.text.profiles import RATES, Unit
+
+
+def study_of(
+    paths: Iterable[Path],
+    baseline: str | None = None,
+    split: str | None = None,
+    profile: str | None = None,
+    unit: Unit = "character",
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Study:
+    """Compares the scored runs at or below `paths`.
+
+    `select` explains `baseline`, `split` and `profile`; the bootstrap draws `replicates` from
+    `seed`, and none of them gives the rates alone. Raises `UserError` for runs that cannot be read
+    or must not be averaged.
+    """
+    selection = select(paths, baseline, split, profile)
+    return compare_selection(selection, unit=unit, replicates=replicates, seed=seed)
+
+
+def compare_selection(
+    selection: Selection,
+    *,
+    unit: Unit = "character",
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Study:
+    """Compares the selected runs.
+
+    The bootstrap draws speakers if the speaker of every utterance is known and there are at least
+    two of them, otherwise utterances.
+    """
+
+    def compared(systems: Sequence[ScoredSystem]) -> Comparison:
+        """Compares systems on the test set of the first."""
+        first = systems[0].runs[0]
+        return compare_texts(
+            first.test_set.references,
+            {system.label: [run.hypotheses for run in system.runs] for system in systems},
+            profile=first.profile.name,
+            unit=unit,
+            speakers=_speakers(first.test_set),
+            replicates=replicates,
+            seed=seed,
+            incomparable=dict(_incomparable(systems)),
+            where=first.run,
+        )
+
+    comparison = compared(selection.systems)
+    dev = _dev_set(selection)
+    systems = [
+        _study_system(record, scored, selection.baseline, with_curves=dev is not None)
+        for record, scored in zip(comparison.systems, selection.systems, strict=True)
+    ]
+    not_comparable = []
+    for scored, reason in selection.not_comparable:
+        (record,) = compared([scored]).systems
+        record = replace(record, judgement=Judgement(Verdict.NOT_COMPARABLE, reason))
+        not_comparable.append(_study_system(record, scored, selection.baseline))
+    runs = [run.run for system in selection.all_systems for run in system.runs]
+    contradictions = _contradictions(selection.all_systems, [*systems, *not_comparable])
+    shared = field_values(comparison) | {"systems": tuple(systems)}
+    return Study(
+        **shared,
+        title=_title(selection, comparison),
+        experiment=selection.baseline.runs[0].run.cell.experiment,
+        split=selection.split,
+        profile_words=selection.profile.words,
+        corpus=CorpusId(selection.corpus, selection.fingerprint),
+        dev=dev,
+        seeds=selection.seeds,
+        not_comparable=tuple(not_comparable),
+        findings=_findings(selection, systems, replicates) if replicates else None,
+        legend=tuple(_legend(selection, comparison)),
+        notes=(*selection.notes, *contradictions),
+        environments=tuple(RunEnvironment(str(run), run.env) for run in runs),
+        specs=tuple(SpecText(str(run), run.spec_text) for run in runs),
+        commands=tuple(_commands(selection)),
+    )
+
+
+def _title(selection: Selection, comparison: Comparison) -> str:
+    return (
+        f"{selection.split} of {selection.corpus} ({selection.fingerprint[:8]}), "
+        f"{comparison.utterances:,} utterances, N = {comparison.n:,} {comparison.unit}s, profile "
+        f"{selection.profile}, {seed_list(selection.seeds)}"
+    )
+
+
+def _dev_set(selection: Selection) -> DevSet | None:
+    """Returns the dev set of all runs; None if they were scored on several."""
+    runs = [run for system in selection.systems for run in system.runs]
+    first, *others = {(run.dev_profile, run.dev_n) for run in runs}
+    return None if others else DevSet(*first)
+
+
+def _speakers(test_set: TestSet) -> tuple[str, ...] | None:
+    """Returns the speakers that the bootstrap draws; None if there are fewer than two."""
+    known = test_set.speakers
+    return None if known is None or len(set(known)) < 2 else known
+
+
+def _findings(selection: Selection, systems: Sequence[StudySystem], replicates: int) -> Findings:
+    test_set, profile = selection.systems[0].runs[0].test_set, selection.profile.name
+    return analyse(
+        test_set.ids,
+        [counted(text, profile) for text in test_set.references],
+        {
+            system.label: [
+                [counted(text, profile) for text in run.hypotheses] for run in system.runs
+            ]
+            for system in selection.systems
+        },
+        selection.baseline.label,
+        words=[worded(text, profile) for text in test_set.references],
+        durations_s=test_set.seconds,
+        speakers=_speakers(test_set),
+        replicates=replicates,
+        untrained=[system.label for system in systems if not system.trained],
+    )
+
+
+def _incomparable(systems: Sequence[ScoredSystem]) -> Iterator[tuple[str, str]]:
+    """Yields each system that differs from the baseline in more than the model, and the reason."""
+    baseline = systems[0]
+    expected = baseline.runs[0].run.cell.train.batch_seconds
+    for system in systems[1:]:
+        found = system.runs[0].run.cell.train.batch_seconds
+        if system.decode != baseline.decode:
+            yield (
+                system.label,
+                f"another decoder: {system.decode}, where {baseline.label} has {baseline.decode}",
+            )
+        elif found != expected:
+            yield (
+                system.label,
+                f"another order of batches: train.batch_seconds is {found:g}, not {expected:g}",
+            )
+
+
+# Systems
+
+
+def _study_system(
+    record: System, scored: ScoredSystem, baseline: ScoredSystem, *, with_curves: bool = True
+) -> StudySystem:
+    """Adds to the figures of a system what its run folders know."""
+    runs = tuple(
+        StudyRun(
+            **field_values(figures), seed=run.seed, run=str(run.run), step_seconds=run.step_seconds
+        )
+        for run, figures in zip(scored.runs, record.runs, strict=True)
+    )
+    shared = field_values(record) | {"runs": runs}
+    return StudySystem(
+        **shared,
+        variant=scored.variant,
+        decode=scored.decode,
+        profile=str(scored.runs[0].profile),
+        shared_seeds=tuple(seed for seed in scored.seeds if seed in baseline.seeds),
+        cost=_cost(scored, baseline),
+        curves=tuple(_curves(scored)) if with_curves else (),
+        gradient_norms=tuple(_gradient_norms(scored)),
+    )
+
+
+def _cost(system: ScoredSystem, baseline: ScoredSystem) -> SystemCost:
+    memory = [run.peak_memory_gb for run in system.runs if run.peak_memory_gb is not None]
+    # The operations of other decoders are not counted, and are most of their cost.
+    greedy = [run for run in system.runs if run.decode == GREEDY]
+    return SystemCost(
+        parameters=system.runs[0].parameters,
+        step_seconds=system.step_seconds,
+        step_ratio=system.step_ratio(baseline),
+        memory_gb=max(memory, default=None),
+        real_time_factor=_mean([run.real_time_factor for run in system.runs]),
+        flops_per_audio_second=_mean([run.flops_per_audio_second for run in greedy]),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _curves(system: ScoredSystem) -> Iterator[Curve]:
+    """Yields the curves of runs that are decoded as their dev CERs were; others have none."""
+    for run in system.runs:
+        if run.decode == run.dev_search and (history := run.history):
+            yield Curve(
+                run.seed,
+                tuple(row["epoch"] for row in history),
+                tuple(row["dev_cer"] for row in history),
+                tuple(row.get("loss") for row in history),
+            )
+
+
+def _gradient_norms(system: ScoredSystem) -> Iterator[GradientNorms]:
+    for run in system.runs:
+        norms = [row.get("layer_gradient_norms") or {} for row in run.history]
+        if norms and all(norms):
+            layers = {layer: tuple(row[layer] for row in norms) for layer in norms[0]}
+            yield GradientNorms(run.seed, layers)
+
+
+def _contradictions(
+    scored: Sequence[ScoredSystem], systems: Sequence[StudySystem]
+) -> Iterator[str]:
+    for source, system in zip(scored, systems, strict=True):
+        for run, figures in zip(source.runs, system.runs, strict=True):
+            if note := contradiction(run, figures.cer):
+                yield note
+
+
+# Words
+
+
+def _legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
+    rate, baseline = RATES[comparison.unit], comparison.baseline
+    first = (
+        f"{rate}: edits over reference {comparison.unit}s of the whole split, mean over seeds; "
+        f"{selection.profile.words}."
+    )
+    if not comparison.replicates:
+        yield first
+    else:
+        drawn = "speakers" if comparison.speakers else "utterances"
+        yield (
+            f"{first} 95 %: confidence interval over {drawn} and, with two seeds or more, over "
+            f"training seeds; {comparison.replicates:,} bootstrap replicates."
+        )
+        yield (
+            f"diff: difference in points of {rate}, variant minus {baseline}; below zero, the "
+            f"variant makes fewer errors. p Holm: p-value corrected for all variants compared."
+        )
+    yield (
+        f"step: time of an optimizer step in the fastest epoch of training, relative to "
+        f"{baseline}. docs/statistics.md explains each figure."
+    )
+
+
+def _commands(selection: Selection) -> Iterator[str]:
+    runs = [run for system in selection.systems for run in system.runs]
+    decodes = dict.fromkeys((run.decode, run.decode == run.dev_search) for run in runs)
+    for folder in dict.fromkeys(run.run.folder.parent.parent for run in runs):
+        for decode, is_default in decodes:
+            option = "" if is_default else f" --decode {decode}"
+            yield f"asrbench eval {folder} --split {selection.split}{option}"
+        yield f"asrbench compare {folder} --split {selection.split}"
+
+
+# Files
+
+
+def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
+    """Writes the tables, `study.json`, the figures and `report.html`; returns their paths.
+
+    A study without a bootstrap has no figures and no page. The page has audio if `corpus`, the
+    prepared corpus, is given.
+    """
+    texts = {
+        "table.md": tables.markdown(study),
+        "table.csv": tables.comma_separated(study),
+        "table.tex": tables.latex(study),
+        "study.json": to_json(study) + "\n",
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    paths = [folder / name for name in texts]
+    if study.replicates:
+        from asrbench.report import page  # slow to import, and the rates alone do not need it
+
+        paths += [*plots_study.draw(study, folder), page.write(study, folder, corpus)]
+    return paths

@@ -1,0 +1,1 @@
+"""Inspection: what trained models attend to, when they emit what, and gradients by depth."""
