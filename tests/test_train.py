@@ -151,9 +151,7 @@ def test_utterances_ctc_cannot_align_are_listed_and_left_out(tmp_path: Path) -> 
     sets = ["train.epochs=1", "model.encoder.front_end.time_stride=4"]
     run = trained(cell_of(tmp_path, folder, *sets), tmp_path / "results")
     assert run.excluded_path.read_text() == '{"id": "crammed", "frames": 7, "needed": 9}\n'
-    with pytest.raises(
-        UserError, match="no training utterance has the frames that its text needs"
-    ):
+    with pytest.raises(UserError, match="no training utterance has the frames that its text needs"):
         trained(cell_of(tmp_path, folder, *sets, "augment.speeds=[2.0]"), tmp_path / "results")
 
 
