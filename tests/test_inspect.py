@@ -37,14 +37,14 @@ from asrbench.report.plots.inspect import FONT, LayerHeads, Maps, Symbol, attent
 from asrbench.report.plots.inspect import posteriors as posteriors_of
 from asrbench.stages.inspect.attention import (
     SYMBOLS,
+    AlignedSpan,
     Clock,
     LayerFigures,
-    Spoken,
     aligned,
     choose,
-    frames_apart,
+    frame_distances,
     inspect_split,
-    symbols_apart,
+    symbol_distances,
 )
 from asrbench.stages.inspect.records import VERSION, HeadAttention
 from asrbench.text.tokenizer import BLANK, Tokenizer
@@ -219,8 +219,8 @@ def test_figures_of_a_layer_by_hand() -> None:
     Two frames, evenly: distance 1/2 frame and ln 2 nats, all there can be. Evenly spread, three
     frames would be 8/9 of a frame away (of nine pairs four are 1 apart, two are 2)."""
     figures = LayerFigures(FRAMES)
-    figures.add(torch.eye(3)[None], frames_apart(3))
-    figures.add(torch.full((1, 2, 2), 0.5), frames_apart(2))
+    figures.add(torch.eye(3)[None], frame_distances(3))
+    figures.add(torch.full((1, 2, 2), 0.5), frame_distances(2))
     means = figures.means(frame_ms=40.0)
     (head,) = means.heads
     assert means.rows == 5
@@ -232,14 +232,14 @@ def test_figures_of_a_layer_by_hand() -> None:
 
 def test_a_single_frame_has_no_relative_entropy() -> None:
     figures = LayerFigures(FRAMES)
-    figures.add(torch.ones(2, 1, 1), frames_apart(1))
+    figures.add(torch.ones(2, 1, 1), frame_distances(1))
     assert figures.means(40.0).heads == 2 * (HeadAttention(0.0, 0.0, None),)
 
 
 def test_a_decoders_distance_is_from_the_symbols_place() -> None:
     """Symbol 1 on frames 1 to 2, symbol 2 on frame 4; a row more, of the end, has no place."""
-    spoken_symbols = [Spoken(1, 1, 3, 1.0), Spoken(2, 4, 5, 1.0)]
-    apart_US = symbols_apart(spoken_symbols, 5)
+    spoken_symbols = [AlignedSpan(1, 1, 3, 1.0), AlignedSpan(2, 4, 5, 1.0)]
+    apart_US = symbol_distances(spoken_symbols, 5)
     assert apart_US.tolist() == [[1.5, 0.5, 0.5, 1.5, 2.5], [4.0, 3.0, 2.0, 1.0, 0.0]]
     figures = LayerFigures(SYMBOLS)
     weights_1US = torch.tensor([[[0, 0.5, 0.5, 0, 0], [0, 0, 0, 0.5, 0.5], [1, 0, 0, 0, 0]]])
@@ -254,7 +254,7 @@ def test_figures_stay_within_their_bounds(frames: int, heads: int, seed: int) ->
     generator = torch.Generator().manual_seed(seed)
     scores_HTS = 4 * torch.randn(heads, frames, frames, generator=generator)
     figures = LayerFigures(FRAMES)
-    figures.add(scores_HTS.softmax(-1), frames_apart(frames))
+    figures.add(scores_HTS.softmax(-1), frame_distances(frames))
     for head in figures.means(1.0).heads:
         assert head.distance_ms is not None
         assert head.entropy_nats is not None

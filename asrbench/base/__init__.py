@@ -1,1 +1,1 @@
-"""What every room may use: errors, files, seeds, memory, processes, ranks, progress reports."""
+"""Tools for every other room: errors, files, seeds, memory, processes, ranks, progress reports."""

@@ -1,4 +1,4 @@
-"""How loud a recording is, and whether it is clipped, silent or off centre.
+"""Loudness of recordings, and whether they are clipped, silent or off centre.
 
 Full scale is 1 and 0 dBFS, for peak and RMS alike: the RMS of a full-scale sine is -3.01 dBFS.
 (AES17 sets the RMS of that sine to 0 dBFS, so its values are 3.01 dB higher.)

@@ -50,7 +50,7 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check of one model found."""
+    """The result of one check of one model."""
 
     model: str
     check: str

@@ -20,7 +20,7 @@ BYTES = 6_000_000
 
 
 @dataclass(frozen=True)
-class InspectedUtterance:
+class PicturedUtterance:
     """The pictures of one utterance, or of the whole split if `id` is empty, for one run."""
 
     system: str
@@ -36,7 +36,7 @@ class Inspections:
 
     summary: str
     """Says how many pictures are left out; empty if there are none."""
-    utterances: tuple[InspectedUtterance, ...]
+    utterances: tuple[PicturedUtterance, ...]
 
 
 def inspections(study: Study) -> Inspections:
@@ -44,7 +44,7 @@ def inspections(study: Study) -> Inspections:
     found = list(_found(study))
     if not found:
         return Inspections("", ())
-    shown: list[InspectedUtterance] = []
+    shown: list[PicturedUtterance] = []
     size = 0
     for utterance, paths in found:
         pictures = tuple(_address(path) for path in paths)
@@ -57,7 +57,7 @@ def inspections(study: Study) -> Inspections:
     return Inspections(f"Written by `asrbench inspect`.{rest}", tuple(shown))
 
 
-def _found(study: Study) -> Iterator[tuple[InspectedUtterance, list[Path]]]:
+def _found(study: Study) -> Iterator[tuple[PicturedUtterance, list[Path]]]:
     """Yields what was inspected, still without pictures, and the paths of its pictures."""
     inspected: set[Path] = set()
     for system in study.systems:
@@ -73,7 +73,7 @@ def _found(study: Study) -> Iterator[tuple[InspectedUtterance, list[Path]]]:
                 names = [name for name in entry.get("pictures") or () if name.endswith(".png")]
                 paths = [run.folder / name for name in names if (run.folder / name).is_file()]
                 if paths:
-                    yield InspectedUtterance(system.variant, each.seed, entry["id"], ()), paths
+                    yield PicturedUtterance(system.variant, each.seed, entry["id"], ()), paths
 
 
 def _address(path: Path) -> str:

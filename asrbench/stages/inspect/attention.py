@@ -1,13 +1,13 @@
-"""What happens inside a trained model: where it attends, when it says what.
+"""Attention weights, CTC posteriors and forced alignments of a trained model over a split.
 
-The passes over the encoder are those of evaluation; the inputs of each attention block are seen on
-their way in, and `weights` of the block makes of them what `forward` used. Figures are of a whole
-split, one utterance at a time; weights and posteriors are kept of a few chosen utterances.
+The encoder runs as in evaluation. A hook records the input of each attention block, from which its
+`weights` computes the weights that `forward` used. Means are over the whole split, one utterance
+at a time; weights and posteriors are kept for a few chosen utterances.
 
-Legend: B batch, T frames (queries), S frames (keys), H heads, U symbols, V tokenizer, D width.
+Legend: B batch, T frames (queries), S frames (keys), H heads, U symbols, V vocabulary, D width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,12 +42,12 @@ SYMBOLS = "symbols to frames"
 
 @dataclass(frozen=True)
 class Clock:
-    """When the frames of a model's output are, in milliseconds of audio."""
+    """The times of the frames of a model's output, in milliseconds of audio."""
 
     frame_ms: float
-    """From the middle of one frame to that of the next."""
+    """The time from the middle of one frame to the middle of the next."""
     first_ms: float
-    """The middle of the first."""
+    """The middle of the first frame."""
 
     @classmethod
     def of(cls, recogniser: Recogniser) -> "Clock":
@@ -58,26 +58,26 @@ class Clock:
         return cls(encoder.stride * features.hop * ms, first * ms)
 
     def edge(self, frame: float) -> float:
-        """When the frame of that number begins, which is where the one before it ends."""
+        """Returns the time at which the frame of that number begins and the one before it ends."""
         return max(0.0, self.first_ms + (frame - 0.5) * self.frame_ms)
 
 
-class Spoken(NamedTuple):
-    """A symbol of the reference where the likeliest CTC path has it, frames `start` to `end`."""
+class AlignedSpan(NamedTuple):
+    """A symbol of the reference, from frame `start` to before frame `end` of the best CTC path."""
 
     symbol: int
     start: int
     end: int
     probability: float
-    """The mean over its frames."""
+    """The mean probability of the symbol over its frames."""
 
 
-def aligned(log_probs_TV: Tensor, symbols: Sequence[int]) -> list[Spoken]:
-    """The symbols on the likeliest CTC path that spells them (torchaudio's `forced_align`).
+def aligned(log_probs_TV: Tensor, symbols: Sequence[int]) -> list[AlignedSpan]:
+    """Returns the spans of `symbols` on the best CTC path that spells them.
 
-    CTC has to say a symbol somewhere within it, not as long as it sounds: times are those of the
-    peaks. Raises `RuntimeError` for fewer frames than the symbols, and the blanks between repeats,
-    need.
+    torchaudio's `forced_align` finds the path. CTC emits a symbol somewhere within its sound, so
+    spans show its peaks, not its duration. Raises `RuntimeError` for fewer frames than the symbols,
+    and the blanks between repeats, need.
     """
     if not symbols:
         return []
@@ -85,7 +85,7 @@ def aligned(log_probs_TV: Tensor, symbols: Sequence[int]) -> list[Spoken]:
         log_probs_TV.float().cpu().contiguous()[None], torch.tensor([symbols]), blank=BLANK
     )
     spans = torchaudio.functional.merge_tokens(path_1T[0], scores_1T[0].exp(), blank=BLANK)
-    return [Spoken(s.token, s.start, s.end, float(s.score)) for s in spans]
+    return [AlignedSpan(s.token, s.start, s.end, float(s.score)) for s in spans]
 
 
 # One layer
@@ -93,47 +93,53 @@ def aligned(log_probs_TV: Tensor, symbols: Sequence[int]) -> list[Spoken]:
 
 @dataclass
 class LayerFigures:
-    """Sums over rows of weights, head by head; a row is one query."""
+    """Sums over the rows of a layer's weights, by head; a row holds the weights of one query."""
 
     relates: str
     rows: int = 0
-    apart_rows: int = 0
-    """Those whose distance from their keys means something."""
-    telling_rows: int = 0
-    """Those with more than one key: a single one is certain whatever the model."""
+    distance_rows: int = 0
+    """Rows whose distance from their keys is defined."""
+    relative_rows: int = 0
+    """Rows with more than one key; with a single key the entropy is 0 whatever the model."""
     entropy_H: Tensor | float = 0.0
     relative_H: Tensor | float = 0.0
-    apart_H: Tensor | float = 0.0
-    """In frames."""
-    uniform_apart: float = 0.0
+    distance_H: Tensor | float = 0.0
+    """Sums of distances, in frames."""
+    uniform_distance: float = 0.0
+    """The same for uniform weights."""
 
-    def add(self, weights_HTS: Tensor, apart_TS: Tensor | None) -> None:
-        """Rows of one utterance; `apart_TS` is how far key s is from where query t stands, in
-        frames, for the first T queries, and nothing where there is no such thing."""
+    def add(self, weights_HTS: Tensor, distance_TS: Tensor | None) -> None:
+        """Adds the rows of one utterance.
+
+        `distance_TS` is the distance in frames from query t to key s, for the first T queries; it
+        is None where distances are not defined.
+        """
         keys = weights_HTS.shape[2]
         entropy_H = _sums(torch.special.entr(weights_HTS))
         self.rows += weights_HTS.shape[1]
         self.entropy_H = self.entropy_H + entropy_H
         if keys > 1:
-            self.telling_rows += weights_HTS.shape[1]
+            self.relative_rows += weights_HTS.shape[1]
             self.relative_H = self.relative_H + entropy_H / float(np.log(keys))
-        if apart_TS is not None and len(apart_TS):
-            rows = len(apart_TS)
-            self.apart_rows += rows
-            apart_HTS = weights_HTS[:, :rows] * apart_TS.to(weights_HTS)
-            self.apart_H = self.apart_H + _sums(apart_HTS)
-            self.uniform_apart += float(apart_TS.mean(1).sum())
+        if distance_TS is not None and len(distance_TS):
+            rows = len(distance_TS)
+            self.distance_rows += rows
+            distance_HTS = weights_HTS[:, :rows] * distance_TS.to(weights_HTS)
+            self.distance_H = self.distance_H + _sums(distance_HTS)
+            self.uniform_distance += float(distance_TS.mean(1).sum())
 
     def means(self, frame_ms: float) -> LayerAttention:
         """Returns the means over rows, by head."""
         entropy = _means(self.entropy_H, self.rows)
-        relative = _means(self.relative_H, self.telling_rows)
-        apart = _means(self.apart_H, self.apart_rows, frame_ms)
-        count = max(map(len, (entropy, relative, apart)))
-        uniform = frame_ms * self.uniform_apart / self.apart_rows if self.apart_rows else None
+        relative = _means(self.relative_H, self.relative_rows)
+        distance = _means(self.distance_H, self.distance_rows, frame_ms)
+        count = max(map(len, (entropy, relative, distance)))
+        uniform = None
+        if self.distance_rows:
+            uniform = frame_ms * self.uniform_distance / self.distance_rows
         heads = tuple(
             HeadAttention(
-                distance_ms=apart[h] if apart else None,
+                distance_ms=distance[h] if distance else None,
                 entropy_nats=entropy[h] if entropy else None,
                 entropy_relative=relative[h] if relative else None,
             )
@@ -150,16 +156,18 @@ def _means(sums_H: Tensor | float, rows: int, unit: float = 1.0) -> list[float]:
     return (sums_H * unit / rows).tolist() if isinstance(sums_H, Tensor) and rows else []
 
 
-def frames_apart(frames: int) -> Tensor:
-    """apart_TS = |t - s|, in frames."""
+def frame_distances(frames: int) -> Tensor:
+    """Returns distance_TS = |t - s|, in frames."""
     t = torch.arange(frames, dtype=torch.float64)
     return (t[:, None] - t).abs()
 
 
-def symbols_apart(spoken: Sequence[Spoken], frames: int) -> Tensor:
-    """apart_US: from the middle of where CTC has symbol u to frame s, in frames. The end, which a
-    decoder says last, is nowhere."""
-    middle_U = torch.tensor([(s.start + s.end - 1) / 2 for s in spoken], dtype=torch.float64)
+def symbol_distances(spans: Sequence[AlignedSpan], frames: int) -> Tensor:
+    """Returns distance_US from the middle of the span of symbol u to frame s, in frames.
+
+    The end of the text, which a decoder emits last, has no span and no row.
+    """
+    middle_U = torch.tensor([(s.start + s.end - 1) / 2 for s in spans], dtype=torch.float64)
     return (middle_U[:, None] - torch.arange(frames, dtype=torch.float64)).abs()
 
 
@@ -168,7 +176,7 @@ def symbols_apart(spoken: Sequence[Spoken], frames: int) -> Tensor:
 
 @dataclass
 class _Utterance:
-    """What is seen of one: weights by layer, in the order of the model."""
+    """The weights, posteriors and alignment of one utterance."""
 
     id: str
     reference: str
@@ -176,43 +184,47 @@ class _Utterance:
     frames: int
     log_probs_TV: Tensor | None
     """None for a head that does not classify frames."""
-    spoken: list[Spoken] | None
+    spans: list[AlignedSpan] | None
     """None where the reference cannot be aligned."""
     weights: dict[str, tuple[str, Tensor]]
-    """Layer -> what it relates, and weights_HTS; of head mixing S are the heads again."""
+    """By layer, what its weights relate and weights_HTS; with head mixing S are heads."""
 
     def distances(self, relates: str) -> Tensor | None:
         if relates == FRAMES:
-            return frames_apart(self.frames)
-        if relates == SYMBOLS and self.spoken is not None:
-            return symbols_apart(self.spoken, self.frames)
+            return frame_distances(self.frames)
+        if relates == SYMBOLS and self.spans is not None:
+            return symbol_distances(self.spans, self.frames)
         return None
 
 
 @contextmanager
-def _inputs_of(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """Within, what each of `blocks` was last given first, in their order."""
-    seen: list[Tensor] = []
-    hooks = [
-        block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        for block in blocks
-    ]
+def _inputs_of(blocks: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Yields a dictionary that receives the last input of each block, by its name."""
+    inputs: dict[str, Tensor] = {}
+
+    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def record(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            inputs[name] = arguments[0]
+
+        return record
+
+    hooks = [block.register_forward_pre_hook(recorder(name)) for name, block in blocks.items()]
     try:
-        yield seen
+        yield inputs
     finally:
         for hook in hooks:
             hook.remove()
 
 
-class _Seer:
-    """Looks at batches with a recogniser, in eval mode."""
+class _Observer:
+    """Runs batches through a recogniser in eval mode and records its attention."""
 
     def __init__(self, recogniser: Recogniser) -> None:
         self.recogniser, self.head = recogniser, recogniser.model.head
         self.blocks = recogniser.model.encoder.attention_layers()
 
     def utterances(self, batch: Batch) -> Iterator[_Utterance]:
-        with _inputs_of(list(self.blocks.values())) as inputs:
+        with _inputs_of(self.blocks) as inputs:
             encoded = self.recogniser.encode(batch)
         with self.recogniser.precision():
             search = self.head.searches[self.recogniser.selection]
@@ -221,29 +233,29 @@ class _Seer:
         for b, length in enumerate(encoded.cpu_lengths_B.tolist()):
             symbols = batch.targets_BU[b, : int(batch.target_lengths_B[b])].tolist()
             log_probs_TV = None if log_probs_BTV is None else log_probs_BTV[b, :length]
-            spoken = None
+            spans = None
             if log_probs_TV is not None and length >= self.head.frames_needed(symbols):
-                spoken = aligned(log_probs_TV, symbols)
+                spans = aligned(log_probs_TV, symbols)
             yield _Utterance(
                 batch.ids[b],
                 batch.references[b],
                 hypotheses[b],
                 length,
                 log_probs_TV,
-                spoken,
+                spans,
                 dict(self._weights(encoded.utterance(b), inputs, b, symbols)),
             )
 
     def _weights(
-        self, alone: Encoded, inputs: list[Tensor], b: int, symbols: list[int]
+        self, alone: Encoded, inputs: dict[str, Tensor], b: int, symbols: list[int]
     ) -> Iterator[tuple[str, tuple[str, Tensor]]]:
         """Yields the weights of each layer, in fp32 and for one utterance at a time.
 
         They grow with the square of its length.
         """
         length = alone.x_BTD.shape[1]
-        for (name, block), x_BTD in zip(self.blocks.items(), inputs, strict=True):
-            x_1TD = x_BTD[b : b + 1, :length].float()
+        for name, block in self.blocks.items():
+            x_1TD = inputs[name][b : b + 1, :length].float()
             yield name, (str(block.relates), block.weights(x_1TD, alone.mask_BT)[0])
         alone = alone._replace(x_BTD=alone.x_BTD.float())
         for name, weights_HUT in self.head.weights(alone, symbols).items():
@@ -270,7 +282,7 @@ def inspect_split(
         for name, (relates, weights_HTS) in each.weights.items():
             layer = layers.setdefault(name, LayerFigures(relates))
             layer.add(weights_HTS, each.distances(relates))
-        unaligned += each.spoken is None
+        unaligned += each.spans is None
         if each.id in kept:
             k = kept[each.id]
             utterances[k] = _utterance(each, recogniser, clock)
@@ -290,9 +302,9 @@ def inspect_split(
 
 
 def choose(split: Split, ids: Sequence[str], count: int, where: str) -> list[int]:
-    """Indices of the utterances of those ids, or of `count` evenly spaced by duration.
+    """Returns the indices of the utterances with those ids, or of `count` spaced by duration.
 
-    Raises `UserError` for an id that is none of the split's.
+    Raises `UserError` for an id that the split does not have.
     """
     if ids:
         index = {id: i for i, id in enumerate(split.ids)}
@@ -310,13 +322,13 @@ def choose(split: Split, ids: Sequence[str], count: int, where: str) -> list[int
 
 @torch.inference_mode()
 def _seen(recogniser: Recogniser, split: Split) -> Iterator[_Utterance]:
-    model, seer = recogniser.model, _Seer(recogniser)
+    model, observer = recogniser.model, _Observer(recogniser)
     plan = length_plan(split.samples, recogniser.cell.train.batch_seconds)
     was_training = model.training
     model.eval()
     try:
         for batch in load(split, recogniser.tokenizer, plan):
-            yield from seer.utterances(batch)
+            yield from observer.utterances(batch)
     finally:
         model.train(was_training)
 
@@ -324,7 +336,7 @@ def _seen(recogniser: Recogniser, split: Split) -> Iterator[_Utterance]:
 def _utterance(each: _Utterance, recogniser: Recogniser, clock: Clock) -> InspectedUtterance:
     tokenizer = recogniser.tokenizer
     alignment = None
-    if each.spoken is not None:
+    if each.spans is not None:
         alignment = tuple(
             AlignedSymbol(
                 symbol=tokenizer.symbols[s.symbol - 1],
@@ -333,7 +345,7 @@ def _utterance(each: _Utterance, recogniser: Recogniser, clock: Clock) -> Inspec
                 end_ms=clock.edge(s.end),
                 probability=s.probability,
             )
-            for s in each.spoken
+            for s in each.spans
         )
     return InspectedUtterance(
         id=each.id,

@@ -67,7 +67,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectedUtterances:
     """The utterances that the options selected, as `corpus.json` records them."""
 
     train_found: int
@@ -266,7 +266,7 @@ def _folder(path: str) -> str:
 
 def _select(
     splits: dict[str, list[_Utterance]], wanted: set[int] | None, limit: int | None, seed: int
-) -> tuple[dict[str, list[_Utterance]], Selection]:
+) -> tuple[dict[str, list[_Utterance]], SelectedUtterances]:
     """Returns the splits with train reduced and with a dev set, and what was selected."""
     train = splits["train"]
     found = len(train)
@@ -285,7 +285,7 @@ def _select(
         ids = take_dev(train, drawn, seed)
         dev = [each for each in train if each.id in ids]
         train = [each for each in train if each.id not in ids]
-    selection = Selection(
+    selection = SelectedUtterances(
         train_found=found,
         folders=None if wanted is None else f"{min(wanted):04d}..{max(wanted):04d}",
         limit=limit,
