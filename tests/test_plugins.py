@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import asrbench
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Silent
 from asrbench.experiment import plugins
+from asrbench.experiment.kinds import ASRBENCH
+from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import Cell
 from asrbench.experiment.spec_file import load_study
@@ -34,6 +37,14 @@ variants:
   ds2:
   ds2_decay: {model: {name: ds2_decay, encoder: {attention: {heads: 2, dropout: 0.0}}}}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _models_as_before() -> Iterator[None]:
+    """Other modules list the names of the registry."""
+    yield
+    for name in [name for name, entry in MODELS.items() if entry.origin != ASRBENCH]:
+        del MODELS[name]
 
 
 @pytest.fixture(autouse=True)
