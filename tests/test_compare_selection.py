@@ -294,6 +294,16 @@ def test_unfinished_run_is_noted():
     assert notes() == (f"unfinished, 2 of 5 epochs: {run}",)
 
 
+def test_a_plugin_belongs_to_the_model_that_it_registers():
+    leave("ds2", 0, 1)
+    run = leave("ds2_selfattn", 0, 1)
+    spec = run.spec_path.read_text(encoding="utf-8")
+    plugin = "plugins:\n- path: mine.py\n  digest: 0123456789abcdef\n"
+    assert "plugins: []\n" in spec
+    run.spec_path.write_text(spec.replace("plugins: []\n", plugin), encoding="utf-8")
+    assert not any("plugins" in note for note in notes())
+
+
 def test_what_else_differs_is_noted():
     leave("ds2", 0, 1)
     leave(

@@ -191,7 +191,8 @@ def _remarks(systems: Sequence[ScoredSystem], split: str, profile: Profile) -> I
         )
     cells = [system.runs[0].run.cell for system in systems]
     keys = dict.fromkeys(key for cell in cells for key in differing_keys(cells[0], cell))
-    beyond = [key for key in keys if not key.startswith("model.")]
+    # A plug-in is listed by the runs whose model it registers, and by no other.
+    beyond = [key for key in keys if not key.startswith("model.") and key != "plugins"]
     if beyond:
         yield f"variants differ in more than the model: {', '.join(beyond)}"
     runs = [run for system in systems for run in system.runs]
