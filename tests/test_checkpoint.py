@@ -149,14 +149,14 @@ def test_a_kill_between_the_last_state_and_the_history_is_mended(
     class Killed(BaseException):
         pass
 
-    publish = checkpoint._publish
+    published = checkpoint.publish
 
     def killed(state: State, run: Run) -> None:
         if state.complete:
             raise Killed
-        publish(state, run)
+        published(state, run)
 
-    monkeypatch.setattr(checkpoint, "_publish", killed)
+    monkeypatch.setattr(checkpoint, "publish", killed)
     with pytest.raises(Killed):
         train(prepared, Silent())
     run = prepared.run

@@ -152,7 +152,7 @@ def test_reading_a_run_folder_runs_no_plugin(tmp_path: Path, corpus: Path) -> No
     """`compare` reads run folders from anywhere."""
     run = decayed(tmp_path, corpus)
     (run.plugins_path / "my_attention.py").write_text("raise SystemExit('it ran')")
-    assert Run(run.folder).cell.model.sections["encoder"]["attention"]["kind"] == "decay"
+    assert Run(run.folder).cell.plain()["model"]["encoder"]["attention"]["kind"] == "decay"
 
 
 @pytest.mark.parametrize(

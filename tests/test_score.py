@@ -15,9 +15,6 @@ from asrbench.scoring.edit_counts import (
     ErrorCounts,
     RunEdits,
     character_errors,
-    jamo_errors,
-    spaced_word_errors,
-    word_errors,
 )
 from asrbench.scoring.run_rates import MEASURES
 from asrbench.scoring.score import Score, score
@@ -32,6 +29,22 @@ pairs = st.lists(st.tuples(texts, texts), min_size=1, max_size=5)
 # What profiles act on: case, punctuation, digits, apostrophes, spaces, jamo, accents.
 wild = st.text(st.sampled_from("각ㅋ\u1100\u1161\u11a8aAßΣİé\u0301'’.,?!~$-01１²  \t"))
 hangul = st.text(st.characters(min_codepoint=ord("가"), max_codepoint=ord("힣")), max_size=8)
+
+
+def run_edits(references, hypotheses, profile):
+    return RunEdits(CountedTexts.of(references, profile), CountedTexts.of(hypotheses, profile))
+
+
+def jamo_errors(references, hypotheses, profile):
+    return run_edits(references, hypotheses, profile).jamo.total
+
+
+def word_errors(references, hypotheses, profile):
+    return run_edits(references, hypotheses, profile).words.total
+
+
+def spaced_word_errors(references, hypotheses, profile):
+    return run_edits(references, hypotheses, profile).spaced_words.total
 
 
 def distance(one: str, other: str) -> int:

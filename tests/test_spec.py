@@ -999,7 +999,7 @@ def test_dump_and_load_round_trip(text):
         recorded = load_cell(write(dump_cell(cell), "spec.yaml"))
         assert recorded.plain() == cell.plain()
         assert recorded.identity(FINGERPRINT) == cell.identity(FINGERPRINT)
-        assert recorded.model.sections["encoder"] == cell.model.encoder.model_dump(mode="json")
+        assert recorded.plain()["model"]["encoder"] == cell.model.encoder.model_dump(mode="json")
 
 
 def test_saved_spec_says_every_default_in_plain_text():

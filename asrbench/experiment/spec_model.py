@@ -4,7 +4,7 @@ Encoders, heads, attention blocks and loss terms are open sections: their spec c
 their modules in `asrbench.models` or in a plug-in, and are looked up by their `kind`.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, model_validator
 
@@ -73,8 +73,3 @@ class RecordedModel(Spec):
 
     name: str
     """Entry of the registry."""
-
-    @property
-    def sections(self) -> dict[str, Any]:
-        """The model's keys except its name, as they stand in the file."""
-        return dict(self.model_extra or {})

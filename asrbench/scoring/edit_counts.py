@@ -143,29 +143,5 @@ class RunEdits:
 
 def character_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
     """Returns the character edits over all utterances under `profile`; `rate` is the CER."""
-    return _run_edits(references, hypotheses, profile).characters.total
-
-
-def jamo_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
-    """Returns `character_errors` with each Hangul syllable as its two or three jamo."""
-    return _run_edits(references, hypotheses, profile).jamo.total
-
-
-def word_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
-    """Returns the word edits over all utterances; `rate` is the WER.
-
-    White space separates words under every profile.
-    """
-    return _run_edits(references, hypotheses, profile).words.total
-
-
-def spaced_word_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
-    """Returns `word_errors` with each hypothesis `spaced_like` its reference; `rate` is the sWER.
-
-    A spacing error alone does not count.
-    """
-    return _run_edits(references, hypotheses, profile).spaced_words.total
-
-
-def _run_edits(references: Texts, hypotheses: Texts, profile: str) -> RunEdits:
-    return RunEdits(CountedTexts.of(references, profile), CountedTexts.of(hypotheses, profile))
+    found = RunEdits(CountedTexts.of(references, profile), CountedTexts.of(hypotheses, profile))
+    return found.characters.total

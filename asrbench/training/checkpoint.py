@@ -75,7 +75,7 @@ def save(state: State, run: Run) -> None:
         torch.save(stored, temporary)
         flush(temporary)
         temporary.replace(run.state_path(state.steps, digest(temporary)))
-    _publish(state, run)
+    publish(state, run)
 
 
 def resume(state: State, run: Run, reporter: Reporter) -> None:
@@ -98,7 +98,7 @@ def resume(state: State, run: Run, reporter: Reporter) -> None:
     if ranks.is_main:
         for stray in run.folder.rglob("*.tmp-*"):
             stray.unlink()
-        _publish(state, run)
+        publish(state, run)
 
 
 def _check_tokenizer(state: State, stored: dict[str, Any], run: Run) -> None:
@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _publish(state: State, run: Run) -> None:
+def publish(state: State, run: Run) -> None:
     """Writes the weights, then the history, which is last because its length says a run is done."""
     _publish_best(state, run)
     state.trainer.recogniser.save(run.weights_path("last"), state.epoch)

@@ -7,7 +7,7 @@ thousand, and counters are separate words.
 import re
 from dataclasses import dataclass
 
-_FIRST, _LAST = ord("가"), ord("힣")
+_FIRST = ord("가")
 _VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 _FINALS = "_ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
 _PER_INITIAL = len(_VOWELS) * len(_FINALS)
