@@ -153,7 +153,7 @@ def test_each_rank_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
 # Shares
 
 
-def test_a_part_is_dealt_over_the_ranks() -> None:
+def test_a_micro_batch_is_assigned_round_robin() -> None:
     micro_batch = [7, 8, 9, 10, 11]
     assert [share_of(micro_batch, rank, 2) for rank in (0, 1)] == [[7, 9, 11], [8, 10]]
     assert [share_of([7], rank, 3) for rank in (0, 1, 2)] == [[7], [], []]
@@ -195,11 +195,11 @@ def normalised(ranks: Ranks, lengths: list[int], muted: int | None) -> Norms:
 
 def test_batch_norm_of_two_processes_is_that_of_one(pair: Pair) -> None:
     """Masked, with feature bins, and of packed rows; a rank has one of the utterances each."""
-    together = pair(normalised, [5, 3], None)
+    by_rank = pair(normalised, [5, 3], None)
     alone = normalised(ALONE, [5, 3], None)
     for kind, whole in enumerate(alone):
         for each, expected in enumerate(whole):
-            micro_batches = [rank[kind][each] for rank in together]
+            micro_batches = [rank[kind][each] for rank in by_rank]
             if each < 2:  # outputs and their gradients are of a rank's own utterance
                 found, rows = sorted(micro_batches[0] + micro_batches[1]), sorted(expected)
             else:

@@ -79,28 +79,28 @@ def test_an_utterance_is_encoded_and_decoded_as_it_is_alone(case: str) -> None:
     """In eval mode: output of the encoder, posteriors, losses, every search. What the encoder left
     on padding frames is replaced by garbage, which a head must not see."""
     model, x_BTF, frames_B = build(CASES[case]), *batch()
-    head, together = model.head, model.encode(x_BTF, frames_B)
-    rows = [together.utterance(b).x_BTD[0].detach() for b in range(len(LENGTHS))]
-    together = together._replace(x_BTD=padded(rows, together.x_BTD.shape[1]))
+    head, batched = model.head, model.encode(x_BTF, frames_B)
+    rows = [batched.utterance(b).x_BTD[0].detach() for b in range(len(LENGTHS))]
+    batched = batched._replace(x_BTD=padded(rows, batched.x_BTD.shape[1]))
     targets = padded_targets(TARGETS)
     summed: dict[str, list[Tensor]] = {}
     for b, frames in enumerate(LENGTHS):
         one = slice(b, b + 1)
         alone = model.encode(x_BTF[one, :frames], frames_B[one])
         length = int(alone.lengths_B)
-        assert alone.x_BTD.shape[1] == length == together.lengths_B[b]
-        close(together.x_BTD[b, :length], alone.x_BTD[0])
-        log_probs_BTV, alone_BTV = head.frame_log_probs(together), head.frame_log_probs(alone)
+        assert alone.x_BTD.shape[1] == length == batched.lengths_B[b]
+        close(batched.x_BTD[b, :length], alone.x_BTD[0])
+        log_probs_BTV, alone_BTV = head.frame_log_probs(batched), head.frame_log_probs(alone)
         assert (log_probs_BTV is None) == (alone_BTV is None)
         if log_probs_BTV is not None:
             close(log_probs_BTV[b, :length], alone_BTV[0])
         for search in head.searches.values():
             (found,) = search(alone, DecodeSpec(beam=2))
-            assert search(together, DecodeSpec(beam=2))[b] == found
+            assert search(batched, DecodeSpec(beam=2))[b] == found
         symbols_1U = targets.symbols_BU[one, : len(TARGETS[b])]
         for name, loss in head.losses(alone, Targets(symbols_1U, targets.lengths_B[one])).items():
             summed.setdefault(name, []).append(loss)
-    of_all = head.losses(together, targets)
+    of_all = head.losses(batched, targets)
     assert set(of_all) == set(summed)
     for name, parts in summed.items():
         assert of_all[name].dim() == 0

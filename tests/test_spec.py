@@ -47,7 +47,7 @@ TOP = (
     "seeds, text, train, variants"
 )
 SET = TOP.replace("extends, ", "")
-INSIDE = "augment, corpus, decode, features, model, plugins, run, score, text, train"
+IN_A_VARIANT = "augment, corpus, decode, features, model, plugins, run, score, text, train"
 TRAIN = (
     "accumulate, batch_seconds, epochs, max_hours, optimizer, precision, schedule, stop_if_stuck"
 )
@@ -116,14 +116,17 @@ def labels(study):
         ),
         (
             "variants: {a: {seeds: [1]}}",
-            f"variants.a.seeds: found an unknown key, allowed: {INSIDE}",
+            f"variants.a.seeds: found an unknown key, allowed: {IN_A_VARIANT}",
         ),
-        ("variants: {a: {name: b}}", f"variants.a.name: found an unknown key, allowed: {INSIDE}"),
+        (
+            "variants: {a: {name: b}}",
+            f"variants.a.name: found an unknown key, allowed: {IN_A_VARIANT}",
+        ),
         (
             "grid: {train.epoch: [3]}",
             f"grid train.epoch: found an unknown key, allowed: {TRAIN}; did you mean 'epochs'?",
         ),
-        ("grid: {seed: [3]}", f"grid seed: found an unknown key, allowed: {INSIDE}"),
+        ("grid: {seed: [3]}", f"grid seed: found an unknown key, allowed: {IN_A_VARIANT}"),
         (
             "model: {name: ds2_posattn, encoder: {attention: {weight: linear}}}",
             "model.encoder.attention.weight: found an unknown key, allowed: dropout, head_dim, "
