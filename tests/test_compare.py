@@ -9,6 +9,7 @@ import pytest
 from scored_runs import RESULTS, begin, leave, score, wrong
 from typer.testing import CliRunner
 
+import asrbench
 from asrbench.base.records import to_json
 from asrbench.cli.app import app
 from asrbench.report.study import Study, StudySystem
@@ -52,6 +53,14 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(each) for each in value]
     return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def test_the_function_of_the_package_gives_the_study_of_the_command() -> None:
+    leave_all()
+    assert asrbench.compare(RESULTS, replicates=1_000) == study()
+    found = asrbench.compare(str(RESULTS), baseline="ds2_selfattn", replicates=0)
+    assert found.baseline == "ds2_selfattn"
+    assert found.systems[0].cer == pytest.approx(1.5 / 40)
 
 
 def test_golden_tables_and_json() -> None:

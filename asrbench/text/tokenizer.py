@@ -131,14 +131,14 @@ class Tokenizer:
         if self.bpe is None:
             return {"unit": self.unit, "symbols": list(self.symbols)}
         # The key is part of the digest, which checkpoints of earlier versions hold too.
-        return {"unit": self.unit, "pieces": base64.b64encode(self.bpe.model).decode()}
+        return {"unit": self.unit, "bpe": base64.b64encode(self.bpe.model).decode()}
 
     @classmethod
     def of_plain(cls, plain: dict[str, Any]) -> "Tokenizer":
         """Returns the tokenizer that `plain` describes."""
-        if "pieces" not in plain:
+        if "bpe" not in plain:
             return cls(plain["unit"], tuple(plain["symbols"]))
-        bpe = Bpe(base64.b64decode(plain["pieces"]))
+        bpe = Bpe(base64.b64decode(plain["bpe"]))
         return cls(plain["unit"], bpe.symbols, bpe)
 
     @property
