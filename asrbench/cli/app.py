@@ -9,7 +9,6 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-import asrbench
 from asrbench.base.errors import UserError
 from asrbench.base.memory import reuse_memory
 from asrbench.cli.check import check
@@ -60,7 +59,9 @@ class _Commands(TyperGroup):
             raise typer.Exit(2) from None
 
 
-app = typer.Typer(cls=_Commands, help=asrbench.__doc__, **SETTINGS)
+HELP = "An honest ablation runner: does this attention make this speech recogniser better?"
+
+app = typer.Typer(cls=_Commands, help=HELP, **SETTINGS)
 
 
 @app.callback()

@@ -14,10 +14,11 @@ def check(
     plugin: Annotated[Path, typer.Argument(metavar="FILE.py", help="The plug-in.")],
     sets: Sets = None,
 ) -> None:
-    """Check a plug-in: padding, gradients, bf16, exact resume, learning.
+    """Check that a plug-in can be trained and resumed.
 
     Every kind and every model that the file registers is trained for a few seconds on tones, with
-    the package's own loop. --set changes sizes, as in --set model.encoder.attention.heads=2.
+    the package's own loop. The checks are padding, gradients, bf16, exact resume, and learning two
+    utterances by heart. --set changes sizes, as in --set model.encoder.attention.heads=2.
     """
     from asrbench.experiment import plugins
     from asrbench.stages.check import check as findings_of
