@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from tones import (
-    CHANCE,
     TEXTS,
     Heard,
     StopsAfter,
     cell_of,
+    chance_for,
     make_corpus,
     same_weights,
     sets_for,
@@ -50,7 +50,7 @@ def test_stopping_at_any_step_and_resuming_equals_never_stopping(
 ) -> None:
     """Two batches an epoch: 1 and 7 stop within an epoch; 4 makes two epochs and two of four.
     Dropout, speed and masks are on, so that every source of chance takes part."""
-    cell = cell_of(tmp_path, corpus, *sets_for(name), *CHANCE)
+    cell = cell_of(tmp_path, corpus, *sets_for(name), *chance_for(name))
     whole = trained(cell, tmp_path / "whole")
     prepared = set_up(cell, tmp_path / "halves")
     with pytest.raises(Interrupted, match=r"the same command continues from there"):

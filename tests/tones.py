@@ -110,6 +110,12 @@ CHANCE = (
 """Settings in which every source of chance takes part."""
 
 
+def chance_for(name: str) -> tuple[str, ...]:
+    """Returns those of the settings that the encoder of the model `name` has."""
+    has_recurrence = kinds_of(name)[("encoder",)] == "deepspeech2"
+    return CHANCE if has_recurrence else CHANCE[1:]
+
+
 class Heard(Silent):
     """Keeps what is said."""
 
