@@ -74,9 +74,9 @@ def test_outputs_and_all_gradients_are_torchs(lengths: list[int]) -> None:
 @pytest.mark.parametrize("packs", [False, True])
 def test_bf16_stays_near_fp32(packs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With weights laid out once, and without."""
-    if packs and not gru._packs_bf16():
+    if packs and not gru.packs_bf16():
         pytest.skip("this CPU multiplies no bf16")
-    monkeypatch.setattr(gru, "_packs_bf16", lambda: packs)
+    monkeypatch.setattr(gru, "packs_bf16", lambda: packs)
     both, x_BTD = cells(), inputs(LENGTHS)
     with torch.no_grad():
         x_BTD.clamp_(max=3)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tones import SMALL, TEXTS, StopsAfter, same_weights, spoken
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tones import SMALL, TEXTS, StopsAfter, cell_of, same_weights, spoken
 
 import asrbench
 from asrbench.base.errors import UserError
@@ -160,6 +162,11 @@ def test_reading_a_run_folder_runs_no_plugin(tmp_path: Path, corpus: Path) -> No
     [
         ("import os\n\nx = (\n", r"my_attention\.py, line 3: SyntaxError: '\(' was never closed"),
         ("def f():\n    return nothing\n\nf()\n", r"my_attention\.py, line 2: NameError: name"),
+        ("import sys\n\nsys.exit(3)\n", r"my_attention\.py, line 3: SystemExit: 3"),
+        (
+            DECAY.replace('kind: Literal["decay"] = "decay"', 'kind = "decay"'),
+            r"my_attention\.py, line 12: PydanticUserError: Field 'kind' .* https",
+        ),
         ("import nowhere_to_be_found\n", r"my_attention\.py, line 1: ModuleNotFoundError"),
         (
             DECAY.replace('"decay"] = "decay"', '"self"] = "self"'),
@@ -174,13 +181,38 @@ def test_reading_a_run_folder_runs_no_plugin(tmp_path: Path, corpus: Path) -> No
             r"attention int: allowed: a subclass of AttentionSpec",
         ),
     ],
-    ids=["syntax", "name", "import", "kind taken", "model taken", "no spec"],
+    ids=["syntax", "name", "exit", "field", "import", "kind taken", "model taken", "no spec"],
 )
 def test_a_broken_plugin_is_one_line(code: str, message: str, tmp_path: Path, corpus: Path) -> None:
     with pytest.raises(UserError, match=message) as caught:
         cells(tmp_path, corpus, code)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("named", ["[{path: x.py, digest: ab}]", "[3]"])
+def test_only_paths_name_plugins(named: str, tmp_path: Path, corpus: Path) -> None:
+    with pytest.raises(UserError, match=r"plugins: found .*allowed: paths of Python files"):
+        cells(tmp_path, corpus, study=f"plugins: {named}")
+
+
+@pytest.mark.parametrize("keys", ["name=[1]", "loss_terms=[{kind: [1]}]"])
+def test_a_name_or_a_kind_that_is_no_text_is_one_line(
+    keys: str, tmp_path: Path, corpus: Path
+) -> None:
+    with pytest.raises(UserError, match=r"--set model\."):
+        cell_of(tmp_path, corpus, f"model.{keys}")
+
+
+def test_a_checkpoint_of_another_version_is_one_line(tmp_path: Path, corpus: Path) -> None:
+    run = decayed(tmp_path, corpus)
+    path = run.weights_path("best")
+    with safe_open(path, framework="pt") as file:
+        metadata = json.loads(file.metadata()["asrbench"])
+    metadata["cell"]["model"] = {"name": "ds2", "front_end": {"kind": "ds2"}}
+    save_file(load_file(path), path, {"asrbench": json.dumps(metadata)})
+    with pytest.raises(UserError, match="found a checkpoint of another version of asrbench"):
+        load_recogniser(run)
 
 
 def test_a_missing_plugin_and_two_of_one_name(tmp_path: Path, corpus: Path) -> None:

@@ -110,7 +110,7 @@ class Kinds(Generic[S]):
         if kind is None:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "'kind'"})
         known = self._all()
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             expected = ", ".join(f"'{name}'" for name in known)
             raise PydanticKnownError(
                 "union_tag_invalid",

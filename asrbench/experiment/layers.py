@@ -53,6 +53,8 @@ def merge(base: Mapping, over: Mapping, section: str = "") -> Mapping:
 def _of_another_model(model: Mapping, name: Any) -> Mapping:
     """Returns the keys of `model` that mean the same in the model `name`."""
     before = model.get("name")
+    if not isinstance(before, str) or not isinstance(name, str):
+        return model
     if before == name or before not in MODELS or name not in MODELS:
         return model
     old, new = kinds_of(before), kinds_of(name)

@@ -61,9 +61,10 @@ def load(plugin: PluginFile) -> None:
     except UserError:
         _forget(plugin, name)
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _forget(plugin, name)
-        raise UserError(f"{path}{_line(path, error)}: {type(error).__name__}: {error}") from None
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{path}{_line(path, error)}: {message}") from None
 
 
 def used_by(cell: Cell) -> tuple[PluginFile, ...]:
@@ -81,7 +82,7 @@ def _forget(plugin: PluginFile, module: str) -> None:
     del _loaded[plugin.digest], sys.modules[module]
 
 
-def _line(path: Path, error: Exception) -> str:
+def _line(path: Path, error: BaseException) -> str:
     """Returns `, line N` for the last line of the plug-in in the traceback of `error`."""
     if isinstance(error, SyntaxError):
         return f", line {error.lineno}"

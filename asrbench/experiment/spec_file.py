@@ -154,8 +154,11 @@ def _with_plugins(layer: Layer) -> Layer:
     Returns the layer with the digest of each beside its path.
     """
     named = layer.keys.get("plugins")
-    if not isinstance(named, list) or not all(isinstance(path, str) for path in named):
+    if not isinstance(named, list):
         return layer
+    for path in named:
+        if not isinstance(path, str):
+            raise UserError(f"{layer.where}plugins: found {path!r}, allowed: paths of Python files")
     found = [plugins.read(layer.folder / path) for path in named]
     plugins.check_names(found)
     for plugin in found:

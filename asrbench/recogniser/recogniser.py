@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -128,7 +129,12 @@ class Recogniser:
             raise UserError(f"{path}: found no safetensors file ({error})") from None
         if metadata is None:
             raise UserError(f"{path}: found weights that `asrbench train` did not write")
-        recogniser = cls._from_metadata(metadata, device)
+        try:
+            recogniser = cls._from_metadata(metadata, device)
+        except (ValidationError, KeyError):
+            raise UserError(
+                f"{path}: found a checkpoint of another version of asrbench; train the run again"
+            ) from None
         recogniser.model.load_state_dict(weights)
         recogniser.epoch = metadata.get("epoch")
         return recogniser

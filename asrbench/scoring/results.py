@@ -168,7 +168,8 @@ def read_scored_runs(
                 notes.append(f"left out: {path} is missing; `asrbench eval {run}`")
     if profile is None:
         _refuse_versions([(run, stored) for run, _, stored in scored])
-    _refuse_settings([(run, stored) for run, decode, stored in scored if decode == "joint"])
+    for search in dict.fromkeys(decode for _, decode, _ in scored):
+        _refuse_settings(search, [(run, stored) for run, each, stored in scored if each == search])
     results: list[ScoredRun] = []
     test_sets: list[TestSet] = []
     for run, decode, stored in scored:
@@ -251,15 +252,15 @@ def _refuse_versions(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
             )
 
 
-def _refuse_settings(joint: Sequence[tuple[Run, dict[str, Any]]]) -> None:
-    """Raises `UserError` for different settings of joint decoding, which no run's identity has."""
-    for run, stored in joint[1:]:
-        first, first_stored = joint[0]
-        settings = [s.get("settings") for s in (first_stored, stored)]
+def _refuse_settings(search: str, scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
+    """Raises `UserError` for different settings of a search, which no run's identity has."""
+    for run, stored in scored[1:]:
+        first, first_stored = scored[0]
+        settings = [s.get("settings") or {} for s in (first_stored, stored)]
         if settings[0] != settings[1]:
             raise UserError(
-                f"{first} and {run}: found joint decoding with {settings[0]} and {settings[1]}; "
-                f"run `asrbench eval --decode joint` on both with the same settings"
+                f"{first} and {run}: found {search} decoding with {settings[0]} and {settings[1]}; "
+                f"run `asrbench eval --decode {search}` on both with the same settings"
             )
 
 

@@ -20,7 +20,7 @@ from asrbench.base.errors import UserError
 from asrbench.base.reporting import Silent
 from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
-from asrbench.experiment.registry import MODELS
+from asrbench.experiment.registry import MODELS, defining_kinds
 from asrbench.experiment.spec import PluginFile
 from asrbench.experiment.spec_file import merged_with_sets
 from asrbench.experiment.spec_model import ATTENTION, ENCODERS, HEADS, LOSS_TERMS
@@ -76,7 +76,7 @@ def subjects(plugin: PluginFile) -> list[Subject]:
     for name, entry in MODELS.items():
         if entry.origin == origin:
             found.append(Subject(name, {"encoder": _small(entry.encoder), "head": entry.head}))
-    used = str([subject.model for subject in found])
+    used = {kind for subject in found for kind in defining_kinds(subject.model).values()}
     ctc = {"kind": "ctc"}
     for table, place in (
         (ATTENTION, lambda kind: {"encoder": SMALL | {"attention": {"kind": kind}}, "head": ctc}),
@@ -85,7 +85,7 @@ def subjects(plugin: PluginFile) -> list[Subject]:
         (LOSS_TERMS, lambda kind: {"encoder": SMALL, "head": ctc, "loss_terms": [{"kind": kind}]}),
     ):
         for registered in table.by_origin(origin):
-            if f"'{registered.kind}'" not in used:
+            if registered.kind not in used:
                 name = f"{table.section} {registered.kind}"
                 found.append(Subject(name, place(registered.kind)))
     if not found:

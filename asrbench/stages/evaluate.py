@@ -106,6 +106,7 @@ def _evaluate(
     if note := _other_side(run, split):
         reporter.say(f"{run}: {note}")
     audio_seconds = split.hours * 3600
+    configurable = decode in recogniser.model.head.configurable
     scores = _scores(run, rows)
     unknown_symbols = _unknown_symbols(run, recogniser, rows)
     run.write_scores(
@@ -115,7 +116,7 @@ def _evaluate(
             **_figures(run, recogniser, rows, scores, unknown_symbols),
             "side": split.side,
             "sides": list(split.sides),
-            "settings": run.cell.decode.model_dump() if decode == "joint" else {},
+            "settings": run.cell.decode.model_dump() if configurable else {},
             "seconds": seconds,
             "audio_seconds": audio_seconds,
             "real_time_factor": seconds / audio_seconds,

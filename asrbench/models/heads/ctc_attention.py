@@ -38,6 +38,8 @@ class CtcAttentionSpec(HeadSpec):
 class CtcAttention(Ctc):
     """A CTC head with a Transformer decoder beside it."""
 
+    configurable = ("joint",)
+
     def __init__(self, spec: CtcAttentionSpec, width: int, symbols: int) -> None:
         super().__init__(spec, width, symbols)
         self.decoder = TransformerDecoder(spec.decoder, width, symbols)

@@ -65,6 +65,9 @@ class Head(nn.Module):
     selection: str
     """The search whose CER on the development set chooses the checkpoint; the default of `eval`."""
 
+    configurable: tuple[str, ...] = ()
+    """The searches that read the keys of `decode`, and so have to be set alike to be compared."""
+
     def losses(self, encoded: Encoded, targets: Targets) -> Losses:
         """Returns the loss as `total`, and its components by name where there are several."""
         raise NotImplementedError

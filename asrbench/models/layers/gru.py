@@ -140,7 +140,7 @@ def _products(w: list[Tensor], b: list[Tensor] | None = None) -> Callable[[Tenso
     A plain product reorders bf16 weights in memory for every frame, which takes as long as the
     multiplication. Here they are reordered once.
     """
-    if w[0].dtype == torch.bfloat16 and _packs_bf16():
+    if w[0].dtype == torch.bfloat16 and packs_bf16():
         packed = [mkldnn._reorder_linear_weight(weight, None) for weight in w]
         linear, biases = mkldnn._linear_pointwise, b or (None, None)
         return lambda x_2BK: torch.stack(
@@ -153,7 +153,7 @@ def _products(w: list[Tensor], b: list[Tensor] | None = None) -> Callable[[Tenso
     return lambda x_2BK: torch.baddbmm(b_21M, x_2BK, w_2MK.transpose(1, 2))
 
 
-def _packs_bf16() -> bool:
+def packs_bf16() -> bool:
     """Returns whether torch has oneDNN and the CPU multiplies bf16."""
     return torch._C._has_mkldnn and bool(mkldnn._is_mkldnn_bf16_supported())
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from asrbench.base.files import atomic
-from asrbench.report.plots.base import logarithmic, look, open_frame, plain
+from asrbench.report.plots.base import logarithmic, look, new_figure, open_frame, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,17 +42,11 @@ class Curves:
 
 def draw(path: Path, panels: Sequence[Histograms | Curves], *, title: str) -> None:
     """Draws `panels`, two in a row, as PNG or SVG according to the suffix of `path`."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     width, height = PANEL_INCHES
-    figure = Figure(
-        figsize=(columns * width, rows * height + 0.3), dpi=DOTS_PER_INCH, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    figure = new_figure(columns * width, rows * height + 0.3, DOTS_PER_INCH)
     for place, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, place)
         if isinstance(panel, Histograms):
@@ -65,11 +58,7 @@ def draw(path: Path, panels: Sequence[Histograms | Curves], *, title: str) -> No
         axes.legend(fontsize=7.5, frameon=False, handlelength=3.2, loc="best")
         open_frame(axes)
     figure.suptitle(plain(title), fontsize=10)
-    form = path.suffix.lower().removeprefix(".")
-    when = {"Date": None} if form == "svg" else {"Software": None}
-    # The salt makes the ids of an SVG, and so its bytes, the same in every call.
-    with atomic(path) as temporary, rc_context({"svg.hashsalt": "asrbench"}):
-        figure.savefig(temporary, format=form, metadata=when)
+    save([path], figure)
 
 
 def _histograms(axes: "Axes", panel: Histograms) -> None:
