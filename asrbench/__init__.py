@@ -61,16 +61,23 @@ def compare(
     unit: Literal["character", "word"] = "character",
     replicates: int = 10_000,
     seed: int = 0,
+    margin: float | None = None,
+    controls: Iterable[str] = (),
 ) -> "Study":
     """Returns the study of the scored runs at or below `paths`: a frozen, typed record.
 
     It has the systems with their rates and intervals, the differences to the baseline, and a
     verdict on each; it is what `study.json`, the tables and the page of `asrbench compare` show.
-    The bootstrap draws `replicates` from `seed`; 0 gives the rates alone. Raises `UserError`.
+    The bootstrap draws `replicates` from `seed`; 0 gives the rates alone. Variants that differ by
+    less than `margin` points can be found equivalent; variants that are `controls` are no part of
+    the family that p-values are corrected for. Raises `UserError`.
     """
     from asrbench.stages.compare.study import study_of
 
-    return study_of(map(Path, paths), baseline, split, profile, unit, replicates, seed)
+    return study_of(
+        *(map(Path, paths), baseline, split, profile, unit, replicates, seed),
+        *(margin, tuple(controls)),
+    )
 
 
 # For plug-ins

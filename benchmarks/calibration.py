@@ -111,7 +111,7 @@ class Study(NamedTuple):
                     "right": difference.p <= ALPHA and difference.delta * world.shift > 0,
                     "power": power(world.shift, difference.variance),
                     "covered": world.shift in difference.interval,
-                    "rate_covered": world.rates[0] in first.interval,
+                    "rate_covered": first.interval is not None and world.rates[0] in first.interval,
                 }
             )
         return _shares(rows)

@@ -19,7 +19,7 @@ from asrbench.report.study import (
 from asrbench.stats.bootstrap import Difference, Interval, Scope
 from asrbench.stats.exact import McNemar, Permutation
 from asrbench.stats.mapsswe import Mapsswe
-from asrbench.stats.power import SampleSize
+from asrbench.stats.power import Estimate, SampleSize
 from asrbench.stats.record import PairTests
 from asrbench.stats.variance import Variance
 from asrbench.stats.verdicts import Judgement, Verdict
@@ -110,6 +110,8 @@ def study(utterances: int = 40, variants: int | None = None, most: int = 10) -> 
         replicates=10_000,
         baseline="ds2",
         systems=tuple(systems),
+        family=sum(system.difference is not None for system in systems),
+        margin=None,
         critical=None,
         statement="Two of three comparable variants differ from ds2 at 5 % over the family",
         title="test of invented (e9d3f6da), 40 utterances, N = 812 characters",
@@ -150,6 +152,7 @@ def _system(label: str, like: str, random: Random) -> StudySystem:
     compared = verdict in (Verdict.BETTER, Verdict.WORSE, Verdict.NO_EVIDENCE)
     return StudySystem(
         label=label,
+        is_control=False,
         trained=failure is None,
         rate=cer,
         cer=cer,
@@ -225,6 +228,7 @@ def _difference(delta: float) -> Difference:
         relative=delta / VARIANTS["ds2"][0],
         improvement_probability=0.98 if delta < 0 else 0.02,
         p=0.0004,
+        utterances_differing=31,
         scope=Scope.TRAINING,
         variance=Variance(1.6e-5, 5, ()),
     )
@@ -247,6 +251,6 @@ def _judgement(verdict: Verdict, delta: float) -> Judgement:
         f"{figures}, p < 0.001, p = 0.001 after Holm over 3 variants",
         Scope.TRAINING,
         holm_p=0.0012,
-        smallest_difference=0.011,
-        needed=None if shown else SampleSize(9, 12_400),
+        smallest_difference=Estimate(0.011, 0.008, 0.019),
+        needed=None if shown else SampleSize(Estimate(9, 5, 21), Estimate(12_400, 8_100, 24_000)),
     )

@@ -82,11 +82,13 @@ def test_json_whole(files: Path) -> None:
     judgement = new["judgement"]
     drawn.append((difference.pop("interval"), difference["delta"]))
     assert all(low <= middle <= high for (low, high), middle in drawn)
-    assert difference.pop("p") == judgement.pop("holm_p") < 0.05
+    assert difference.pop("p") == judgement.pop("holm_p") == pytest.approx(1 / 16, abs=2e-4)
     assert difference.pop("improvement_probability") > 0.975
     variance = difference.pop("variance")
     assert (variance["blocks"], variance["training"]) == (8, [])
-    assert 0 < judgement.pop("smallest_difference") < 1
+    value, low, high = judgement.pop("smallest_difference")
+    assert 0 < low < value < high < 1
+    assert judgement.pop("needed")["seeds"] is None
     assert judgement.pop("reason").startswith("-15.62 points (")
     z = {"z": -5.0, "p": math.erfc(5 / math.sqrt(2)), "segments": 6}
     z |= {"mean": -5 / 6, "deviation": math.sqrt(1 / 6)}
@@ -95,7 +97,7 @@ def test_json_whole(files: Path) -> None:
     totals = [{k: v for k, v in each.items() if k != "failure"} for each in (RUN, right)]
     assert rounded(found) == rounded(
         {
-            "version": 1,
+            "version": 2,
             "profile": "verbatim/1",
             "unit": "character",
             "utterances": 8,
@@ -103,11 +105,14 @@ def test_json_whole(files: Path) -> None:
             "speakers": None,
             "replicates": 10000,
             "baseline": "base",
+            "family": 1,
+            "margin": None,
             "critical": None,
             "statement": "",
             "systems": [
                 {
                     "label": "base",
+                    "is_control": False,
                     "trained": True,
                     **totals[0],
                     "spread": None,
@@ -118,6 +123,7 @@ def test_json_whole(files: Path) -> None:
                 },
                 {
                     "label": "new",
+                    "is_control": False,
                     "trained": True,
                     **totals[1],
                     "spread": None,
@@ -125,6 +131,7 @@ def test_json_whole(files: Path) -> None:
                     "difference": {
                         "delta": -5 / 32,
                         "relative": -5 / 6,
+                        "utterances_differing": 5,
                         "scope": "these trained models",
                     },
                     "tests": {
@@ -134,9 +141,9 @@ def test_json_whole(files: Path) -> None:
                         "mcnemar": {"only_one": 5, "only_other": 0, "p": 1 / 16},
                     },
                     "judgement": {
-                        "verdict": "better",
+                        "verdict": "no evidence of a difference",
                         "scope": "these trained models",
-                        "needed": None,
+                        "equivalence": None,
                     },
                 },
             ],
@@ -164,13 +171,14 @@ def test_seed_and_replicates(files: Path) -> None:
 
 
 def test_two_seeds_and_a_third_system(files: Path) -> None:
-    found = document(*systems(files, "base=a", "base=b", "new=b", "new=c", "x=a"))
-    assert [len(system["runs"]) for system in found["systems"]] == [2, 2, 1]
+    command = systems(files, "base=a", "base=b", "new=b", "new=c", "x=a", "y=b")
+    found = document(*command)
+    assert [len(system["runs"]) for system in found["systems"]] == [2, 2, 1, 1]
     assert found["systems"][0]["cer"] == 7 / 64
     assert found["statement"].startswith(
-        "All systems at once, these trained models only: two systems differ if "
+        "Among the variants, these trained models only, without new (too few seeds): two of them "
     )
-    code, out, _ = run(*systems(files, "base=a", "base=b", "new=b", "new=c", "x=a"))
+    code, out, _ = run(*command)
     assert code == 0
     assert "base x2" in out
     assert found["statement"] in out
@@ -185,7 +193,7 @@ def test_table_of_two(files: Path) -> None:
     assert "-83.3" in pair
     assert ["new", "MAPSSWE,", "words", "-5.000", "<0.001", "6"] in lines
     assert ["new", "permutation", "of", "utterances", "-", "0.062", "-"] in lines
-    assert "new: better. -15.62 points" in out
+    assert "new: no evidence of a difference. -15.62 points" in out
     tables = [line for line in out.splitlines() if not line.startswith("new: ")]
     assert max(map(len, tables)) <= 80
     assert "\x1b" not in out

@@ -43,11 +43,12 @@ with registered_by("test"):
 
 FINGERPRINT = "f1" * 32
 TOP = (
-    "augment, corpus, decode, extends, features, grid, model, name, only, plugins, run, score, "
+    "augment, compare, corpus, decode, extends, features, grid, model, name, only, plugins, run, "
+    "score, "
     "seeds, text, train, variants"
 )
 SET = TOP.replace("extends, ", "")
-IN_A_VARIANT = "augment, corpus, decode, features, model, plugins, run, score, text, train"
+IN_A_VARIANT = "augment, compare, corpus, decode, features, model, plugins, run, score, text, train"
 TRAIN = (
     "accumulate, batch_seconds, epochs, max_hours, optimizer, precision, schedule, stop_if_stuck"
 )
@@ -882,7 +883,7 @@ def test_identity_changes_with_every_leaf_that_changes_the_weights_or_the_score(
 def test_identity_stays_with_what_is_operational_and_with_the_place_of_what_is_read():
     cell = cell_of(f"model: {{name: ds2_crossattn}}\naugment: {SOUNDS}")
     told = {path: other for path, other in changes(cell) if is_operational(path)}
-    assert {path[0] for path in told} == {"run", "decode", "corpus", "train", "augment"}
+    assert {path[0] for path in told} == {"run", "decode", "compare", "corpus", "train", "augment"}
     assert {path[1] for path in told if path[0] == "augment"} == {"noise", "rooms"}
     assert {path[1] for path in told if path[0] == "train"} == {"max_hours", "stop_if_stuck"}
     assert {other.identity(FINGERPRINT) for other in told.values()} == {cell.identity(FINGERPRINT)}
@@ -1024,8 +1025,9 @@ def test_saved_spec_takes_no_plan():
     cell = cell_of()
     saved = write(dump_cell(cell) + "seeds: [0]\n", "spec.yaml")
     assert message(load_cell, saved) == (
-        "spec.yaml: seeds: found an unknown key, allowed: augment, corpus, decode, experiment, "
-        "features, model, plugins, run, score, seed, text, train, variant; did you mean 'seed'?"
+        "spec.yaml: seeds: found an unknown key, allowed: augment, compare, corpus, decode, "
+        "experiment, features, model, plugins, run, score, seed, text, train, variant; did you mean "
+        "'seed'?"
     )
 
 

@@ -1,5 +1,5 @@
 from fractions import Fraction
-from math import sqrt
+from math import exp, sqrt
 
 import kaldialign
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asrbench.base.errors import UserError
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import Bootstrap, Interval, Scope, bootstrap, indistinct_groups
-from asrbench.stats.variance import TrainingVariance, Variance
+from asrbench.stats.variance import TrainingVariance, Variance, at_least_typical
 
 SYMBOLS = [10, 20, 5, 15, 30, 8]
 errors = st.lists(st.integers(0, 9), min_size=6, max_size=6)
@@ -141,10 +141,78 @@ def test_p_is_where_the_interval_meets_zero(one, other):
 
 @settings(max_examples=30)
 @given(runs)
-def test_a_rate_lies_in_its_interval_which_stops_at_zero(system):
+def test_a_rate_lies_in_its_interval_which_is_above_zero(system):
     found = bootstrap(Blocks.of(SYMBOLS), [system], replicates=400).rate(0)
-    assert found.interval.low >= 0
-    assert found.interval.low <= found.value + 1e-12 <= found.interval.high + 2e-12
+    if found.value:
+        assert 0 < found.interval.low <= found.value <= found.interval.high
+    else:
+        assert found.interval is None
+
+
+def test_the_interval_of_a_rate_by_hand():
+    """Five runs of the same errors, so that only utterances vary: the logarithm of the rate has
+    Student's t with 2 degrees of freedom, 4.303 relative standard errors to either side."""
+    found = bootstrap(Blocks.of([10, 10, 10]), [[1, 2, 3]], replicates=20_000).rate(0)
+    relative = 4.303 * found.variance.error / 0.2
+    assert found.interval.low == pytest.approx(0.2 * exp(-relative), rel=1e-3)
+    assert found.interval.high == pytest.approx(0.2 * exp(relative), rel=1e-3)
+    # Residuals of -1, 0 and 1 of 30 symbols: 2/900 times 3/2.
+    assert found.variance.total == pytest.approx(3 / 900, rel=0.05)
+
+
+# Few speakers, few utterances that differ
+
+
+def test_speakers_with_equal_differences_still_vary_as_utterances_do():
+    """Each of two speakers has one error fewer, in one of 20 utterances of 10 symbols: the speakers
+    do not differ, and the variance is that of 40 utterances: 2 - 4/40 squares, 40/39."""
+    base = np.zeros(40)
+    base[[3, 27]] = 1
+    blocks = Blocks.of([10] * 40, ["a"] * 20 + ["b"] * 20)
+    found = bootstrap(blocks, [[base], [0 * base]], replicates=2000).difference(1, 0)
+    assert found.variance.over_blocks == pytest.approx((2 - 4 / 40) / 400**2 * 40 / 39)
+    assert found.variance.freedom == 1
+    assert found.p >= 0.5
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(-3, 3), min_size=12, max_size=12), st.integers(0, 3))
+def test_no_p_value_is_below_that_of_a_sign_test(differences, seed):
+    one = np.array(differences)
+    boot = bootstrap(Blocks.of([10] * 12), [[one + 3], [[3] * 12]], replicates=400, seed=seed)
+    found = boot.difference(0, 1)
+    differing = np.count_nonzero(one)
+    assert found.utterances_differing == differing
+    assert found.p >= 2.0 ** (1 - differing) if differing else found.p == 1
+    if found.p > 0.06:
+        assert 0 in found.interval
+
+
+def test_five_utterances_that_differ_show_nothing_and_six_do():
+    """Whatever the differences: five all in favour have 1/16, six have 1/32."""
+    blocks = Blocks.of([10] * 400)
+    for differing, shown in ((5, False), (6, True)):
+        better = np.where(np.arange(400) < differing, 2, 9)
+        boot = bootstrap(blocks, [[better], [[9] * 400]], replicates=4000)
+        found = boot.difference(0, 1)
+        assert found.p == pytest.approx(2.0 ** (1 - differing), abs=2 / 4001)
+        assert (found.p <= 0.05) is shown
+        assert (0 not in found.interval) is shown
+
+
+# Equivalence
+
+
+def test_equivalence_is_two_one_sided_tests():
+    """The 90 % interval ends at the margin where p is 5 %."""
+    blocks, (one, other) = drawn(300, 2)
+    boot = bootstrap(blocks, [one, other])
+    low, high = boot.equivalence(0, 1, 0.01).interval
+    at_the_end = boot.equivalence(0, 1, max(-low, high))
+    assert at_the_end.p == pytest.approx(0.05, abs=0.003)
+    assert boot.equivalence(0, 1, 1.1 * max(-low, high)).p < 0.05
+    assert boot.equivalence(0, 1, 0.9 * max(-low, high)).p > 0.05
+    assert boot.equivalence(0, 1, 1e-6).p > 0.4
 
 
 def test_a_speaker_an_utterance_is_an_utterance_each():
@@ -178,15 +246,15 @@ def test_the_same_seed_draws_the_same_and_another_nearly():
 
 
 def test_few_blocks_make_heavy_tails():
-    """Of 5 equal blocks the interval of normal errors is that of Student's t with 4: 2.776 standard
-    errors to either side where 1.96 would be the normal one."""
+    """Of 5 equal blocks the interval of normal differences is that of Student's t with 4: 2.776
+    standard errors to either side where 1.96 would be the normal one."""
     generator = np.random.default_rng(1)
     ratios = []
     for _ in range(40):
         errors_U = 100 + 10 * generator.standard_normal(5)
-        found = bootstrap(Blocks.of([1000] * 5), [[errors_U]], replicates=4000).rate(0)
+        boot = bootstrap(Blocks.of([1000] * 5), [[errors_U], [[100] * 5]], replicates=4000)
         error = errors_U.std(ddof=1) / sqrt(5) / 1000
-        ratios.append(found.interval.width / 2 / error)
+        ratios.append(boot.difference(0, 1).interval.width / 2 / error)
     assert np.mean(ratios) == pytest.approx(2.776, rel=0.06)
 
 
@@ -209,13 +277,12 @@ def both() -> tuple[Bootstrap, dict]:
 
 
 @pytest.mark.parametrize("system", [0, 1])
-def test_intervals_agree_with_kaldialign(both, system):
+def test_standard_errors_agree_with_kaldialign(both, system):
     """Its interval is 1.96 standard deviations of the replicates to either side of their mean."""
     boot, expected = both
-    ours, name = boot.rate(system), f"system{system + 1}"
-    width = ours.interval.width
-    assert ours.interval.low == pytest.approx(expected[name]["ci95min"], abs=width / 25)
-    assert ours.interval.high == pytest.approx(expected[name]["ci95max"], abs=width / 25)
+    theirs = expected[f"system{system + 1}"]
+    error = (theirs["ci95max"] - theirs["ci95min"]) / 2 / 1.96
+    assert boot.rate(system).variance.error == pytest.approx(error, rel=0.03)
 
 
 def test_probability_of_improvement_agrees_with_kaldialign(both):
@@ -300,6 +367,57 @@ def test_variance_at_other_sizes_by_hand():
     larger = variance.on_test_sets(2)
     assert larger == Variance(4.0, 100, (TrainingVariance(2, 2.5, 0.5),) * 2)
     assert larger.total == 8
+
+
+# Training variance of a family
+
+
+def known(*variances: float, seeds: int = 3) -> list[TrainingVariance]:
+    return [TrainingVariance(seeds, each + 1e-6, 1e-6) for each in variances]
+
+
+def test_an_estimate_that_is_small_by_chance_is_raised_to_what_is_typical_by_hand():
+    """Rates of 10 %, and L/S of 1, 4 and 9 in 1e-6: the median 4, times 2 over the median of
+    chi-square with 2 degrees of freedom, 1.386, is 5.77. Three systems of 2 degrees of freedom each
+    have 6, times 2/pi."""
+    typical = 4e-6 * 2 / 1.3863
+    found = at_least_typical(known(1e-6, 4e-6, 9e-6), np.array([0.1] * 3))
+    assert [each.variance for each in found] == pytest.approx([typical, typical, 9e-6], rel=1e-4)
+    assert [each.freedom for each in found] == pytest.approx([12 / np.pi, 12 / np.pi, 2])
+    assert [each.interaction for each in found] == [1e-6] * 3
+
+
+def test_what_is_typical_is_relative_to_the_rate():
+    """A rate twice as high has four times the variance."""
+    found = at_least_typical(known(4e-6, 16e-6, 0.0), np.array([0.1, 0.2, 0.1]))
+    assert found[2].variance == pytest.approx(4e-6 * 2 / 1.3863, rel=1e-4)
+    assert found[1].variance == pytest.approx(4 * found[2].variance)
+
+
+def test_one_unsteady_system_changes_nothing_for_the_others():
+    steady = [1e-6, 2e-6, 3e-6, 4e-6]
+    rates = np.array([0.1] * 5)
+    one, other = (at_least_typical(known(*steady, unsteady), rates)[:4] for unsteady in (5e-6, 1.0))
+    assert one == other
+
+
+def test_a_family_of_single_runs_knows_nothing():
+    assert at_least_typical([None, None], np.array([0.1, 0.2])) == (None, None)
+    alone = (*known(1e-6), None)
+    assert at_least_typical(alone, np.array([0.1, 0.2])) == alone
+    without_errors = known(1e-6, 0.0)
+    assert at_least_typical(without_errors, np.array([0.1, 0.0])) == tuple(without_errors)
+
+
+def test_only_the_family_is_raised():
+    blocks, drawn_K = drawn(60, 4, 3)
+    factors = ([1, 1, 1], [1, 2, 3], [3, 1, 2], [1, 20, 90])
+    systems = [each * np.array([row]).T for each, row in zip(drawn_K, factors, strict=True)]
+    own = bootstrap(blocks, systems, 100).training_K
+    raised = bootstrap(blocks, systems, 100, family=[0, 1, 2]).training_K
+    assert raised[3] == own[3]
+    assert raised[:3] == at_least_typical(own[:3], bootstrap(blocks, systems[:3], 100).rates_K)
+    assert any(after != before for after, before in zip(raised, own, strict=True))
 
 
 # More than two

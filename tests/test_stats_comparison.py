@@ -1,5 +1,6 @@
 import math
 import random
+import statistics
 
 import pytest
 from hypothesis import given, settings
@@ -130,43 +131,117 @@ def test_clearly_better_is_better_and_the_other_way_round_worse(unit):
     )
 
 
-def test_three_systems_have_one_statement():
+def test_variants_have_one_statement_of_which_the_baseline_is_no_part():
     references = sentences(200)
     systems = {
+        "base": [noisy(references, 0.3, 9)],
         "a": [noisy(references, 0.2, 1)],
         "b": [noisy(references, 0.2, 2)],
         "c": [noisy(references, 0.02, 3)],
     }
     found = compare_texts(references, systems)
     points = f"{100 * found.critical.difference:.2f}"
-    rates = [system.cer for system in found.systems]
-    assert abs(rates[0] - rates[1]) < found.critical.difference < rates[0] - rates[2]
-    order = ", ".join(sorted("ab", key=lambda label: rates["ab".index(label)]))
+    rates = {system.label: system.cer for system in found.systems}
+    assert abs(rates["a"] - rates["b"]) < found.critical.difference < rates["a"] - rates["c"]
+    order = ", ".join(sorted("ab", key=rates.get))
     assert found.statement == (
-        f"All systems at once, these trained models only: two systems differ if their rates "
-        f"differ by more than {points} points. Groups in which no two systems differ: {order}"
+        f"Among the variants, these trained models only: two of them differ if their rates "
+        f"differ by more than {points} points. Groups in which no two differ: {order}"
     )
     two = compare_texts(references, {"a": systems["a"], "c": systems["c"]}, **few)
     assert (two.critical, two.statement) == (None, "")
 
 
-def test_a_system_of_one_seed_does_not_take_training_variance_out_of_the_statement():
-    """It is left out where three others have more."""
+def test_systems_of_too_few_seeds_have_no_part_in_the_statement():
     references = sentences(60)
-    systems = {
-        label: [noisy(references, rate, 10 * k + seed) for seed in range(2)]
-        for k, (label, rate) in enumerate({"a": 0.2, "b": 0.21, "c": 0.02}.items())
-    }
-    whole = compare_texts(references, systems, **few)
+    rates = {"base": 0.3, "a": 0.2, "b": 0.21, "c": 0.02}
+
+    def runs(count: int) -> dict:
+        return {
+            label: [noisy(references, rate, 10 * k + seed) for seed in range(count)]
+            for k, (label, rate) in enumerate(rates.items())
+        }
+
+    whole = compare_texts(references, runs(3), **few)
     assert whole.critical.scope == Scope.TRAINING
-    assert whole.statement.startswith("All systems at once: two systems differ if ")
-    with_one = compare_texts(references, systems | {"d": [noisy(references, 0.1, 99)]}, **few)
+    assert whole.statement.startswith("Among the variants: two of them differ if ")
+    with_one = compare_texts(references, runs(3) | {"d": [noisy(references, 0.1, 99)]}, **few)
     assert with_one.critical.scope == Scope.TRAINING
     assert with_one.critical.difference == pytest.approx(whole.critical.difference, rel=0.3)
     assert with_one.statement.startswith(
-        "All systems at once, without d (one seed): two systems differ if "
+        "Among the variants, without d (too few seeds): two of them differ if "
     )
     assert not any("d" in group.split(", ") for group in with_one.statement.split(": ")[2:])
+    assert compare_texts(references, runs(2), **few).critical is None
+
+
+# What cannot be judged
+
+
+def test_verdicts_by_seeds():
+    references = sentences(200)
+    bad = [noisy(references, 0.2, seed) for seed in range(3)]
+    good = [noisy(references, 0.02, seed) for seed in range(3, 6)]
+    for seeds, verdict in (
+        (1, Verdict.BETTER_MODELS),
+        (2, Verdict.TWO_SEEDS),
+        (3, Verdict.BETTER),
+    ):
+        found = compare_texts(references, {"bad": bad[:seeds], "good": good[:seeds]})
+        assert found.systems[1].verdict is verdict
+        assert f"{seeds} seed" in found.systems[1].reason
+        assert "against" in found.systems[1].reason
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_verdicts_by_speakers(count):
+    references = sentences(200)
+    systems = {
+        "bad": [noisy(references, 0.2, seed) for seed in range(3)],
+        "good": [noisy(references, 0.02, seed) for seed in range(3, 6)],
+    }
+    speakers = [u % count for u in range(200)]
+    found = compare_texts(references, systems, speakers=speakers)
+    expected = Verdict.BETTER if count == 4 else Verdict.FEW_SPEAKERS
+    assert found.systems[1].verdict is expected
+    assert found.systems[1].difference.interval.high < 0 or count < 4
+    assert f"200 utterances of {count} speaker" in found.systems[1].reason
+    assert (found.speakers, found.critical) == (count, None)
+
+
+def test_controls_and_the_margin_come_from_the_caller():
+    references = sentences(200)
+    systems = {
+        name: [noisy(references, 0.1, 10 * k + seed) for seed in range(3)]
+        for k, name in enumerate(["base", "new", "other", "wide"])
+    }
+    found = compare_texts(references, systems, controls=["wide"], margin=0.05)
+    assert (found.family, found.margin) == (2, 0.05)
+    assert [system.is_control for system in found.systems] == [False, False, False, True]
+    new, other, wide = found.systems[1:]
+    assert wide.judgement.holm_p == wide.difference.p
+    assert new.verdict is other.verdict is wide.verdict is Verdict.EQUIVALENT
+    assert "over 2 variants" in new.reason
+    assert "a control" in wide.reason
+    assert compare_texts(references, systems, **few).systems[1].judgement.equivalence is None
+
+
+def test_the_training_variance_of_a_system_is_at_least_what_is_typical():
+    """One of six has the same run three times, whose training seems not to vary."""
+    references = sentences(300)
+    systems = {
+        name: [
+            noisy(references, rate, 10 * k + seed) for seed, rate in enumerate((0.1, 0.13, 0.16))
+        ]
+        for k, name in enumerate("abcdef")
+    }
+    systems["f"] = [systems["f"][0]] * 3
+    (_, *others, steady) = compare_texts(references, systems, **few).systems
+    own = steady.difference.variance.training[0]
+    assert own.variance == pytest.approx(
+        statistics.median(o.difference.variance.training[0].variance for o in others), rel=1.5
+    )
+    assert own.systems > 1
 
 
 # What is left out
@@ -226,14 +301,12 @@ def test_a_single_utterance_has_a_rate_and_no_interval():
 def test_without_further_tests():
     found = compare_texts(REFERENCES, {"base": [BASE], "new": [NEW]}, tests=False, **few)
     assert found.systems[1].tests is None
-    assert found.systems[1].verdict is Verdict.BETTER
+    assert found.systems[1].verdict is Verdict.NO_EVIDENCE
 
 
 def test_nothing_to_count_is_refused():
     with pytest.raises(UserError, match=r"^ref: found no character in the references under nosp"):
         compare_texts(["?", "!"], {"a": [["?", "!"]]}, profile="nospace", where="ref")
-    with pytest.raises(UserError, match="found 1 of speakers"):
-        compare_texts(["a", "b"], {"a": [["a", "b"]]}, speakers=["x", "x"])
 
 
 # Speakers, order, seeds

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from asrbench.analysis.pairs import Pairs
 from asrbench.base.formatting import points
 from asrbench.stats.blocks import Blocks, Floats
-from asrbench.stats.bootstrap import REPLICATES, Bootstrap, Interval, bootstrap
+from asrbench.stats.bootstrap import REPLICATES, Bootstrap, Difference, Interval, bootstrap
 from asrbench.stats.exact import holm
 from asrbench.stats.power import ALPHA
+from asrbench.stats.verdicts import undecidable
 
 BINS = 5
 BIN_UTTERANCES = 20
@@ -194,20 +195,27 @@ def _interactions(
             holm_p,
             float(line[0]),
             float(line[1]),
-            _words(label, baseline, unit, difference.delta, difference.interval, holm_p),
+            _words(label, baseline, unit, difference, holm_p)
+            + _limits([len(errors[label]), len(errors[baseline])], speakers_U),
         )
     return found
 
 
-def _words(
-    label: str, baseline: str, unit: str, slope: float, interval: Interval, holm_p: float
-) -> str:
-    low, high = (points(end, digits=3) for end in interval)
-    figures = f"{points(slope, digits=3)} points per {unit} ({low} to {high})"
+def _words(label: str, baseline: str, unit: str, difference: Difference, holm_p: float) -> str:
+    low, high = (points(end, digits=3) for end in difference.interval)
+    figures = f"{points(difference.delta, digits=3)} points per {unit} ({low} to {high})"
     if holm_p > ALPHA:
         return f"no evidence that {label} minus {baseline} changes with length: {figures}"
-    how = "better" if slope < 0 else "worse"
+    how = "better" if difference.delta < 0 else "worse"
     return f"{label} does {how} beside {baseline} the longer the utterance is: {figures}"
+
+
+def _limits(seeds: Sequence[int], speakers_U: Sequence[Hashable] | None) -> str:
+    """Returns why an interaction is no finding; empty if it is one."""
+    verdict = undecidable(seeds, None if speakers_U is None else len(set(speakers_U)))
+    if verdict is not None:
+        return f" ({verdict})"
+    return " (these models only)" if min(seeds) == 1 else ""
 
 
 def _drawn(

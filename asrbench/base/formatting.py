@@ -30,6 +30,17 @@ def points_interval(interval: Iterable[float] | None) -> str:
     return NONE if interval is None else " to ".join(map(points, interval))
 
 
+def rough(value: float) -> str:
+    """Returns a rough figure with two significant digits: `1.4`, `130`, `24,000`."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
+
+
+def rough_range(value: float, low: float, high: float) -> str:
+    """Returns a rough figure with its range: `1.4 (1.1 to 2.3)`."""
+    return f"{rough(value)} ({rough(low)} to {rough(high)})"
+
+
 def p_value(p: float | None) -> str:
     """Returns a p-value with three decimals: `0.335`, or `<0.001`."""
     if p is None:

@@ -36,6 +36,21 @@ def compare(
         int, typer.Option(min=0, help="Bootstrap replicates; 0 gives the rates only.")
     ] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest difference that does not matter, in points; the default is that of the "
+            "specs.",
+        ),
+    ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VARIANT",
+            help="A variant that is a control, no part of the family that p-values are corrected "
+            "for; ds2_wide and ds2_timed are.",
+        ),
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="Prepared corpus, for audio in the report.")
     ] = None,
@@ -61,7 +76,9 @@ def compare(
     from asrbench.stages.compare.study import study_of, write
 
     with uncollected():
-        study = study_of(paths, baseline, split, profile, unit, replicates, seed)
+        study = study_of(
+            paths, baseline, split, profile, unit, replicates, seed, margin, control or ()
+        )
     if as_json:
         typer.echo(to_json(study))
         return

@@ -12,7 +12,7 @@ from asrbench.experiment.spec_model import ModelSpec, RecordedModel
 from asrbench.experiment.spec_train import TrainSpec
 from asrbench.text.profiles import PROFILES, ProfileName, Side
 
-OPERATIONAL = ("run", "decode", "train.max_hours", "train.stop_if_stuck")
+OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stuck")
 """Dotted keys that do not change the weights, and so are not part of a run's identity."""
 
 
@@ -110,6 +110,11 @@ class DecodeSpec(Spec):
     """Weight of the CTC prefix score in joint decoding; the decoder's score has the rest."""
 
 
+class CompareSpec(Spec):
+    margin: Positive | None = None
+    """Largest difference that does not matter, in points; smaller ones are `equivalent`."""
+
+
 class RunSpec(Spec):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the tensors; `auto` is CUDA where available."""
@@ -160,6 +165,8 @@ class CellOf(Spec, Generic[M]):
     """Scoring of the output text."""
     decode: DecodeSpec = DecodeSpec()
     """Options of joint decoding in `asrbench eval`; not part of the run's identity."""
+    compare: CompareSpec = CompareSpec()
+    """Options of `asrbench compare`; not part of the run's identity."""
     run: RunSpec = RunSpec()
     """Device, workers, logging and checkpoints; not part of the run's identity."""
     plugins: tuple[PluginFile, ...] = ()

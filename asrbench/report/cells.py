@@ -11,8 +11,10 @@ from asrbench.base.formatting import (
     percent_interval,
     points,
     points_interval,
+    rough_range,
 )
 from asrbench.stats.bootstrap import Interval
+from asrbench.stats.power import Estimate
 from asrbench.stats.verdicts import Verdict
 
 FAILED = "failed"
@@ -43,7 +45,12 @@ class VerdictStyle:
 VERDICT_STYLES: dict[Verdict | None, VerdictStyle] = {
     Verdict.BETTER: VerdictStyle("better", "✓"),
     Verdict.WORSE: VerdictStyle("worse", "✗"),
+    Verdict.EQUIVALENT: VerdictStyle("equal", "="),
     Verdict.NO_EVIDENCE: VerdictStyle("open", "≈"),
+    Verdict.BETTER_MODELS: VerdictStyle("open", "?"),
+    Verdict.WORSE_MODELS: VerdictStyle("open", "?"),
+    Verdict.TWO_SEEDS: VerdictStyle("open", "?"),
+    Verdict.FEW_SPEAKERS: VerdictStyle("open", "?"),
     Verdict.NOT_TRAINED: VerdictStyle("void", "∅"),
     Verdict.NOT_COMPARABLE: VerdictStyle("void", "≠"),
     None: VerdictStyle("base", "●"),
@@ -81,6 +88,14 @@ def percent_interval_cell(interval: Interval | None) -> TableCell:
 def points_interval_cell(interval: Interval | None) -> TableCell:
     """Returns an interval of a difference, which sorts by its lower end."""
     return TableCell(points_interval(interval), None if interval is None else interval.low)
+
+
+def rough_cell(estimate: Estimate | None, factor: float = 1.0) -> TableCell:
+    """Returns a rough figure, multiplied by `factor`, with its range."""
+    if estimate is None:
+        return TableCell(NONE)
+    value, low, high = (factor * each for each in estimate)
+    return TableCell(rough_range(value, low, high), value)
 
 
 def p_cell(p: float | None) -> TableCell:

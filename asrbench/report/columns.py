@@ -17,10 +17,12 @@ from asrbench.report.cells import (
     percent_interval_cell,
     points_cell,
     points_interval_cell,
+    rough_cell,
     text_cell,
     verdict_cell,
 )
 from asrbench.report.study import Study, StudyRun, StudySystem
+from asrbench.stats.power import SampleSize
 from asrbench.text.profiles import RATES
 
 
@@ -127,18 +129,19 @@ COLUMNS = {
     ),
     "smallest_difference": Column(
         "detectable",
-        "smallest true difference that this study detects with 80 % power, in points",
-        lambda s: percent_cell(s.judgement.smallest_difference if s.judgement else None),
+        "smallest true difference that such a study detects with 80 % power, in points, and the "
+        "90 % range of this figure; none where the range is too wide to be of use",
+        lambda s: rough_cell(s.judgement.smallest_difference if s.judgement else None, 100),
     ),
     "needed_seeds": Column(
         "seeds needed",
-        "about, to detect a difference of the size seen",
-        lambda s: number_cell(_needed(s)[0], ",d"),
+        "to detect a difference of the size seen, and the 90 % range of this figure",
+        lambda s: rough_cell(_needed(s).seeds),
     ),
     "needed_utterances": Column(
         "or utterances",
-        "about, to detect a difference of the size seen",
-        lambda s: number_cell(_needed(s)[1], ",d"),
+        "to detect a difference of the size seen, and the 90 % range of this figure",
+        lambda s: rough_cell(_needed(s).utterances),
     ),
     "gflops": Column(
         "GFLOPs",
@@ -183,9 +186,9 @@ COSTS_TABLE = (
 )
 
 
-def _needed(system: StudySystem) -> tuple[int | None, int | None]:
+def _needed(system: StudySystem) -> SampleSize:
     needed = system.judgement and system.judgement.needed
-    return (needed.seeds, needed.utterances) if needed else (None, None)
+    return needed or SampleSize(seeds=None, utterances=None)
 
 
 def columns_of(study: Study, names: Sequence[str], *, join_seeds: bool) -> list[Column]:

@@ -24,8 +24,10 @@ class Blocks:
     """The block of each utterance, and the number of reference symbols in each block."""
 
     block_U: Ints
+    symbols_U: Floats
+    """Reference symbols per utterance: characters for a CER, words for a WER."""
     symbols_G: Floats
-    """Reference symbols per block: characters for a CER, words for a WER."""
+    """Reference symbols per block."""
     kind: str
     """The kind of block, in the plural: `utterances` or `speakers`."""
 
@@ -50,7 +52,8 @@ class Blocks:
             raise UserError(
                 "the test set: found no symbol in the references, so no rate can be computed"
             )
-        return cls(block_U, np.bincount(block_U, symbols).astype(np.float64), kind)
+        symbols_G = np.bincount(block_U, symbols).astype(np.float64)
+        return cls(block_U, symbols, symbols_G, kind)
 
     @property
     def count(self) -> int:
@@ -68,10 +71,15 @@ class Blocks:
 
     def summed(self, errors_SU: npt.ArrayLike) -> Floats:
         """Returns errors_SG, the errors of each run in each block. One run may come as errors_U."""
+        errors = self.of_utterances(errors_SU)
+        return np.stack([np.bincount(self.block_U, run, self.count) for run in errors])
+
+    def of_utterances(self, errors_SU: npt.ArrayLike) -> Floats:
+        """Returns errors_SU as an array of two axes. One run may come as errors_U."""
         errors = np.atleast_2d(np.asarray(errors_SU, dtype=np.float64))
         if errors.ndim != 2 or errors.shape[1] != self.utterances or not len(errors):
             raise ValueError(f"errors of shape {errors.shape} for {self.utterances} utterances")
-        return np.stack([np.bincount(self.block_U, run, self.count) for run in errors])
+        return errors
 
     def drawn(self, generator: np.random.Generator, replicates: int) -> Iterator[Floats]:
         """Yields counts_BG, how often each block is in each replicate, a chunk at a time.

@@ -1,23 +1,32 @@
 """One bootstrap of the test set for all systems at once, so that every difference is paired.
 
 Each replicate draws the blocks of the test set with replacement and takes the corpus rate of every
-system, errors over symbols, on the blocks it drew (Bisani & Ney 2004, ICASSP 1:409). The variance
-between training seeds is added as a normal deviate with the variance that `asrbench.stats.variance`
-estimates, and the sum is scaled from normal to Student's t by its degrees of freedom. With one run
-and many blocks nothing is added or scaled: it is the plain percentile bootstrap.
+system, errors over symbols, on the blocks it drew (Bisani & Ney 2004, ICASSP 1:409). Two variances
+that the replicates do not have are added as normal deviates: the variance between training seeds
+that `asrbench.stats.variance` estimates, and, where speakers are drawn and their variance comes out
+below that of independent utterances, what is missing to it. Errors of one speaker are correlated,
+so this happens by chance only, with few speakers. The sum is scaled from normal to Student's t by
+its degrees of freedom. With one run and many blocks nothing is added or scaled: it is the plain
+percentile bootstrap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import sqrt
+from math import exp, sqrt
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from asrbench.stats.blocks import Blocks, Floats
-from asrbench.stats.variance import TrainingVariance, Variance, bessel, student
+from asrbench.stats.variance import (
+    TrainingVariance,
+    Variance,
+    at_least_typical,
+    bessel,
+    student,
+)
 
 REPLICATES = 10_000
 CONFIDENCE = 0.95
@@ -51,7 +60,9 @@ class Rate:
     """An error rate: errors over reference symbols, averaged over the runs of a system."""
 
     value: float
-    interval: Interval
+    interval: Interval | None
+    """Student's t interval of the logarithm of the rate, which is less skewed than the rate; None
+    without an error."""
     scope: Scope
     variance: Variance
 
@@ -68,9 +79,24 @@ class Difference:
     """Share of the replicates below zero (Bisani & Ney), with training variance and Student's t."""
     p: float
     """Two-sided p-value: twice the share of replicates on the far side of zero, each count plus one
-    (Davison & Hinkley 1997, 4.2.5). An interval at confidence 1 - p just reaches zero."""
+    (Davison & Hinkley 1997, 4.2.5), but no less than a sign test of all `utterances_differing`
+    could give. An interval at confidence 1 - p just reaches zero."""
+    utterances_differing: int
+    """Utterances in which the two systems have different numbers of errors, averaged over runs."""
     scope: Scope
     variance: Variance
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether the true difference of two systems is smaller than a margin, either way."""
+
+    margin: float
+    interval: Interval
+    """Interval of the difference at 1 - 2 alpha, 90 %: within the margin where p is alpha."""
+    p: float
+    """The larger p-value of two one-sided tests (Schuirmann 1987, J. Pharmacokinet. Biopharm.
+    15:657): of a difference below minus the margin, and of one above the margin."""
 
 
 @dataclass(frozen=True)
@@ -95,20 +121,32 @@ class Bootstrap:
 
     blocks: Blocks
     rates_K: Floats
+    errors_KU: Floats
+    """Errors per utterance, averaged over the runs of each system."""
     training_K: tuple[TrainingVariance | None, ...]
     deviations_BK: Floats
     """Rates of the replicates minus the rates; they vary with the test set only."""
     normal_BK: Floats
     """Standard normal deviates, which training variance scales."""
+    missing_BK: Floats
+    """Standard normal deviates, which the variance scales that few speakers do not show."""
     seed: int
 
     def rate(self, system: int, confidence: float = CONFIDENCE) -> Rate:
-        """Returns the rate of one system. The lower end of its interval is at least zero."""
-        scope = self._scope([system])
-        variance, draws_B = self._drawn({system: 1.0}, scope)
+        """Returns the rate of one system."""
+        from scipy.special import stdtrit  # see `asrbench.stats.exact`
+
+        variance, _ = self._drawn({system: 1.0})
         value = float(self.rates_K[system])
-        interval = _interval(value + draws_B, confidence)
-        return Rate(value, Interval(max(0.0, interval.low), interval.high), scope, variance)
+        interval = None
+        if value:
+            relative = (
+                float(stdtrit(variance.freedom, (1 + confidence) / 2)) * variance.error / value
+            )
+            # Beyond this the bounds say nothing, and would no longer be finite.
+            relative = min(relative, 50.0)
+            interval = Interval(value * exp(-relative), value * exp(relative))
+        return Rate(value, interval, self._scope([system]), variance)
 
     def difference(self, one: int, other: int, confidence: float = CONFIDENCE) -> Difference:
         """Returns the rate of `one` minus that of `other`.
@@ -117,21 +155,35 @@ class Bootstrap:
         Runs of both systems with the same seed count as independent. This is conservative where
         they are correlated; pairing them by seed would leave half the degrees of freedom.
         """
-        scope = self._scope([one, other])
-        variance, draws_B = self._drawn({one: 1.0, other: -1.0}, scope)
+        variance, draws_B = self._drawn({one: 1.0, other: -1.0})
         delta = float(self.rates_K[one] - self.rates_K[other])
-        draws_B = delta + draws_B
+        differing = int(np.count_nonzero(self.errors_KU[one] != self.errors_KU[other]))
+        # Under exchange of the two systems each utterance that differs has either sign.
+        least = 2.0 ** (1 - differing) if differing else 1.0
+        draws_B = delta + _widened(draws_B, delta, least)
         base = float(self.rates_K[other])
         tails = [np.count_nonzero(draws_B <= 0), np.count_nonzero(draws_B >= 0)]
+        p = min(1.0, 2 * (int(min(tails)) + 1) / (len(draws_B) + 1))
         return Difference(
             delta,
             _interval(draws_B, confidence),
             delta / base if base else None,
             float(np.mean(draws_B < 0)),
-            min(1.0, 2 * (int(min(tails)) + 1) / (len(draws_B) + 1)),
-            scope,
+            max(p, least),
+            differing,
+            self._scope([one, other]),
             variance,
         )
+
+    def equivalence(
+        self, one: int, other: int, margin: float, alpha: float = 1 - CONFIDENCE
+    ) -> Equivalence:
+        """Tests whether two rates differ by less than `margin`, a rate above zero."""
+        _, draws_B = self._drawn({one: 1.0, other: -1.0})
+        draws_B += float(self.rates_K[one] - self.rates_K[other])
+        beyond = max(np.count_nonzero(draws_B <= -margin), np.count_nonzero(draws_B >= margin))
+        p = (int(beyond) + 1) / (len(draws_B) + 1)
+        return Equivalence(margin, _interval(draws_B, 1 - 2 * alpha), p)
 
     def critical(
         self, systems: Sequence[int] | None = None, confidence: float = CONFIDENCE
@@ -141,32 +193,47 @@ class Bootstrap:
         if len(chosen) < 2:
             raise ValueError(f"found {len(chosen)} systems, a difference needs 2 or more")
         scope = self._scope(chosen)
-        training = self._training(chosen, scope)
+        training = self._training(chosen)
         # A deviation that all systems share changes no difference.
-        deviations_BK = self._over_blocks(chosen)
-        deviations_BK -= deviations_BK.mean(axis=1, keepdims=True)
+        centred_KK = np.eye(len(chosen)) - 1 / len(chosen)
+        draws_BK, variances_K = self._over_blocks(chosen, centred_KK)
         # Centring removes 1/K of the variance over blocks, but none of the training variance.
-        over_blocks = float(deviations_BK.var(axis=0).sum()) * bessel(len(chosen))
+        over_blocks = float(variances_K.sum()) * bessel(len(chosen))
         variance = Variance(over_blocks, self.blocks.count, training)
-        draws_BK = deviations_BK + self._over_training(chosen, training)
+        draws_BK += self._over_training(chosen, training)
         range_B = np.ptp(draws_BK, axis=1) * self._student(variance)
         difference = float(np.quantile(range_B, confidence, method="weibull"))
         return CriticalDifference(
             difference, indistinct_groups(self.rates_K, chosen, difference), scope
         )
 
-    def _drawn(self, weights: dict[int, float], scope: Scope) -> tuple[Variance, Floats]:
+    def _drawn(self, weights: dict[int, float]) -> tuple[Variance, Floats]:
         """Returns the variance of a weighted sum of rates, and its deviations_B."""
         systems, weights_K = list(weights), np.array([*weights.values()])
-        training = self._training(systems, scope)
-        deviations_B = self._over_blocks(systems) @ weights_K
-        variance = Variance(float(deviations_B.var()), self.blocks.count, training)
-        deviations_B += self._over_training(systems, training) @ weights_K
-        return variance, deviations_B * self._student(variance)
+        training = self._training(systems)
+        draws_B1, variances_1 = self._over_blocks(systems, weights_K[:, None])
+        variance = Variance(float(variances_1[0]), self.blocks.count, training)
+        draws_B = draws_B1[:, 0] + self._over_training(systems, training) @ weights_K
+        return variance, draws_B * self._student(variance)
 
-    def _over_blocks(self, systems: Sequence[int]) -> Floats:
-        scale = sqrt(bessel(self.blocks.count))
-        return np.asarray(self.deviations_BK[:, systems] * scale)
+    def _over_blocks(self, systems: Sequence[int], weights_KC: Floats) -> tuple[Floats, Floats]:
+        """Returns the deviations_BC of weighted sums of rates over the test set, and variances_C.
+
+        If the variance over speakers is below that over utterances, the rest is added.
+        """
+        blocks = self.blocks
+        draws_BC = self.deviations_BK[:, systems] @ weights_KC * sqrt(bessel(blocks.count))
+        found_C = draws_BC.var(axis=0)
+        if blocks.kind == "utterances":
+            return draws_BC, found_C
+        errors_CU = weights_KC.T @ self.errors_KU[systems]
+        errors_CG = blocks.summed(errors_CU)
+        missing_C = _linearised(errors_CU, blocks.symbols_U)
+        missing_C -= _linearised(errors_CG, blocks.symbols_G)
+        missing_C = np.maximum(0.0, missing_C)
+        unit_KC = weights_KC / np.linalg.norm(weights_KC, axis=0)
+        draws_BC += self.missing_BK[:, systems] @ unit_KC * np.sqrt(missing_C)
+        return draws_BC, found_C + missing_C
 
     def _over_training(
         self, systems: Sequence[int], training: Sequence[TrainingVariance]
@@ -178,11 +245,10 @@ class Bootstrap:
         once = any(self.training_K[system] is None for system in systems)
         return Scope.MODELS if once else Scope.TRAINING
 
-    def _training(self, systems: Sequence[int], scope: Scope) -> tuple[TrainingVariance, ...]:
-        if scope is Scope.MODELS:
-            return ()
-        found = (self.training_K[system] for system in systems)
-        return tuple(each for each in found if each is not None)
+    def _training(self, systems: Sequence[int]) -> tuple[TrainingVariance, ...]:
+        found = [self.training_K[system] for system in systems]
+        known = tuple(each for each in found if each is not None)
+        return known if len(known) == len(found) else ()
 
     def _student(self, variance: Variance) -> Floats:
         # The same stream of its own for every question.
@@ -195,24 +261,54 @@ def bootstrap(
     systems: Sequence[npt.ArrayLike],
     replicates: int = REPLICATES,
     seed: int = 0,
+    family: Collection[int] = (),
 ) -> Bootstrap:
-    """Draws the replicates. Each of `systems` is its errors_SU, one row per run."""
+    """Draws the replicates. Each of `systems` is its errors_SU, one row per run.
+
+    The training variance of each system in `family`, by number, is at least what is typical of
+    them.
+    """
+    errors_KU = np.stack([blocks.of_utterances(errors).mean(axis=0) for errors in systems])
     errors_KSG = [blocks.summed(errors) for errors in systems]
     means_KG = np.stack([errors_SG.mean(axis=0) for errors_SG in errors_KSG])
     rates_K = means_KG.sum(axis=1) / blocks.symbols
+    training = [TrainingVariance.of(blocks, errors_SG) for errors_SG in errors_KSG]
+    chosen = sorted(family)
+    typical = at_least_typical([training[k] for k in chosen], rates_K[chosen])
+    for k, each in zip(chosen, typical, strict=True):
+        training[k] = each
     generator = np.random.default_rng([seed, 0])
     drawn = [
         counts_BG @ means_KG.T / (counts_BG @ blocks.symbols_G)[:, None]
         for counts_BG in blocks.drawn(generator, replicates)
     ]
+    shape = (replicates, len(rates_K))
     return Bootstrap(
         blocks,
         rates_K,
-        tuple(TrainingVariance.of(blocks, errors_SG) for errors_SG in errors_KSG),
+        errors_KU,
+        tuple(training),
         np.concatenate(drawn) - rates_K,
-        generator.standard_normal((replicates, len(rates_K))),
+        generator.standard_normal(shape),
+        generator.standard_normal(shape),
         seed,
     )
+
+
+def _linearised(errors_CX: Floats, symbols_X: Floats) -> Floats:
+    """Returns the variances_C of ratios of sums over independent X (Cochran 1977, eq. 6.13)."""
+    total = symbols_X.sum()
+    rates_C1 = errors_CX.sum(axis=1, keepdims=True) / total
+    squares_CX = np.square((errors_CX - rates_C1 * symbols_X) / total)
+    return np.asarray(squares_CX.sum(axis=1) * bessel(len(symbols_X)))
+
+
+def _widened(deviations_B: Floats, delta: float, least: float) -> Floats:
+    """Returns deviations that are wide enough for a two-sided p-value of `least` or more."""
+    towards_zero_B = -np.sign(delta) * deviations_B
+    # Half of the deviations are on the other side, whatever their width.
+    bound = float(np.quantile(towards_zero_B, 1 - min(least, 0.5) / 2, method="weibull"))
+    return deviations_B * (abs(delta) / bound) if 0 < bound < abs(delta) else deviations_B
 
 
 def _interval(draws_B: Floats, confidence: float) -> Interval:

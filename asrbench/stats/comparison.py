@@ -3,7 +3,7 @@
 docs/statistics.md says what each figure means.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import lcm
@@ -27,7 +27,14 @@ from asrbench.stats.edit_alignment import EditAlignment, Tokens, align
 from asrbench.stats.exact import exchange_blocks, mcnemar
 from asrbench.stats.mapsswe import CHARACTER_BUFFER, WORD_BUFFER, mapsswe
 from asrbench.stats.record import Comparison, PairTests, RunRates, System
-from asrbench.stats.verdicts import Judgement, Verdict, judge
+from asrbench.stats.verdicts import (
+    Evidence,
+    Judgement,
+    SplitSize,
+    Verdict,
+    judge,
+    undecidable,
+)
 from asrbench.text.profiles import PROFILES, Unit
 
 FEWEST_BLOCKS = 2
@@ -49,15 +56,17 @@ def compare_texts(
     seed: int = 0,
     tests: bool = True,
     incomparable: Mapping[str, str] | None = None,
+    controls: Collection[str] = (),
+    margin: float | None = None,
     where: object = "the references",
 ) -> Comparison:
     """Compares the hypotheses of each system, one list per run, with the references.
 
     Without `baseline` the first system is the baseline. With `speakers`, one per utterance, the
     bootstrap draws speakers. `replicates` of 0 gives the rates alone; `tests` of False leaves out
-    the tests beside the bootstrap. Systems in `incomparable`, each with its reason, are not part of
-    the family. Raises `UserError` that begins with `where` if the references have no symbol, and
-    `UserError` for a single speaker.
+    the tests beside the bootstrap. Systems in `incomparable`, each with its reason, and `controls`
+    are not part of the family. With `margin`, a rate, systems can be found equivalent. Raises
+    `UserError` that begins with `where` if the references have no symbol.
     """
     return compare_runs(
         references,
@@ -70,6 +79,8 @@ def compare_texts(
         seed=seed,
         tests=tests,
         incomparable=incomparable,
+        controls=controls,
+        margin=margin,
         where=where,
     )
 
@@ -86,6 +97,8 @@ def compare_runs(
     seed: int = 0,
     tests: bool = True,
     incomparable: Mapping[str, str] | None = None,
+    controls: Collection[str] = (),
+    margin: float | None = None,
     where: object = "the references",
 ) -> Comparison:
     """Compares systems whose runs `scoring.run_rates.runs_of` has counted; see `compare_texts`."""
@@ -95,13 +108,20 @@ def compare_runs(
     labels = [first, *(label for label in runs if label != first)]
     runs = {label: runs[label] for label in labels}
     n_U = runs[first][0].edits.n_U
-    systems = [_system(label, each, unit) for label, each in runs.items()]
+    systems = [
+        _system(label, each, unit, is_control=label in controls) for label, each in runs.items()
+    ]
+    known = None if speakers is None else len(set(speakers))
     critical = None
-    if replicates and (speakers is not None or len(references) >= FEWEST_BLOCKS):
-        blocks = Blocks.of(n_U, speakers)
+    if replicates and len(references) >= FEWEST_BLOCKS:
+        # One speaker cannot be drawn. There is no verdict then, but an interval over utterances.
+        blocks = Blocks.of(n_U, None if known == 1 else speakers)
         errors = [np.stack([run.edits.errors_U for run in each]) for each in runs.values()]
-        drawn = bootstrap(blocks, errors, replicates, seed)
-        systems, critical = _judged(systems, blocks, drawn, incomparable or {})
+        trained = [k for k, system in enumerate(systems) if system.trained]
+        drawn = bootstrap(blocks, errors, replicates, seed, trained)
+        systems, critical = _judged(
+            systems, SplitSize(blocks, known), drawn, incomparable or {}, margin
+        )
         if tests:
             systems = _tested(systems, expected, runs, blocks, errors)
     return Comparison(
@@ -109,16 +129,18 @@ def compare_runs(
         unit=unit,
         utterances=len(references),
         n=int(n_U.sum()),
-        speakers=None if speakers is None else len(set(speakers)),
+        speakers=known,
         replicates=replicates,
         baseline=first,
         systems=tuple(systems),
+        family=sum(s.difference is not None and not s.is_control for s in systems),
+        margin=margin,
         critical=critical,
         statement="" if critical is None else _statement(systems, critical),
     )
 
 
-def _system(label: str, runs: Sequence[CountedRun], unit: Unit) -> System:
+def _system(label: str, runs: Sequence[CountedRun], unit: Unit, *, is_control: bool) -> System:
     """Returns the rates of a system, before anything is compared."""
     records = tuple(_run_rates(run) for run in runs)
     rates = [run.rate for run in records]
@@ -128,6 +150,7 @@ def _system(label: str, runs: Sequence[CountedRun], unit: Unit) -> System:
 
     return System(
         label=label,
+        is_control=is_control,
         trained=all(run.failure is None for run in records),
         rate=mean(MEASURE_OF[unit]),
         **{name: mean(measure) for name, measure in MEASURES.items()},
@@ -160,9 +183,13 @@ def _run_rates(run: CountedRun) -> RunRates:
 
 
 def _judged(
-    systems: Sequence[System], blocks: Blocks, drawn: Bootstrap, incomparable: Mapping[str, str]
+    systems: Sequence[System],
+    size: SplitSize,
+    drawn: Bootstrap,
+    incomparable: Mapping[str, str],
+    margin: float | None,
 ) -> tuple[list[System], CriticalDifference | None]:
-    """Adds intervals, differences and verdicts; returns the critical difference of the family."""
+    """Adds intervals, differences and verdicts; returns the critical difference of the variants."""
     baseline, others = systems[0], systems[1:]
     untrained = {
         system.label: _first_failure(system)
@@ -176,24 +203,44 @@ def _judged(
             s.label: reason for s in others if s.label not in untrained and s.label not in reasons
         }
     out = untrained.keys() | reasons.keys()
-    family = [k for k, system in enumerate(systems) if k and system.label not in out]
-    differences = {systems[k].label: drawn.difference(k, 0) for k in family}
-    judgements = judge(differences, blocks, untrained, reasons)
+    compared = [k for k, system in enumerate(systems) if k and system.label not in out]
+    evidence = {
+        systems[k].label: Evidence(
+            drawn.difference(k, 0),
+            (len(systems[k].runs), len(baseline.runs)),
+            None if margin is None else drawn.equivalence(k, 0, margin),
+            systems[k].is_control,
+        )
+        for k in compared
+    }
+    judgements = judge(evidence, size, untrained, reasons)
     if not baseline.trained:
         judgements[baseline.label] = Judgement(Verdict.NOT_TRAINED, _first_failure(baseline))
     judged = [
         replace(
             system,
             interval=drawn.rate(k).interval,
-            difference=differences.get(system.label),
+            difference=evidence[system.label].difference if system.label in evidence else None,
             judgement=judgements.get(system.label),
         )
         for k, system in enumerate(systems)
     ]
-    # One system with a single run would take training variance out of the statement for all.
-    repeated = [k for k in (0, *family) if len(systems[k].runs) > 1]
-    at_once = repeated if len(repeated) > 2 else [0, *family]
-    return judged, drawn.critical(at_once) if len(at_once) > 2 else None
+    return judged, _critical(systems, compared, size, drawn)
+
+
+def _critical(
+    systems: Sequence[System], compared: Sequence[int], size: SplitSize, drawn: Bootstrap
+) -> CriticalDifference | None:
+    """Returns the critical difference of the variants that can be judged.
+
+    The baseline has no part in it, because on each variant and the baseline there is a verdict, and
+    two procedures could disagree.
+    """
+    seeds = {k: len(systems[k].runs) for k in compared}
+    decided = [k for k in compared if undecidable([seeds[k]], size.speakers) is None]
+    # A single run would take training variance out of the statement for all.
+    chosen = [k for k in decided if seeds[k] > 1] or decided
+    return drawn.critical(chosen) if len(chosen) > 1 else None
 
 
 def _first_failure(system: System) -> str:
@@ -218,11 +265,11 @@ def _statement(systems: Sequence[System], critical: CriticalDifference) -> str:
     ]
     limits = ", these trained models only" if critical.scope is Scope.MODELS else ""
     if left_out:
-        limits += f", without {', '.join(left_out)} (one seed)"
+        limits += f", without {', '.join(left_out)} (too few seeds)"
     return (
-        f"All systems at once{limits}: two systems differ if their rates differ by more than "
-        f"{percent(critical.difference)} points. "
-        f"Groups in which no two systems differ: {'; '.join(groups) or 'none'}"
+        f"Among the variants{limits}: two of them differ if their rates differ by more "
+        f"than {percent(critical.difference)} points. "
+        f"Groups in which no two differ: {'; '.join(groups) or 'none'}"
     )
 
 

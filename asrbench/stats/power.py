@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,20 @@ MOST_TEST_SETS = 100
 """No more seeds or data than these are suggested."""
 
 
+CONFIDENCE = 0.9
+"""The ranges of planning figures hold the true figure in 90 of 100 studies."""
+WIDEST = 5.0
+"""A planning figure whose range ends at more than so many times its beginning is of no use."""
+
+
+class Estimate(NamedTuple):
+    """A planning figure and its range, in JSON `[value, low, high]`."""
+
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class SampleSize:
     """The seeds, or the utterances, with which a study detects the difference it observed.
@@ -25,12 +40,12 @@ class SampleSize:
     holds if the other stays as it is.
     """
 
-    seeds: int | None
-    """Total runs of each system. None if `MOST_SEEDS` are too few, or if a system has one run,
-    because its training variance is then unknown."""
-    utterances: int | None
-    """Total utterances of a test set of the same kind. None if `MOST_TEST_SETS` times as many are
-    too few."""
+    seeds: Estimate | None
+    """Total runs of each system. None if the range is wider than `WIDEST`, if `MOST_SEEDS` are too
+    few, or if a system has one run, because its training variance is then unknown."""
+    utterances: Estimate | None
+    """Total utterances of a test set of the same kind. None if the range is wider than `WIDEST`, or
+    if `MOST_TEST_SETS` times as many are too few."""
 
 
 def power(delta: float, variance: Variance, alpha: float = ALPHA) -> float:
@@ -45,17 +60,39 @@ def power(delta: float, variance: Variance, alpha: float = ALPHA) -> float:
     return _shown(delta / variance.error, _bounds(variance.freedom, alpha))
 
 
-def smallest_difference(variance: Variance, alpha: float = ALPHA, wanted: float = POWER) -> float:
-    """Returns the true difference, above zero, that is detected with the probability `wanted`."""
+def smallest_difference(
+    variance: Variance, alpha: float = ALPHA, wanted: float = POWER
+) -> Estimate | None:
+    """Returns the true difference, above zero, that is detected with the probability `wanted`.
+
+    None without variance, or if the range is wider than `WIDEST`.
+    """
     if not variance.total:
-        return 0.0
+        return None
     from scipy.optimize import brentq  # takes 0.1 s, which `--replicates 0` need not spend
 
     bounds = _bounds(variance.freedom, alpha)
     # At this shift the difference is detected with certainty.
     high = float(bounds[-1]) + 10
     shift = brentq(lambda shift: _shown(shift, bounds) - wanted, 0.0, high)
-    return float(shift) * variance.error
+    errors = (each.error for each in (variance, *_range(variance)))
+    return _useful(*(float(shift) * error for error in errors))
+
+
+def _range(variance: Variance) -> tuple[Variance, Variance]:
+    """Returns the ends of the confidence interval of a variance, from chi-square."""
+    from scipy.special import gammaincinv
+
+    freedom = variance.freedom
+    ends = (0.5 + CONFIDENCE / 2, 0.5 - CONFIDENCE / 2)
+    low, high = (freedom / (2 * float(gammaincinv(freedom / 2, end))) for end in ends)
+    return variance.scaled(low), variance.scaled(high)
+
+
+def _useful(value: float | None, low: float | None, high: float | None) -> Estimate | None:
+    if value is None or low is None or high is None or high > WIDEST * low:
+        return None
+    return Estimate(value, low, high)
 
 
 def _bounds(freedom: float, alpha: float) -> Floats:
@@ -78,20 +115,31 @@ def _shown(shift: float, bounds: Floats) -> float:
 
 def sample_size(difference: Difference, utterances: int, alpha: float = ALPHA) -> SampleSize:
     """Returns the seeds, or the utterances (`utterances` now), that would detect `difference`."""
-    variance = difference.variance
-
-    def with_seeds(seeds: int) -> float:
-        return power(difference.delta, variance.with_seeds(seeds), alpha)
-
-    def with_hundredths(times: int) -> float:
-        return power(difference.delta, variance.on_test_sets(times / 100), alpha)
-
+    delta, variance = difference.delta, difference.variance
+    variances = (variance, *_range(variance))
     seeds = None
     if variance.training:
-        least = max(each.seeds for each in variance.training)
-        seeds = _least(with_seeds, least, MOST_SEEDS)
-    hundredths = _least(with_hundredths, 100, 100 * MOST_TEST_SETS)
-    return SampleSize(seeds, None if hundredths is None else -(-utterances * hundredths // 100))
+        seeds = _useful(*(_seeds(delta, each, alpha) for each in variances))
+    times = [_times(delta, each, alpha) for each in variances]
+    return SampleSize(
+        seeds, _useful(*(None if each is None else utterances * each for each in times))
+    )
+
+
+def _seeds(delta: float, variance: Variance, alpha: float) -> int | None:
+    """Returns the seeds of each system with which `delta` is detected."""
+    least = max(each.seeds for each in variance.training)
+    return _least(lambda seeds: power(delta, variance.with_seeds(seeds), alpha), least, MOST_SEEDS)
+
+
+def _times(delta: float, variance: Variance, alpha: float) -> float | None:
+    """Returns how many times as many utterances would detect `delta`, in steps of a hundredth."""
+    hundredths = _least(
+        lambda times: power(delta, variance.on_test_sets(times / 100), alpha),
+        100,
+        100 * MOST_TEST_SETS,
+    )
+    return None if hundredths is None else hundredths / 100
 
 
 def _least(power_with: Callable[[int], float], low: int, high: int) -> int | None:

@@ -57,6 +57,8 @@ class System:
     """One system: its rates averaged over its runs, and its difference to the baseline."""
 
     label: str
+    is_control: bool
+    """Controls ask another question than the variants, and are no part of Holm's family."""
     trained: bool
     """False if one of its runs is not trained."""
     rate: float
@@ -66,7 +68,8 @@ class System:
     swer: float
     jer: float
     interval: Interval | None
-    """95 % interval of `rate`; None without replicates, or with a single block to draw from."""
+    """95 % interval of `rate`; None without replicates, without an error, or with a single block
+    to draw from."""
     spread: float | None
     """Sample standard deviation of `rate` over runs; None for a single run."""
     substitutions: int
@@ -94,7 +97,7 @@ class System:
 class Comparison:
     """Systems on one test set, the baseline first."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     """Version of the JSON."""
     profile: str
     """Name and version of the scoring profile."""
@@ -110,9 +113,13 @@ class Comparison:
     baseline: str
     """Label of the baseline."""
     systems: tuple[System, ...]
+    family: int
+    """Number of variants whose p-values are corrected together."""
+    margin: float | None
+    """The largest difference of rates that the study takes for none; None if it states none."""
     critical: CriticalDifference | None
-    """The critical difference of all trained systems, or of those with two runs or more if these
-    are at least three; None for fewer than three systems."""
+    """The critical difference of the variants, without the baseline: of those with three runs or
+    more, or, if there are none, of those with one. None for fewer than two of them."""
     statement: str
     """The critical difference in words; empty without one."""
 

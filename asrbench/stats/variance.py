@@ -14,12 +14,20 @@ from the residual of each block after the means of its block and its run are tak
 subtracted from the second term; the result is at least zero.
 
 The sum has the degrees of freedom of Satterthwaite (1946, Biometrics Bulletin 2:110), and never
-fewer than the component that has fewest: few seeds make heavy tails. docs/statistics.md compares
-this with other procedures.
+fewer than the component that has fewest: few seeds make heavy tails.
+
+Of few runs, the estimate is often far too small by chance, and a small component has no weight in
+Satterthwaite's formula, so that the few degrees of freedom behind it are lost. In a family of
+systems the estimate of each is therefore at least what is typical of the family: the median over
+its systems, relative to the squared rate. A median, because one system whose training is unsteady
+must not hide the differences between the others. docs/statistics.md compares this with other
+procedures.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import pi, sqrt
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +44,8 @@ class TrainingVariance:
     """Sample variance of the rates of the runs, divided by their number: L/S + I/S."""
     interaction: float
     """I/S, which the bootstrap over blocks already contains."""
+    systems: float = 1.0
+    """Number of systems that the estimate rests on: above 1 if it is that of a family."""
 
     @classmethod
     def of(cls, blocks: Blocks, errors_SG: Floats) -> "TrainingVariance | None":
@@ -54,20 +64,57 @@ class TrainingVariance:
         return max(0.0, self.between_runs - self.interaction)
 
     @property
-    def freedom(self) -> int:
+    def freedom(self) -> float:
         """Degrees of freedom."""
-        return self.seeds - 1
+        return self.systems * (self.seeds - 1)
 
     def with_seeds(self, seeds: int) -> "TrainingVariance":
         """Returns the value expected from so many runs; the estimate of L stays at least zero."""
         share = self.seeds / seeds
         interaction = share * self.interaction
-        return TrainingVariance(seeds, share * self.variance + interaction, interaction)
+        between_runs = share * self.variance + interaction
+        return replace(self, seeds=seeds, between_runs=between_runs, interaction=interaction)
 
     def on_test_sets(self, times: float) -> "TrainingVariance":
         """Returns the value expected on a test set so many times as large."""
         interaction = self.interaction / times
         return replace(self, between_runs=self.variance + interaction, interaction=interaction)
+
+
+def at_least_typical(
+    training_K: Sequence[TrainingVariance | None], rates_K: Floats
+) -> tuple[TrainingVariance | None, ...]:
+    """Raises each estimate that is smaller than what is typical of the family.
+
+    An estimate from f degrees of freedom is a chi-square of its own median m_f times the true value
+    over f, so the typical value is the median over the systems of L f / (m_f rate^2). It has 2/pi
+    of the degrees of freedom of all systems together, the efficiency of a median. Systems with one
+    run, or without errors, say nothing; without two that do, nothing is changed.
+    """
+    from scipy.special import gammaincinv  # takes 0.1 s, which `--replicates 0` need not spend
+
+    known = [(each, rate) for each, rate in zip(training_K, rates_K.tolist(), strict=True) if each]
+    relative = [
+        each.variance
+        * each.seeds
+        / rate**2
+        * each.freedom
+        / (2 * gammaincinv(each.freedom / 2, 0.5))
+        for each, rate in known
+        if rate > 0
+    ]
+    if len(relative) < 2:
+        return tuple(training_K)
+    typical = float(median(relative))
+    freedom = 2 / pi * sum(each.freedom for each, _ in known)
+
+    def raised(each: TrainingVariance | None, rate: float) -> TrainingVariance | None:
+        if each is None or (floor := typical * rate**2 / each.seeds) <= each.variance:
+            return each
+        systems = max(1.0, freedom / (each.seeds - 1))
+        return replace(each, between_runs=floor + each.interaction, systems=systems)
+
+    return tuple(map(raised, training_K, rates_K.tolist()))
 
 
 @dataclass(frozen=True)
@@ -77,6 +124,7 @@ class Variance:
     over_blocks: float
     """Variance over blocks of the mean over the runs at hand: T/G + I/S."""
     blocks: int
+    """Number of blocks, G."""
     training: tuple[TrainingVariance, ...]
     """One per system; empty where training variance is not asked for or cannot be known."""
 
@@ -92,7 +140,7 @@ class Variance:
     @property
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom of `total`, at least those of every component."""
-        components = [(self.over_blocks, self.blocks - 1)]
+        components = [(self.over_blocks, float(self.blocks - 1))]
         components += [(each.between_runs, each.freedom) for each in self.training]
         below = sum(component**2 / freedom for component, freedom in components)
         least = min(freedom for _, freedom in components)
@@ -106,6 +154,18 @@ class Variance:
             for before, after in zip(self.training, training, strict=True)
         )
         return replace(self, over_blocks=max(0.0, self.over_blocks - saved), training=training)
+
+    def scaled(self, factor: float) -> "Variance":
+        """Returns the variance with every component multiplied by `factor`."""
+        training = tuple(
+            replace(
+                each,
+                between_runs=factor * each.between_runs,
+                interaction=factor * each.interaction,
+            )
+            for each in self.training
+        )
+        return replace(self, over_blocks=factor * self.over_blocks, training=training)
 
     def on_test_sets(self, times: float) -> "Variance":
         """Returns the value expected on a test set so many times as large."""

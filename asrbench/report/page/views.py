@@ -64,7 +64,12 @@ class VerdictLine:
 _SENTENCES = {
     Verdict.BETTER: (" is", "than {}"),
     Verdict.WORSE: (" is", "than {}"),
+    Verdict.EQUIVALENT: (" is", "to {}"),
     Verdict.NO_EVIDENCE: (":", "to {}"),
+    Verdict.BETTER_MODELS: (":", "(baseline {})"),
+    Verdict.WORSE_MODELS: (":", "(baseline {})"),
+    Verdict.TWO_SEEDS: (":", "(baseline {})"),
+    Verdict.FEW_SPEAKERS: (":", "(baseline {})"),
     Verdict.NOT_TRAINED: (" is", ""),
     Verdict.NOT_COMPARABLE: (" is", "with {}"),
 }

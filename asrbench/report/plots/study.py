@@ -135,12 +135,11 @@ def pictures(study: Study) -> Iterator[Picture]:
         rows=len(systems),
     )
     if compared := [system for system in systems if system.verdict is not None]:
-        family = sum(system.difference is not None for system in compared)
         yield Picture(
             "differences",
             f"Difference to {study.baseline}, {study.split}",
             "Left of zero: fewer errors than the baseline. Bar: 95 % interval; the verdict is "
-            f"corrected for the number of variants compared, {family} (Holm). {basis}",
+            f"corrected for the number of variants compared, {study.family} (Holm). {basis}",
             partial(panels.forest, study=study, systems=compared),
             rows=len(compared),
         )

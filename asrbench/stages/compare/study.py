@@ -1,14 +1,16 @@
 """Computes the record of a study from scored runs, and writes it with all of its views."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 from asrbench.analysis.findings import Findings, analyse
+from asrbench.base.errors import UserError, pick
 from asrbench.base.files import write_text
 from asrbench.base.formatting import seed_list
 from asrbench.base.records import field_values, to_json
+from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
 from asrbench.report import tables
 from asrbench.report.plots import study as plots_study
@@ -25,7 +27,7 @@ from asrbench.report.study import (
     SystemCost,
 )
 from asrbench.scoring.counted_text import counted, worded
-from asrbench.scoring.results import ScoredSystem, TestSet, contradiction
+from asrbench.scoring.results import ScoredSystem, contradiction
 from asrbench.stages.compare.selection import Selection, select
 from asrbench.stats.bootstrap import REPLICATES
 from asrbench.stats.comparison import compare_texts
@@ -42,15 +44,20 @@ def study_of(
     unit: Unit = "character",
     replicates: int = REPLICATES,
     seed: int = 0,
+    margin: float | None = None,
+    controls: Collection[str] = (),
 ) -> Study:
     """Compares the scored runs at or below `paths`.
 
     `select` explains `baseline`, `split` and `profile`; the bootstrap draws `replicates` from
-    `seed`, and none of them gives the rates alone. Raises `UserError` for runs that cannot be read
-    or must not be averaged.
+    `seed`, and none of them gives the rates alone. `margin`, in points, and the variants `controls`
+    are explained by `compare_selection`. Raises `UserError` for runs that cannot be read or must
+    not be averaged.
     """
     selection = select(paths, baseline, split, profile)
-    return compare_selection(selection, unit=unit, replicates=replicates, seed=seed)
+    return compare_selection(
+        selection, unit=unit, replicates=replicates, seed=seed, margin=margin, controls=controls
+    )
 
 
 def compare_selection(
@@ -59,12 +66,20 @@ def compare_selection(
     unit: Unit = "character",
     replicates: int = REPLICATES,
     seed: int = 0,
+    margin: float | None = None,
+    controls: Collection[str] = (),
 ) -> Study:
     """Compares the selected runs.
 
-    The bootstrap draws speakers if the speaker of every utterance is known and there are at least
-    two of them, otherwise utterances.
+    The bootstrap draws speakers if the speaker of every utterance is known, otherwise utterances.
+    Variants whose rate differs by less than `margin` points can be found equivalent; without it,
+    the margin is that of the specs. Variants whose models the registry knows as controls, and those
+    named in `controls`, are no part of the family that p-values are corrected for.
     """
+    margin = _margin(selection) if margin is None else margin
+    if margin is not None and margin <= 0:
+        raise UserError(f"--margin: found {margin:g}, allowed: a number of points above zero")
+    control_labels = _controls(selection, controls)
 
     def compared(systems: Sequence[ScoredSystem]) -> Comparison:
         """Compares systems on the test set of the first."""
@@ -74,10 +89,12 @@ def compare_selection(
             {system.label: [run.hypotheses for run in system.runs] for system in systems},
             profile=first.profile.name,
             unit=unit,
-            speakers=_speakers(first.test_set),
+            speakers=first.test_set.speakers,
             replicates=replicates,
             seed=seed,
             incomparable=dict(_incomparable(systems)),
+            controls=control_labels,
+            margin=None if margin is None else margin / 100,
             where=first.run,
         )
 
@@ -114,6 +131,35 @@ def compare_selection(
     )
 
 
+def _margin(selection: Selection) -> float | None:
+    """Returns the margin that the specs of the runs state, in points."""
+    runs = [run.run for system in selection.systems for run in system.runs]
+    stated = {run.cell.compare.margin: run for run in runs}
+    if len(stated) > 1:
+        found = " and ".join(
+            f"{'no margin' if margin is None else f'{margin:g}'} ({run})"
+            for margin, run in stated.items()
+        )
+        raise UserError(f"compare.margin: found {found}; choose one with --margin")
+    return next(iter(stated))
+
+
+def _controls(selection: Selection, named: Collection[str]) -> set[str]:
+    """Returns the labels of the systems that are controls."""
+    systems = selection.systems[1:]
+    for name in named:
+        pick("--control", name, [system.variant for system in systems])
+    return {
+        system.label
+        for system in systems
+        if system.variant in named or _is_control(system.runs[0].run.cell.model.name)
+    }
+
+
+def _is_control(model: str) -> bool:
+    return model in MODELS and MODELS[model].control_of is not None
+
+
 def _title(selection: Selection, comparison: Comparison) -> str:
     return (
         f"{selection.split} of {selection.corpus} ({selection.fingerprint[:8]}), "
@@ -127,12 +173,6 @@ def _dev_set(selection: Selection) -> DevSet | None:
     runs = [run for system in selection.systems for run in system.runs]
     first, *others = {(run.dev_profile, run.dev_n) for run in runs}
     return None if others else DevSet(*first)
-
-
-def _speakers(test_set: TestSet) -> tuple[str, ...] | None:
-    """Returns the speakers that the bootstrap draws; None if there are fewer than two."""
-    known = test_set.speakers
-    return None if known is None or len(set(known)) < 2 else known
 
 
 def _findings(selection: Selection, systems: Sequence[StudySystem], replicates: int) -> Findings:
@@ -149,7 +189,7 @@ def _findings(selection: Selection, systems: Sequence[StudySystem], replicates: 
         selection.baseline.label,
         words=[worded(text, profile) for text in test_set.references],
         durations_s=test_set.seconds,
-        speakers=_speakers(test_set),
+        speakers=test_set.speakers,
         replicates=replicates,
         untrained=[system.label for system in systems if not system.trained],
     )
@@ -259,19 +299,28 @@ def _legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
     if not comparison.replicates:
         yield first
     else:
-        drawn = "speakers" if comparison.speakers else "utterances"
+        drawn = "speakers" if (comparison.speakers or 0) > 1 else "utterances"
         yield (
             f"{first} 95 %: confidence interval over {drawn} and, with two seeds or more, over "
             f"training seeds; {comparison.replicates:,} bootstrap replicates."
         )
         yield (
             f"diff: difference in points of {rate}, variant minus {baseline}; below zero, the "
-            f"variant makes fewer errors. p Holm: p-value corrected for all variants compared."
+            f"variant makes fewer errors. p Holm: p-value corrected for all variants compared"
+            f"{_aside(comparison)}."
         )
     yield (
         f"step: time of an optimizer step in the fastest epoch of training, relative to "
         f"{baseline}. docs/statistics.md explains each figure."
     )
+
+
+def _aside(comparison: Comparison) -> str:
+    """Returns the controls in words; empty without one."""
+    names = [system.label for system in comparison.systems if system.is_control]
+    if not names:
+        return ""
+    return f", without {' and '.join(names)} ({'a control' if len(names) == 1 else 'controls'})"
 
 
 def _commands(selection: Selection) -> Iterator[str]:
