@@ -10,10 +10,10 @@ from math import sqrt
 import numpy as np
 from scipy import stats
 
-from asrbench.stats.blocks import Floats
+from asrbench.stats.blocks import Blocks, Floats
 from asrbench.stats.bootstrap import Bootstrap, Interval, bootstrap
 from asrbench.stats.power import ALPHA
-from asrbench.stats.variance import TrainingVariance, Variance
+from asrbench.stats.variance import TrainingVariance, Variance, bessel, student
 
 SEED = 2
 Alternative = Callable[[Bootstrap, list[Floats]], Interval]
@@ -69,11 +69,35 @@ def students_summed(boot: Bootstrap, errors: list[Floats]) -> Interval:
     draws_B = boot.deviations_BK @ [-1.0, 1.0] + boot.rates_K[1] - boot.rates_K[0]
     for each in boot.difference(1, 0).variance.training:
         draws_B += sqrt(each.variance) * generator.standard_t(each.freedom, len(draws_B))
-    return _quantiles(draws_B)
+    return quantiles(draws_B)
+
+
+def without_safeguards(boot: Bootstrap, errors: list[Floats]) -> Interval:
+    """Is as the chosen one, without the three safeguards: of a family, of speakers, of a sign test.
+
+    This was the rule of `asrbench compare` until study.json had version 2.
+    """
+    return quantiles(unguarded(boot, errors, {1: 1.0, 0: -1.0}))
+
+
+def unguarded(boot: Bootstrap, errors: list[Floats], weights: dict[int, float]) -> Floats:
+    """Returns the draws_B of a weighted sum of rates, without safeguards; `errors` are by block."""
+    systems, weights_K = list(weights), np.array([*weights.values()])
+    training = [TrainingVariance.of(boot.blocks, errors[k]) for k in systems]
+    known = tuple(each for each in training if each is not None)
+    known = known if len(known) == len(training) else ()
+    draws_B = boot.deviations_BK[:, systems] @ weights_K * sqrt(bessel(boot.blocks.count))
+    variance = Variance(float(draws_B.var()), boot.blocks.count, known)
+    scales = [sqrt(each.variance) for each in known] or [0.0]
+    draws_B += (boot.normal_BK[:, systems] * scales) @ weights_K
+    generator = np.random.default_rng([boot.seed, 1])
+    factors_B = student(generator, len(draws_B), variance.freedom)
+    return np.asarray(boot.rates_K[systems] @ weights_K + draws_B * factors_B)
 
 
 ALTERNATIVES: dict[str, Alternative] = {
     "chosen": chosen,
+    "as chosen, no safeguards": without_safeguards,
     "blocks resampled, no training variance": over_blocks_only,
     "seeds and blocks resampled": two_level,
     "the same, seeds paired": two_level_paired,
@@ -94,12 +118,12 @@ def _two_level(boot: Bootstrap, errors: list[Floats], paired: bool) -> Interval:
         if chosen_BS is None or not paired:
             chosen_BS = generator.integers(0, len(system), rates_BS.shape)
         means.append(np.take_along_axis(rates_BS, chosen_BS, axis=1).mean(axis=1))
-    return _quantiles(means[1] - means[0])
+    return quantiles(means[1] - means[0])
 
 
 def _again(boot: Bootstrap, errors: list[Floats]) -> Bootstrap:
     """Draws the same replicates for other systems."""
-    summed = boot.blocks.of(boot.blocks.symbols_G)
+    summed = Blocks.of(boot.blocks.symbols_G)
     return bootstrap(summed, errors, len(boot.deviations_BK), boot.seed)
 
 
@@ -117,6 +141,6 @@ def _student(delta: float, error: float, freedom: float) -> Interval:
     return Interval(delta - half, delta + half)
 
 
-def _quantiles(draws_B: Floats) -> Interval:
+def quantiles(draws_B: Floats) -> Interval:
     low, high = np.quantile(draws_B, [ALPHA / 2, 1 - ALPHA / 2])
     return Interval(float(low), float(high))

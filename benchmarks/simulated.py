@@ -60,13 +60,15 @@ class World:
     training_sd: tuple[float, ...] = (0.1, 0.1)
     """Standard deviation of each system's rate between training seeds, divided by the rate."""
     shift: float = 0.0
-    """The rate of every system but the first, minus `RATE`."""
+    """The rate of every system but the first, minus that of the first."""
     matched: float = 0.0
     """Correlation between runs with the same seed; needs equal `training_sd`."""
 
     @property
     def rates(self) -> list[float]:
-        return [RATE + (self.shift if k else 0.0) for k in range(len(self.seeds))]
+        """The true rates. The lower is always `RATE`."""
+        first, others = RATE - min(0.0, self.shift), RATE + max(0.0, self.shift)
+        return [others if k else first for k in range(len(self.seeds))]
 
     def draw(self, generator: np.random.Generator) -> Trial:
         center = np.log(SYMBOLS) - SYMBOLS_SPREAD**2 / 2

@@ -1026,8 +1026,8 @@ def test_saved_spec_takes_no_plan():
     saved = write(dump_cell(cell) + "seeds: [0]\n", "spec.yaml")
     assert message(load_cell, saved) == (
         "spec.yaml: seeds: found an unknown key, allowed: augment, compare, corpus, decode, "
-        "experiment, features, model, plugins, run, score, seed, text, train, variant; did you mean "
-        "'seed'?"
+        "experiment, features, model, plugins, run, score, seed, text, train, variant; did you "
+        "mean 'seed'?"
     )
 
 
