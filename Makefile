@@ -32,7 +32,7 @@ test: setup
 
 smoke: setup
 	rm -rf data/smoke $(SMOKE)
-	$(BIN)/asrbench prep synthetic --hours 0.2 --out data/smoke
+	$(BIN)/asrbench prep synthetic --hours 0.2 --voices 20 --split 0.6/0.15/0.25 --out data/smoke
 	$(BIN)/asrbench train experiments/smoke.yaml
 	$(BIN)/asrbench eval $(SMOKE)
 	$(BIN)/asrbench compare $(SMOKE)

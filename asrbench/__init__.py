@@ -28,12 +28,13 @@ __all__ = [
 
 
 def load(
-    run: str | Path, device: str = "auto", which: str = "best", *, trust_plugins: bool = False
+    run: str | Path, device: str = "auto", which: str | None = None, *, trust_plugins: bool = False
 ) -> "Transcriber":
     """Returns the trained recogniser of a run folder; its `transcribe(audio, sample_rate)` is text.
 
-    `device` is "auto", "cpu" or "cuda", `which` the checkpoint ("best" or "last"). A run folder
-    from elsewhere has its plug-ins run only with `trust_plugins`. Raises `UserError`.
+    `device` is "auto", "cpu" or "cuda". `which` is the checkpoint, "best", "last" or "average";
+    without it, the one that the spec of the run chooses. A run folder from elsewhere has its
+    plug-ins run only with `trust_plugins`. Raises `UserError`.
     """
     from asrbench.recogniser.transcriber import Transcriber
 
@@ -130,13 +131,22 @@ def register_model(
     head: Mapping[str, Any] | None = None,
     differs: str = "",
     source: str = "",
+    control_of: str | None = None,
 ) -> None:
     """Registers a model under the name that a spec gives as `model.name`.
 
     `encoder` and `head` are keys as in a spec; the kinds among them define the model. Without a
-    head it is CTC.
+    head it is CTC. `control_of` names the model whose size or cost a control matches; controls are
+    no part of the family that p-values are corrected for.
     """
     from asrbench.experiment.registry import CTC
     from asrbench.experiment.registry import register_model as register
 
-    register(name, encoder=encoder, head=head or CTC, differs=differs, source=source)
+    register(
+        name,
+        encoder=encoder,
+        head=head or CTC,
+        differs=differs,
+        source=source,
+        control_of=control_of,
+    )

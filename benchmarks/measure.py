@@ -7,7 +7,6 @@ a ratio is the median of the ratios of all rounds, with the least and the greate
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 
-from asrbench.base.cpu import this_cpu
+from asrbench.base.cpu import CpuTimes, this_cpu
 
 ROOT = Path(__file__).resolve().parents[1]
 TURN_SECONDS = 2.0
@@ -103,11 +102,11 @@ def recorded(benchmark: str, device: torch.device) -> Iterator[Figures]:
         "commit": _commit(),
         "machine": _machine(device),
     }
-    began, busy = time.monotonic(), _others_seconds()
+    before = CpuTimes.now()
     yield figures
-    if busy is not None:
-        others = (_others_seconds() or 0.0) - busy
-        figures["machine"]["cores_of_others"] = max(0.0, others / (time.monotonic() - began))
+    share = before.others_until(CpuTimes.now())
+    if share is not None:
+        figures["machine"]["cores_of_others"] = share * (os.cpu_count() or 1)
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
@@ -122,21 +121,6 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "load_before": os.getloadavg()[0],
     }
-
-
-def _others_seconds() -> float | None:
-    """Returns the CPU seconds, since boot, of processes other than this one and its children.
-
-    Children count once they have ended. Returns None where the system does not report this.
-    """
-    try:
-        counts = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    except OSError:
-        return None
-    user, nice, system, _, _, irq, softirq, steal = map(int, counts[:8])
-    everything = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return everything - sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _command() -> str:

@@ -12,8 +12,11 @@ REFERENCES = ["ONE TWO AB", "THREE FOUR", "FIVE SIX A", "SEVEN NINE"]
 """Four times ten characters: one edit is 2.5 points of CER."""
 
 
-def begin(variant, seed, *, step_seconds=0.5, epochs=2, done=2, more=(), env=None):
-    """A run folder that was trained: two epochs of ten steps by default."""
+def begin(variant, seed, *, step_seconds=0.5, epochs=2, done=2, more=(), env=None, loads=None):
+    """A run folder that was trained: two epochs of ten steps by default, on a quiet machine.
+
+    `loads` are the shares of CPU time that others used, of each epoch.
+    """
     model = variant if variant.startswith("ds2") else "ds2"
     Path("study.yaml").write_text(
         f"name: an4\ncorpus: data/an4\nseeds: [{seed}]\n"
@@ -30,6 +33,7 @@ def begin(variant, seed, *, step_seconds=0.5, epochs=2, done=2, more=(), env=Non
                 "steps": 10 * epoch,
                 "train_seconds": 10 * step_seconds,
                 "dev_cer": 0.5 / epoch,
+                "other_load": loads[epoch - 1] if loads else 0.01,
             }
             for epoch in range(1, done + 1)
         ]

@@ -97,6 +97,7 @@ def study(utterances: int = 40, variants: int | None = None, most: int = 10) -> 
         "ds2",
         durations_s=[0.11 * len(text) + 0.01 * random.random() for text in references],
         speakers=[f"F0{i % 5}" for i in range(utterances)],
+        in_train=[i % 4 == 0 for i in range(utterances)],
         replicates=200,
         most=most,
     )
@@ -218,6 +219,7 @@ def _run(label: str, seed: int, cer: float, failure: str | None) -> StudyRun:
         seed=seed,
         run=f"results/ablation/{label.split()[0]}/seed{seed}-4fbc2f11",
         step_seconds=0.21,
+        decoded_by={"commit": "e499a5f"} if seed == 0 else None,
     )
 
 

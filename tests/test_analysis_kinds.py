@@ -27,7 +27,7 @@ from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.segments import segments
 from asrbench.analysis.speakers import SpeakerRates, by_speaker
 from asrbench.analysis.words import EdgeErrors, WordPlaces
-from asrbench.scoring.counted_text import counted, worded
+from asrbench.scoring.counted_text import CountedReferences
 from asrbench.scoring.edit_counts import character_errors
 from asrbench.text.profiles import PROFILES
 
@@ -60,10 +60,11 @@ def test_a_small_study_by_hand():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_counts_are_those_of_the_scorer(profile, rows):
     references, *runs = ([row[i] for row in rows] for i in range(3))
+    expected = CountedReferences.of(references, profile)
     found = kinds_of(
-        [counted(text, profile) for text in references],
-        [[counted(text, profile) for text in texts] for texts in runs],
-        [worded(text, profile) for text in references],
+        expected.characters,
+        [expected.hypotheses(texts).characters for texts in runs],
+        expected.worded,
     )
     each = [character_errors(references, texts, profile) for texts in runs]
     for count in ("substitutions", "deletions", "insertions", "n"):

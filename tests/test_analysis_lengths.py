@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrbench.analysis.lengths import BIN_UTTERANCES, BinRate, by_length, upper_ends
+from asrbench.analysis.lengths import BIN_UTTERANCES, by_length, upper_ends
 from asrbench.analysis.pairs import Pairs
+from asrbench.analysis.subsets import SubsetRate
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import bootstrap
 
@@ -108,7 +109,7 @@ def test_what_cannot_be_known_is_none():
     pairs = study(symbols_U, a=[[0] * 20 + [1] * 20])
     speakers = ["x"] * 20 + ["y"] * 20
     empty, full = by_length(pairs, symbols_U, "character", "a", speakers, 50).bins
-    assert empty.systems == {"a": BinRate(None, None)}
+    assert empty.systems == {"a": SubsetRate(None, None)}
     assert full.systems["a"].cer == pytest.approx(1 / 3)
     assert full.systems["a"].interval is None
 

@@ -21,7 +21,7 @@ from asrbench.analysis.edit_alignment import (
 from asrbench.analysis.pairs import Pairs
 from asrbench.analysis.segments import EditSegment, marked, segments
 from asrbench.cli.terminal_aligned import aligned, coloured
-from asrbench.scoring.counted_text import counted, worded
+from asrbench.scoring.counted_text import CountedReferences
 from asrbench.scoring.edit_counts import character_errors
 from asrbench.text.profiles import PROFILES
 
@@ -149,11 +149,9 @@ def test_no_text_changes_the_terminal(terminal):
 
 
 def by_profile(profile: str, references: list[str], runs: list[list[str]]) -> Pairs:
-    return Pairs.of(
-        [counted(text, profile) for text in references],
-        {"a": [[counted(text, profile) for text in texts] for texts in runs]},
-        [worded(text, profile) for text in references],
-    )
+    expected = CountedReferences.of(references, profile)
+    found = [expected.hypotheses(texts).characters for texts in runs]
+    return Pairs.of(expected.characters, {"a": found}, expected.worded)
 
 
 @given(st.lists(st.tuples(wild, wild, wild), min_size=1, max_size=6))

@@ -42,8 +42,9 @@ def steps_of(run: Run) -> list[int]:
 
 @pytest.fixture
 def prepared(tmp_path: Path, corpus: Path) -> TrainingSetup:
-    """Three epochs of three steps, with a checkpoint after every step."""
-    cell = cell_of(tmp_path, corpus, "train.epochs=3", EVERY_STEP)
+    """Three epochs of three steps, the last two averaged, with a checkpoint after every step."""
+    average = "train.weights={kind: average, epochs: 2}"
+    cell = cell_of(tmp_path, corpus, "train.epochs=3", average, EVERY_STEP)
     return set_up(cell, tmp_path / "results")
 
 
@@ -76,8 +77,21 @@ def test_a_damaged_state_is_told_and_the_one_before_is_used(
     assert told == f"{newest}: is damaged and was deleted; training resumes from {before.name}"
     assert goes_on == f"{run}: continues at epoch 2, batch 2"
     whole = trained(prepared.cell, tmp_path / "whole")
-    assert same_weights(whole, run)
-    assert same_weights(whole, run, "best")
+    for which in ("last", "best", "average"):
+        assert same_weights(whole, run, which)
+
+
+@pytest.mark.parametrize("steps", [6, 7, 8])
+def test_the_average_is_the_same_after_a_damaged_state(
+    steps: int, prepared: TrainingSetup, tmp_path: Path
+) -> None:
+    """Before, just after and well after the dev pass of the first epoch that is averaged."""
+    run = stopped(prepared, steps)
+    damage(run.state_paths()[0], flipped)
+    train(prepared, Silent())
+    whole = trained(prepared.cell, tmp_path / "whole")
+    assert same_weights(whole, run, "average")
+    assert not same_weights(whole, run, "average", "last")
 
 
 def test_both_states_damaged(prepared: TrainingSetup) -> None:
@@ -167,7 +181,8 @@ def test_a_kill_between_the_last_state_and_the_history_is_mended(
     assert run.done
     assert [row["epoch"] for row in run.history()] == [1, 2, 3]
     assert run.state_paths() == []
-    assert Recogniser.epoch_of(run.weights_path("last")) == 3
+    for which in ("last", "average"):
+        assert Recogniser.epoch_of(run.weights_path(which)) == 3
 
 
 def test_a_run_that_is_done_keeps_its_weights_and_no_state(prepared: TrainingSetup) -> None:
@@ -175,6 +190,7 @@ def test_a_run_that_is_done_keeps_its_weights_and_no_state(prepared: TrainingSet
     folder = prepared.run.folder
     assert prepared.run.done
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        "average.safetensors",
         "best.safetensors",
         "last.safetensors",
     ]

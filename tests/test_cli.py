@@ -296,7 +296,7 @@ def test_bad_specs(road: Path, tmp_path: Path) -> None:
     tiny = road / "tiny.yaml"
     assert error("train", tiny, "--set", "train.epoch=3") == (
         "--set train.epoch: found an unknown key, allowed: accumulate, batch_seconds, epochs, "
-        "max_hours, optimizer, precision, schedule, stop_if_stuck; did you mean 'epochs'?"
+        "max_hours, optimizer, precision, schedule, stop_if_stuck, weights; did you mean 'epochs'?"
     )
     assert error("train", tiny, "--only", "ds3") == (
         f"{tiny}: --only: found 'ds3', allowed: ds2, ds2_crossattn; did you mean 'ds2'?"

@@ -10,6 +10,8 @@ from scored_runs import RESULTS, begin, leave, score, wrong
 from typer.testing import CliRunner
 
 import asrbench
+from asrbench.base.errors import UserError
+from asrbench.base.files import read_jsonl, write_jsonl
 from asrbench.base.records import to_json
 from asrbench.cli.app import app
 from asrbench.report.study import Study, StudySystem
@@ -110,6 +112,77 @@ def test_everything_that_is_written_is_there() -> None:
     assert latex.count("\\\\") == 1 + 5
 
 
+@pytest.mark.parametrize(
+    ("loads", "device", "step_seconds"),
+    [
+        ([0.05, 0.9], "cpu", 0.5),
+        # The second epoch is the faster one, and nobody knows who else was there.
+        ([0.05, None], "cpu", 0.5),
+        ([0.06, 0.01], "cpu", 0.25),
+        ([0.06, 0.06], "cpu", None),
+        ([None, None], "cpu", None),
+        ([None, None], "cuda", 0.25),
+    ],
+)
+def test_a_step_is_that_of_a_quiet_epoch(
+    loads: list[float | None], device: str, step_seconds: float | None
+) -> None:
+    run = begin("ds2", 0, loads=loads, env={"device": device})
+    first, second = run.history()
+    run.write_history([first, second | {"train_seconds": 0.5 * second["train_seconds"]}])
+    score(run, wrong(1))
+    leave("ds2_selfattn", 0, 1)
+    found = study(replicates=0)
+    assert found.systems[0].runs[0].step_seconds == step_seconds
+    ratio = None if step_seconds is None else 0.5 / step_seconds
+    assert found.systems[1].cost.step_ratio == ratio
+
+
+def test_an_epoch_without_a_record_of_the_load_has_no_step() -> None:
+    """History rows from before it was recorded have no such key."""
+    run = leave("ds2", 0, 1)
+    run.write_history(
+        [{k: v for k, v in row.items() if k != "other_load"} for row in run.history()]
+    )
+    found = study(replicates=0)
+    assert found.systems[0].cost.step_seconds is None
+    write(found, Path("out"))
+    assert "| ds2 | 4.01M | 2.50 | - | 2.50 | - |" in Path("out/table.md").read_text()
+
+
+def test_texts_that_occur_in_train_are_told() -> None:
+    for variant, edits in (("ds2", 1), ("ds2_selfattn", 11)):
+        run = leave(variant, 0, edits)
+        path = run.hypotheses_path("test", "greedy")
+        rows = read_jsonl(path)
+        write_jsonl(path, [row | {"in_train": u == 0} for u, row in enumerate(rows)])
+    score(begin("ds2_crossattn", 0), wrong(0), decode="joint")
+    found = study(replicates=200)
+    note = (
+        "1 of 4 texts of test (25.0 %) also occur in train; report.html has the rates on these and "
+        "on the others"
+    )
+    assert note in found.notes
+    assert found.findings is not None
+    groups = found.findings.seen_texts
+    assert groups is not None
+    rates = {label: rate.cer for label, rate in groups.seen.systems.items()}
+    assert rates == {"ds2": 1 / 10, "ds2_selfattn": 10 / 10, "ds2_crossattn [joint]": 0}
+    assert groups.unseen.systems["ds2_selfattn"].cer == 1 / 30
+    # A single utterance has no interval, and another decoder is not compared.
+    assert groups.seen.differences == {}
+    assert groups.unseen.differences.keys() == {"ds2_selfattn"}
+    assert groups.unseen.differences["ds2_selfattn"].delta == pytest.approx(1 / 30)
+
+
+def test_old_hypotheses_do_not_say_which_texts_occur_in_train() -> None:
+    leave("ds2", 0, 1)
+    found = study(replicates=200)
+    assert found.findings is not None
+    assert found.findings.seen_texts is None
+    assert not any("occur in train" in note for note in found.notes)
+
+
 def test_csv_has_one_row_a_run_and_decode() -> None:
     leave_all()
     write(study(), Path("out"))
@@ -161,16 +234,24 @@ def test_an_untrained_baseline_leaves_nothing_to_compare_to() -> None:
     write(found, Path("out"))
 
 
-def test_another_decoder_or_order_of_batches_is_no_comparison() -> None:
+def test_another_decoder_order_of_batches_or_rule_for_weights_is_no_comparison() -> None:
     leave("ds2", 0, 2)
     cross = leave("ds2_crossattn", 0, 2)
     score(cross, wrong(1), decode="joint")
     leave("ds2_selfattn", 0, 1, more=["train.batch_seconds=33"])
-    systems = by_label(study())
+    leave("ds2_posattn", 0, 1, epochs=6, more=["train.weights.kind=average"])
+    found = study()
+    systems = by_label(found)
+    assert not any("is tested with" in line for line in found.legend)
     assert systems["ds2_crossattn"].verdict is Verdict.NO_EVIDENCE
     for label, reason in (
         ("ds2_crossattn [joint]", "another decoder: joint, where ds2 has greedy"),
         ("ds2_selfattn", "another order of batches: train.batch_seconds is 33, not 120"),
+        (
+            "ds2_posattn",
+            "another rule for the weights: it is tested with the mean of the weights after each of "
+            "the last 5 epochs, ds2 with the weights after the epoch with the lowest dev CER",
+        ),
     ):
         assert systems[label].verdict is Verdict.NOT_COMPARABLE
         assert systems[label].reason == reason
@@ -198,6 +279,42 @@ def test_dev_curves_of_different_profiles_are_no_picture() -> None:
     assert found.dev is None
 
 
+def test_the_margin_of_the_specs_is_that_of_the_study() -> None:
+    for variant in ("ds2", "ds2_selfattn"):
+        leave(variant, 0, 2, more=["compare.margin=0.5"])
+    found = study()
+    assert found.margin == pytest.approx(0.005)
+    assert found.systems[1].judgement.equivalence.margin == pytest.approx(0.005)
+    assert "the margin is 0.5 points" in found.systems[1].reason
+    assert study(margin=2).margin == pytest.approx(0.02)
+
+
+def test_margins_that_differ_or_are_impossible_are_one_line() -> None:
+    leave("ds2", 0, 2)
+    leave("ds2_selfattn", 0, 2, more=["compare.margin=0.5"])
+    with pytest.raises(UserError, match=r"^compare.margin: found no margin \(.*\) and 0.5 \("):
+        study()
+    assert study(margin=1).margin == pytest.approx(0.01)
+    with pytest.raises(UserError, match="found 0, allowed: a number of points above"):
+        study(margin=0)
+
+
+def test_controls_of_the_registry_and_of_the_caller_are_no_part_of_the_family() -> None:
+    for variant, edits in (("ds2", 4), ("ds2_selfattn", 2), ("ds2_posattn", 3), ("ds2_wide", 1)):
+        leave(variant, 0, edits)
+    found = by_label(study())
+    assert [label for label, each in found.items() if each.is_control] == ["ds2_wide"]
+    assert study().family == 2
+    assert found["ds2_wide"].judgement.holm_p == found["ds2_wide"].difference.p
+    named = study(controls=["ds2_posattn"])
+    assert named.family == 1
+    assert "without ds2_posattn and ds2_wide (controls)" in named.legend[1]
+    with pytest.raises(UserError, match="found 'ds2_deck', allowed: ds2_selfattn, ds2_pos"):
+        study(controls=["ds2_deck"])
+    # As baseline, a control is what the others are held against.
+    assert not study(baseline="ds2_wide").systems[0].is_control
+
+
 def test_without_replicates_there_are_rates_alone() -> None:
     leave("ds2", 0, 1)
     leave("ds2_selfattn", 0, 2, done=0)
@@ -223,7 +340,7 @@ def test_the_command_prints_verdicts_tables_or_the_document() -> None:
     assert "wrote results/report.html" in shown
     quiet = invoke("--replicates", "500", "--quiet").output.splitlines()
     assert all(line.startswith("- ") for line in quiet)
-    assert len(quiet) == 4
+    assert len(quiet) == 5
     Path("results/report.html").unlink()
     found = json.loads(invoke("--replicates", "500", "--json").output)
     assert found["baseline"] == "ds2"

@@ -62,6 +62,13 @@ def test_baseline_without_ds2_is_the_first_and_said_so():
     assert "no run of ds2: narrow is the baseline; --baseline chooses another" in notes()
 
 
+def test_decoding_at_different_commits_is_told():
+    score(begin("ds2", 0), wrong(1), more={"environment": {"commit": "b" * 40}})
+    score(begin("ds2_selfattn", 0), wrong(1), more={"environment": {"commit": "a" * 40}})
+    leave("ds2_posattn", 0, 1)
+    assert "runs were decoded at different commits: aaaaaaaa, bbbbbbbb" in notes()
+
+
 def test_utterances_in_another_order_are_the_same_run():
     """One edit each in the first two texts: matched by their ids, not by their order."""
     one, other = leave("ds2", 0, 1), leave("ds2_selfattn", 0, 0)
@@ -211,6 +218,7 @@ def test_another_profile_has_references_of_its_own_side():
         None: 0 / 5,
         "nospace": 0 / 5,
         "espnet": 0 / 5,
+        "readings": 0 / 5,
         "verbatim": 0 / 5,
         "kospeech": 2 / 6,
     }
@@ -262,6 +270,24 @@ def test_run_without_hypotheses_is_left_out_and_named():
 def test_no_score_at_all_says_what_to_run():
     begin("ds2", 0)
     assert refusal() == "results: found no scores; `asrbench eval results` makes them"
+
+
+def test_weights_that_the_dev_set_did_not_choose_make_its_rates_no_better():
+    """Under `last`, neither the split nor the profile of the dev CERs has a say."""
+    last = ["train.weights.kind=last"]
+    score(begin("ds2", 0, more=last), wrong(4), split="dev", more={"checkpoint": "last"})
+    assert select([RESULTS]).notes == ()
+    assert select([RESULTS], profile="nospace").notes == ()
+
+
+def test_weights_by_another_rule_than_that_of_the_spec_are_noted():
+    """The second of two epochs is the best and the last, whichever the rule."""
+    run = begin("ds2", 0, more=["train.weights.kind=last"])
+    score(run, wrong(1), more={"checkpoint": "best", "epoch": 1})
+    assert notes() == (
+        f"{run}: scored from its best checkpoint, not its last",
+        f"{run}: scored after epoch 1, its last is now 2; `asrbench eval {run}`",
+    )
 
 
 def test_split_is_test_by_default():

@@ -46,6 +46,7 @@ from asrbench.training.stopping import Interrupted, OutOfMemory, TimeUp
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 """Both ranks are on this machine, whatever its name resolves to."""
 TOKENIZER = Tokenizer.of("char", ["abc"])
+AVERAGE = "train.weights={kind: average, epochs: 2}"
 Pair = Callable[..., list[Any]]
 
 
@@ -325,7 +326,7 @@ def test_a_signal_to_one_rank_stops_all_and_another_number_goes_on(
 ) -> None:
     """From two to one and from one to two; a run has the loss curve of one process: steps that
     agree to 1e-6 drift apart as Adam divides by what is nearly zero."""
-    cell = cell_of(tmp_path, corpus, *sets_for(name), "train.accumulate=2")
+    cell = cell_of(tmp_path, corpus, *sets_for(name), "train.accumulate=2", AVERAGE)
     whole = trained(cell, tmp_path / "whole")
     (first, _), (second, _) = pair(train_two, cell, tmp_path / "halves", [None, 4])
     assert first == second
@@ -341,6 +342,7 @@ def test_a_signal_to_one_rank_stops_all_and_another_number_goes_on(
     for run in (halves, swapped):
         assert curve(run) == pytest.approx(curve(whole), rel=1e-3)
         assert [r["dev_cer"] for r in run.history()] == [r["dev_cer"] for r in whole.history()]
+        assert run.history()[-1]["average_dev_cer"] == whole.history()[-1]["average_dev_cer"]
     assert swapped.env["ranks"] == 1
     assert halves.env["ranks"] == 2
     assert not (halves.folder / "lock.holder").exists()

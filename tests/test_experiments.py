@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec_file import dump_cell, load_cell, load_study
 from asrbench.models.features import Features
 from asrbench.models.flops import forward_flops
@@ -56,7 +57,7 @@ def test_the_folder_is_walked():
 def test_loads(path, tmp_path):
     study = load_study(path)
     assert study.cells
-    folders = {(cell.variant, cell.seed) for cell in study.cells}
+    folders = {(cell.variant, cell.seed, cell.fold) for cell in study.cells}
     assert len(folders) == len(study.cells)
     for cell in study.cells:
         saved = tmp_path / "spec.yaml"
@@ -198,3 +199,31 @@ def test_the_timed_control_has_the_operations_of_what_it_controls(study, symbols
         for n in ("ds2_timed", MODELS["ds2_timed"].control_of)
     )
     assert timed == pytest.approx(other, rel=0.02)
+
+
+# The runs of AN4 that are in this repository
+
+
+def test_committed_runs_are_runs_of_the_study():
+    """A key that came after them must not change their identity, or `train` trains them again."""
+    runs = Run.find([EXPERIMENTS.parent / "results" / "an4"])
+    assert len(runs) == 18
+    study = load_study(EXPERIMENTS / "an4" / "ablation.yaml", ["seeds=[0, 1, 2]"])
+    cells = {(cell.variant, cell.seed): cell for cell in study.cells}
+    for run in runs:
+        fingerprint = run.env["fingerprint"]
+        cell = cells[run.cell.variant, run.cell.seed]
+        assert Run.of(run.folder.parents[2], cell, fingerprint) == run
+        assert run.folder.name.endswith(run.cell.identity(fingerprint))
+
+
+def test_folds_of_an4_are_the_study_with_five_folds():
+    folds = load_study(EXPERIMENTS / "an4" / "folds.yaml")
+    whole = load_study(EXPERIMENTS / "an4" / "ablation.yaml")
+    assert folds.variants == whole.variants
+    assert [(c.variant, c.fold.index, c.fold.of) for c in folds.cells] == [
+        (variant, index, 5) for variant in whole.variants for index in range(1, 6)
+    ]
+    for cell in folds.cells:
+        (same,) = [c for c in whole.cells if c.variant == cell.variant]
+        assert cell.without("experiment", "fold") == same.without("experiment", "fold")

@@ -444,20 +444,20 @@ def test_words_say_what_the_figures_say() -> None:
     assert "1.00-1.41 times that of the highest" in words[0]
     assert "from 0.25 in epoch 1 to 4.00 in epoch 2" in words[0]
     assert "does not shrink" in words[1]
-    assert "2.00-3.00 against 0.25-0.50 over 1 shared epoch, higher in every seed" in words[2]
+    assert "2.00-3.00 against 0.25-0.50 over 1 shared epoch, higher in every run" in words[2]
     made["new"] = made["new"][:1]
-    assert list(in_words(made, "ds2"))[-1].endswith("a single seed shows no spread")
+    assert list(in_words(made, "ds2"))[-1].endswith("a single run shows no spread")
 
 
 @pytest.mark.parametrize(
     ("ratios", "verdict"),
     [
         ([0.5, 0.9], "the gradient shrinks on its way down"),
-        ([0.5, 1.5], "the gradient shrinks in some seeds and not in others"),
+        ([0.5, 1.5], "the gradient shrinks in some runs and not in others"),
         ([1.0, 1.5], "the gradient does not shrink on its way down"),
     ],
 )
-def test_the_verdict_is_about_every_seed(ratios: list[float], verdict: str) -> None:
+def test_the_verdict_is_about_every_run(ratios: list[float], verdict: str) -> None:
     runs = [depth_ratio(seed, history(ratio)) for seed, ratio in enumerate(ratios)]
     assert next(iter(in_words({"ds2": runs}, "ds2"))).endswith(verdict)
 

@@ -14,7 +14,12 @@ from tones import CHANCE, cell_of, same_weights, sets_for, trained
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import Run
 
-SETS = ("train.epochs=3", "run.checkpoint_minutes=1e-6", *CHANCE)
+SETS = (
+    "train.epochs=3",
+    "train.weights={kind: average, epochs: 2}",
+    "run.checkpoint_minutes=1e-6",
+    *CHANCE,
+)
 STEPS_AN_EPOCH = 3
 
 PROGRAM = """
@@ -62,6 +67,6 @@ def test_killed_at_a_random_step_and_resumed_equals_never_stopped(
         assert run.state_paths()
         (run.folder / "checkpoints/best.safetensors.tmp-1").write_bytes(b"cut short")
         whole, resumed = trained(cell, tmp_path / "whole"), trained(cell, tmp_path / "killed")
-        for which in ("last", "best"):
+        for which in ("last", "best", "average"):
             assert same_weights(whole, resumed, which), f"{name}: {which}"
         assert not list(run.folder.rglob("*.tmp-*"))

@@ -47,6 +47,7 @@ COST = Cost(
     saves=1,
     state_bytes=3 * 10**6,
     weights_bytes=10**6,
+    average_bytes=0,
 )
 """An hour an epoch. Disk: 2 MB when done; until then three states and a third file of weights."""
 
@@ -62,7 +63,8 @@ def test_measuring_finds_every_figure_and_leaves_no_trace(
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(home))
-    cell = cell_of(tmp_path, corpus, "augment={speeds: [0.5, 1.0]}")
+    average = "train.weights={kind: average, epochs: 2}"
+    cell = cell_of(tmp_path, corpus, "augment={speeds: [0.5, 1.0]}", average)
     before = torch.get_rng_state()
     cost = measure(cell, tmp_path / "results")
     assert torch.equal(torch.get_rng_state(), before)
@@ -78,6 +80,7 @@ def test_measuring_finds_every_figure_and_leaves_no_trace(
     # Weights in fp32, and in a state two moments of each beside them.
     assert cost.weights_bytes >= 4 * cost.parameters
     assert cost.state_bytes >= 12 * cost.parameters
+    assert cost.average_bytes == cost.weights_bytes
 
 
 def test_what_ctc_cannot_align_is_counted(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from studies import study, without_lengths
 
-from asrbench.analysis.lengths import BinRate
+from asrbench.analysis.subsets import SubsetRate
 from asrbench.report.plots.panels import pareto, spread
 from asrbench.report.plots.study import (
     COLUMN_INCHES,
@@ -99,7 +99,7 @@ def test_a_figure_without_its_data_is_not_drawn(whole):
 def test_bins_without_a_rate_or_an_interval_are_gaps(whole):
     lengths = whole.findings.lengths
     first, *others = lengths.duration.bins
-    gap = replace(first, systems=first.systems | {"ds2": BinRate(None, None)})
+    gap = replace(first, systems=first.systems | {"ds2": SubsetRate(None, None)})
     duration = replace(lengths.duration, bins=(gap, *others))
     findings = replace(whole.findings, lengths=replace(lengths, duration=duration))
     axes = axes_of(named(replace(whole, findings=findings), "length_seconds"))

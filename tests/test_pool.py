@@ -145,10 +145,10 @@ def test_a_study_goes_on_beside_a_run_that_diverges_and_one_that_is_killed(
     assert result.exit_code == 2
     assert result.stderr == "error: 2 of 4 runs failed, see above\n"
     table = result.stdout[result.stdout.index("variant") :]
-    assert re.search(r"endless +0 +failed +killed by SIGKILL; the system", table)
-    assert re.search(r"wild +0 +failed +the (loss|gradient norm) is (nan|inf) at step", table)
-    assert re.search(r"plain +0 +done *\n", table)
-    assert re.search(r"wide +0 +done *\n", table)
+    assert re.search(r"endless +seed 0 +failed +killed by SIGKILL; the system", table)
+    assert re.search(r"wild +seed 0 +failed +the (loss|gradient norm) is (nan|inf) at step", table)
+    assert re.search(r"plain +seed 0 +done *\n", table)
+    assert re.search(r"wide +seed 0 +done *\n", table)
     assert "next: asrbench eval" in result.stdout
     for variant in ("plain", "wide"):
         run = run_of(parallel, variant)

@@ -4,10 +4,10 @@ import os
 from operator import neg
 
 import pytest
+from comparisons import compare_texts
 
 from asrbench.base import process_map as module
 from asrbench.base.process_map import available, process_map
-from asrbench.stats.comparison import compare_texts
 
 
 def test_the_cores_of_this_process_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

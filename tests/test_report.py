@@ -20,7 +20,7 @@ from asrbench.data.corpus_writer import CorpusWriter, Utterance
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
 from asrbench.report import cells
-from asrbench.report.page import NAME, clips, inspect, page, utterances, views, write
+from asrbench.report.page import NAME, breakdown, clips, inspect, page, utterances, views, write
 from asrbench.report.study import CorpusId, SpecText, Study
 from asrbench.stats.bootstrap import Interval
 from asrbench.stats.verdicts import Verdict
@@ -136,17 +136,34 @@ def test_a_seed_that_a_variant_lacks_is_a_gap(whole):
 
 
 def test_tables_are_as_wide_as_their_heads(whole):
-    tables = [views.results(whole), *views.further(whole), *views.breakdown(whole)]
+    tables = [views.results(whole), *views.further(whole), *breakdown.tables(whole)]
     assert [table.name for table in tables] == [
         *("results", "tests", "costs", "runs", "by-duration", "by-reference-length"),
-        *("kinds", "speakers"),
+        *("seen-texts", "kinds", "speakers"),
     ]
     for table in tables:
         assert {len(row) for row in table.rows} == {len(table.heads)}
 
 
+def test_seen_and_unseen_texts_stand_side_by_side(whole):
+    (table,) = (table for table in breakdown.tables(whole) if table.name == "seen-texts")
+    seen, unseen = whole.findings.seen_texts.seen, whole.findings.seen_texts.unseen
+    assert f"{seen.utterances} utterances whose texts also occur in train (seen" in table.caption
+    assert f"the other {unseen.utterances} (unseen, N = {unseen.n:,})" in table.caption
+    baseline, row = table.rows[0], table.rows[1]
+    assert (row[1].value, row[5].value) == (
+        seen.systems["ds2_selfattn"].cer,
+        unseen.systems["ds2_selfattn"].cer,
+    )
+    assert (row[3].value, row[7].value) == (
+        seen.differences["ds2_selfattn"].delta,
+        unseen.differences["ds2_selfattn"].delta,
+    )
+    assert [typeset for cell in baseline[3:5] if (typeset := views.typeset(cell))] == ["–", "–"]
+
+
 def test_rates_by_kind_are_over_the_characters_of_all_runs(whole):
-    (kinds,) = (table for table in views.breakdown(whole) if table.name == "kinds")
+    (kinds,) = (table for table in breakdown.tables(whole) if table.name == "kinds")
     counts = whole.findings.kinds["ds2"]
     assert counts.n == 3 * whole.n
     rates = [cell.value for cell in kinds.rows[0][1:4]]
@@ -160,6 +177,19 @@ def test_specs_that_are_equal_stand_together(whole):
         views.SharedText(("a",), "x: 2"),
         views.SharedText(("b", "c"), "x: 1"),
     )
+
+
+def test_environments_of_decoding_are_those_of_the_runs_that_recorded_them(whole):
+    (record,) = views.records(whole).decoded
+    assert record.text == "commit: e499a5f"
+    assert "results/ablation/ds2/seed0-4fbc2f11" in record.runs
+    assert "results/ablation/ds2_crossattn/seed0-4fbc2f11 joint" in record.runs
+    assert not any("seed1" in run for run in record.runs)
+    title = "Environments of decoding"
+    assert title in page(whole)
+    runs = [replace(run, decoded_by=None) for run in whole.systems[0].runs]
+    systems = (replace(whole.systems[0], runs=tuple(runs)),)
+    assert title not in page(replace(whole, systems=systems))
 
 
 def test_records_are_whole(whole, elements):

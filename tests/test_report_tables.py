@@ -6,8 +6,11 @@ import pytest
 from studies import study
 
 from asrbench.report import columns, tables
-from asrbench.report.cells import TableCell
+from asrbench.report.cells import TableCell, verdict_cell
 from asrbench.report.page import views
+from asrbench.report.plots.panels import MARKERS, TINTS
+from asrbench.report.study import Study
+from asrbench.stats.verdicts import Verdict
 
 TABLES = (
     columns.RATES_TABLE,
@@ -59,4 +62,53 @@ def test_a_system_that_is_not_comparable_is_at_the_end_of_every_table() -> None:
     assert tables.differences(moved)[1] == [
         ["ds2_crossattn joint", "-", "-", "-", "not comparable"]
     ]
-    assert "ds2_crossattn joint: not comparable. Another order" in tables.verdicts(moved)[0]
+    assert "ds2_crossattn joint: not comparable. Another order" in tables.verdicts(moved)[1]
+
+
+# The summary
+
+
+def with_verdicts(**verdicts: Verdict) -> Study:
+    found = study()
+    systems = tuple(
+        replace(system, judgement=replace(system.judgement, verdict=verdicts[system.label]))
+        if system.label in verdicts and system.judgement
+        else system
+        for system in found.systems
+    )
+    return replace(found, systems=systems)
+
+
+def test_the_summary_names_what_is_shown_and_what_cannot_be_judged() -> None:
+    assert tables.summary(study()) == (
+        "Shown to be better than ds2: ds2_selfattn; worse: ds2_twattn. "
+        "Not judged: ds2_selfattn_deck, ds2_crossattn joint."
+    )
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [Verdict.BETTER_MODELS, Verdict.WORSE_MODELS, Verdict.TWO_SEEDS, Verdict.FEW_SPEAKERS],
+)
+def test_a_row_of_too_few_seeds_or_speakers_is_no_finding(verdict: Verdict) -> None:
+    """It is not counted, and has neither the colour of a finding nor its marker in the figures."""
+    found = with_verdicts(ds2_selfattn=verdict)
+    assert tables.summary(found).startswith(
+        "Shown to be better than ds2: none; worse: ds2_twattn. Not judged: ds2_selfattn"
+    )
+    row = tables.differences(found)[1][0]
+    assert row[-1] == verdict.value
+    assert row[-1] not in ("better", "worse")
+    assert verdict_cell(verdict).style == "open"
+    assert verdict not in {**TINTS, **MARKERS}
+
+
+def test_with_a_margin_the_summary_names_what_is_equivalent() -> None:
+    found = replace(with_verdicts(ds2_posattn=Verdict.EQUIVALENT), margin=0.01)
+    assert "worse: ds2_twattn; equivalent: ds2_posattn." in tables.summary(found)
+
+
+def test_a_control_is_no_finding_about_a_variant() -> None:
+    found = study()
+    systems = tuple(replace(s, is_control=s.label == "ds2_selfattn") for s in found.systems)
+    assert "better than ds2: none" in tables.summary(replace(found, systems=systems))

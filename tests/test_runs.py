@@ -201,9 +201,9 @@ def test_broken_spec_names_the_file_and_what_a_run_may_hold(run):
     with pytest.raises(UserError) as caught:
         _ = Run(run.folder).cell
     assert str(caught.value) == (
-        f"{run.spec_path}: sed: found an unknown key, allowed: augment, corpus, decode, "
-        "experiment, features, model, plugins, run, score, seed, text, train, variant; "
-        "did you mean 'seed'?"
+        f"{run.spec_path}: sed: found an unknown key, allowed: augment, compare, corpus, "
+        "decode, experiment, features, fold, model, plugins, run, score, seed, text, train, "
+        "variant; did you mean 'seed'?"
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrbench.base.errors import UserError
-from asrbench.scoring.counted_text import CountedTexts, counted, counts_symbol
+from asrbench.scoring.counted_text import CountedReferences, CountedTexts, counted, counts_symbol
 from asrbench.scoring.edit_counts import (
     ErrorCounts,
     RunEdits,
@@ -32,7 +32,8 @@ hangul = st.text(st.characters(min_codepoint=ord("가"), max_codepoint=ord("힣"
 
 
 def run_edits(references, hypotheses, profile):
-    return RunEdits(CountedTexts.of(references, profile), CountedTexts.of(hypotheses, profile))
+    expected = CountedReferences.of(references, profile)
+    return RunEdits(expected, expected.hypotheses(hypotheses))
 
 
 def jamo_errors(references, hypotheses, profile):
@@ -79,6 +80,7 @@ REFERENCE, HYPOTHESIS = "어제 비가 왔어요. 진짜?", "어제 비가 왓�
         ("espnet", 1, 12),
         ("kospeech", 3, 11),
         ("nospace", 1, 9),
+        ("readings", 1, 9),
     ],
 )
 def test_korean_sentence_under_each_profile(profile, errors, n):
@@ -96,6 +98,7 @@ def test_korean_sentence_under_each_profile(profile, errors, n):
         ("nospace", "네, 0.1 프로 TV!", "네0.1프로TV"),
         ("kospeech", "네, 0.1 프로 TV! 왜?", "네0.1프로TV!왜?"),
         ("espnet", "네, 0.1 프로 TV!", "네 0.1 프로 tv"),
+        ("readings", "네, 0.1 % TV!", "네0.1%TV"),
     ],
 )
 def test_what_a_profile_counts(profile, text, expected):
@@ -109,6 +112,7 @@ def test_every_profile_says_what_it_is():
         "nospace/2",
         "kospeech/1",
         "espnet/1",
+        "readings/1",
     ]
     for name, profile in PROFILES.items():
         assert profile.name == name
@@ -188,6 +192,7 @@ def test_counts_symbol():
         "nospace": {".", "?", " "},
         "kospeech": {" "},
         "espnet": {".", "?"},
+        "readings": {".", "?", " "},
     }
 
 
@@ -416,7 +421,8 @@ def test_white_space_is_one_space_and_none_at_the_ends():
         ),
         (
             (["a"], ["a"], "nospce"),
-            "score: profile: found 'nospce', allowed: verbatim, nospace, kospeech, espnet; "
+            "score: profile: found 'nospce', allowed: verbatim, nospace, kospeech, espnet, "
+            "readings; "
             "did you mean 'nospace'?",
         ),
         (
@@ -457,9 +463,9 @@ def test_jiwer_and_rapidfuzz_count_alike(profile, some, others):
     sides = [("각", ""), ("", "나 a"), *some, *others]
     references, hypotheses = [r for r, _ in sides], [h for _, h in sides]
     by_jiwer = score(references, hypotheses, profile)
-    forms = [CountedTexts.of(texts, profile) for texts in (references, hypotheses)]
+    found = run_edits(references, hypotheses, profile)
     for name, measure in MEASURES.items():
-        by_rapidfuzz = getattr(RunEdits(*forms), measure)
+        by_rapidfuzz = getattr(found, measure)
         assert getattr(by_jiwer, measure) == by_rapidfuzz.total
         assert getattr(by_jiwer, name) == by_rapidfuzz.rate == by_rapidfuzz.total.rate
 
@@ -480,8 +486,7 @@ def test_rates_and_hits_are_those_that_jiwer_states(pairs):
 def test_edits_by_utterance_are_those_of_each_alone(pairs):
     references, hypotheses = [r for r, _ in pairs], [h for _, h in pairs]
     for profile in PROFILES:
-        forms = [CountedTexts.of(texts, profile) for texts in (references, hypotheses)]
-        edits = RunEdits(*forms).spaced_words
+        edits = run_edits(references, hypotheses, profile).spaced_words
         assert edits.errors_U.tolist() == [
             spaced_word_errors([r], [h], profile).errors for r, h in pairs
         ]

@@ -43,14 +43,14 @@ with registered_by("test"):
 
 FINGERPRINT = "f1" * 32
 TOP = (
-    "augment, compare, corpus, decode, extends, features, grid, model, name, only, plugins, run, "
-    "score, "
-    "seeds, text, train, variants"
+    "augment, compare, corpus, decode, extends, features, folds, grid, model, name, only, plugins, "
+    "run, score, seeds, text, train, variants"
 )
 SET = TOP.replace("extends, ", "")
 IN_A_VARIANT = "augment, compare, corpus, decode, features, model, plugins, run, score, text, train"
 TRAIN = (
-    "accumulate, batch_seconds, epochs, max_hours, optimizer, precision, schedule, stop_if_stuck"
+    "accumulate, batch_seconds, epochs, max_hours, optimizer, precision, schedule, stop_if_stuck, "
+    "weights"
 )
 NAMES = "letters, digits, . _ = , + -, a letter or digit first"
 """What messages list as allowed: at the top of a file, by --set, in a variant, within train."""
@@ -72,8 +72,8 @@ def study_of(text="", *sets):
 
 
 def cell_of(text="", *sets):
-    (cell,) = study_of(text, *sets).cells
-    return cell
+    """The first cell: the only one of a text without variants, seeds or folds."""
+    return study_of(text, *sets).cells[0]
 
 
 def message(call, *args):
@@ -283,8 +283,8 @@ def labels(study):
         ),
         (
             "score: {profile: kospech}",
-            "score.profile: found \"kospech\", allowed: 'verbatim', 'nospace', 'kospeech' or "
-            "'espnet'; did you mean 'kospeech'?",
+            "score.profile: found \"kospech\", allowed: 'verbatim', 'nospace', 'kospeech', "
+            "'espnet' or 'readings'; did you mean 'kospeech'?",
         ),
         (
             "model: {encoder: {front_end: {time_stride: 3}}}",
@@ -373,6 +373,18 @@ def labels(study):
         (
             "train: {schedule: {kind: tri_stage, warmup: 0.2, hold: 0.9}}",
             "train.schedule.hold: found 0.9, allowed: at most 1 - warmup (0.8)",
+        ),
+        (
+            "train: {epochs: 3, weights: {kind: average}}",
+            "train.weights.epochs: found 5, allowed: at most train.epochs (3)",
+        ),
+        (
+            "train: {weights: {kind: average, epochs: 1}}",
+            "train.weights.epochs: found 1, allowed: greater than or equal to 2",
+        ),
+        (
+            "train: {weights: {kind: last, epochs: 3}}",
+            "train.weights.epochs: found an unknown key, allowed: kind",
         ),
         # Cells: some, no two alike, with names that can be folders
         ("seeds: []", "seeds: found [], allowed: one value or more"),
@@ -747,8 +759,10 @@ EVERY_KIND = {
         kind: f"train: {{schedule: {{kind: {kind}}}}}"
         for kind in ("constant", "one_cycle", "tri_stage", "noam")
     },
+    **{kind: f"train: {{weights: {{kind: {kind}}}}}" for kind in ("last", "average")},
     "sounds": f"augment: {SOUNDS}",
     "subword": "text: {unit: subword}",
+    "folds": "folds: 3",
 }
 """Cells that between them hold every class of spec."""
 
@@ -795,7 +809,7 @@ def near(value, annotation=None):
     elif isinstance(value, bool):
         values = [not value]
     elif value is None:
-        values = [1, {"folders": ["halls"]}]
+        values = [1, {"folders": ["halls"]}, {"index": 1, "of": 2}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
@@ -851,6 +865,7 @@ KINDS = {
     "model.encoder.attention": ATTENTION.names(),
     "model.head": HEADS.names(),
     "train.schedule": ["constant", "cosine", "one_cycle", "tri_stage", "noam"],
+    "train.weights": ["best", "last", "average"],
 }
 
 
@@ -1026,8 +1041,8 @@ def test_saved_spec_takes_no_plan():
     saved = write(dump_cell(cell) + "seeds: [0]\n", "spec.yaml")
     assert message(load_cell, saved) == (
         "spec.yaml: seeds: found an unknown key, allowed: augment, compare, corpus, decode, "
-        "experiment, features, model, plugins, run, score, seed, text, train, variant; did you "
-        "mean 'seed'?"
+        "experiment, features, fold, model, plugins, run, score, seed, text, train, variant; did "
+        "you mean 'seed'?"
     )
 
 

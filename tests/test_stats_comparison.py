@@ -3,6 +3,7 @@ import random
 import statistics
 
 import pytest
+from comparisons import compare_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,6 @@ from asrbench.base.errors import UserError
 from asrbench.scoring.counted_text import CountedTexts
 from asrbench.scoring.score import score
 from asrbench.stats.bootstrap import Scope
-from asrbench.stats.comparison import compare_texts
 from asrbench.stats.edit_alignment import align
 from asrbench.stats.mapsswe import CHARACTER_BUFFER, WORD_BUFFER, mapsswe
 from asrbench.stats.verdicts import Verdict

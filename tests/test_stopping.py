@@ -21,8 +21,13 @@ EPOCHS, STEPS_AN_EPOCH = 2, 3
 
 @pytest.fixture
 def prepared(tmp_path: Path, corpus: Path) -> TrainingSetup:
-    """With a schedule, so that one harmed by a stop would show in the weights."""
-    sets = (f"train.epochs={EPOCHS}", "train.schedule={kind: one_cycle, warmup: 0.3}", *CHANCE)
+    """With a schedule and an average, so that one harmed by a stop would show in the weights."""
+    sets = (
+        f"train.epochs={EPOCHS}",
+        "train.schedule={kind: one_cycle, warmup: 0.3}",
+        f"train.weights={{kind: average, epochs: {EPOCHS}}}",
+        *CHANCE,
+    )
     return set_up(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
 
 
@@ -63,8 +68,8 @@ def test_out_of_time_and_resumed_equals_never_stopped(
     assert not prepared.run.done
     train(prepared, Silent())
     whole = trained(prepared.cell, tmp_path / "whole")
-    assert same_weights(whole, prepared.run)
-    assert same_weights(whole, prepared.run, "best")
+    for which in ("last", "best", "average"):
+        assert same_weights(whole, prepared.run, which)
     untimed = [
         [{k: v for k, v in row.items() if "second" not in k and k != "wait_share"} for row in rows]
         for rows in (whole.history(), prepared.run.history())
@@ -107,7 +112,8 @@ class Asked(Deadline):
 
 def test_stopping_needs_what_it_took_so_far(prepared: TrainingSetup) -> None:
     """Training asks after each step and after each epoch but the last. Before the first dev pass
-    it assumes the speed of training, later the slowest dev pass; each save counts, too."""
+    it assumes the speed of training, later the slowest dev pass; in the last epoch there are two,
+    the second of the averaged weights. Each save counts, too."""
     asked = Asked()
     train(prepared, Silent(), asked)
     assert len(asked.seconds) == EPOCHS * STEPS_AN_EPOCH + (EPOCHS - 1)
@@ -115,7 +121,7 @@ def test_stopping_needs_what_it_took_so_far(prepared: TrainingSetup) -> None:
     row = prepared.run.history()[0]
     dev_audio_seconds = 3600 * prepared.dev.hours
     assert first_dev == pytest.approx(dev_audio_seconds / row["audio_seconds_per_second"])
-    save_seconds = (second_dev - row["dev_seconds"]) / 2
+    save_seconds = (second_dev - 2 * row["dev_seconds"]) / 2
     assert save_seconds > 0
     assert next_step - save_seconds >= second_step >= first_step > 0
 

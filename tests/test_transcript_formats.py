@@ -87,6 +87,34 @@ def test_espnet_trn_of_words(tmp_path):
     assert read_transcripts(path) == {"fash-fash-an251": "GO TO", "fash-fash-an253": ""}
 
 
+@pytest.mark.parametrize("key", ["reference", "hypothesis"])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("i've { um / uh / @ } as far as i'm concerned", "{ um / uh / @ }"),
+        ("a { b / { c d / @ } e }", "{ b / { c d / @ }"),
+        ("{um / uh} yes", "{um / uh}"),
+        ("a { b", "{ b"),
+        ("{ " + "very " * 20 + "/ @ }", "{ very very very very very very very ver..."),
+    ],
+)
+def test_an_alternation_of_sclite_is_refused(tmp_path, key, text, found):
+    """SCTK, doc/infmts.htm: `ALTERNATE :== "{" TEXT ALT+ "}"`, which its parser knows by a brace at
+    the beginning of a word. Its slash and braces are no words."""
+    path = write(tmp_path / "ref.trn", f"yes (u1)\n{text} (u2)\n")
+    assert message(read, path, key) == (
+        f"{path}, line 2: found the alternation '{found}', which asrbench cannot score as sclite "
+        f"does; leave one of its alternatives in the text"
+    )
+
+
+def test_a_brace_within_a_word_and_other_formats_are_text(tmp_path):
+    path = write(tmp_path / "ref.trn", "a{b} c} / @ (u1)\n")
+    assert read(path).texts == {"u1": "a{b} c} / @"}
+    path = write(tmp_path / "text", "u1 a { b / c }\n")
+    assert read(path).texts == {"u1": "a { b / c }"}
+
+
 def test_espnet_trn_of_characters_and_of_subwords_is_joined(tmp_path):
     """Otherwise a CER would count the spaces between tokens."""
     path = write(tmp_path / "c.trn", "G O <space> T O\t(a)\nI T\t(b)\n")

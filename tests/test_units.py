@@ -244,6 +244,7 @@ def test_a_side_that_some_utterances_lack_is_none(tmp_path: Path) -> None:
         ("verbatim", "text"),
         ("nospace", "spelling"),
         ("espnet", "spelling"),
+        ("readings", "spelling"),
         ("kospeech", "phonetic"),
     ],
 )
@@ -265,7 +266,7 @@ def test_dev_and_test_are_held_against_the_side_of_the_profile(
         assert [row[other] for row in rows] == texts
     assert set_up(cell, tmp_path / "results").dev.side == side
     (row,) = run.history()
-    # `nospace` and `espnet` do not count the `.` of the spelling; `kospeech` counts the `?`.
+    # Of these `verbatim` counts the `.` of a spelling, and `kospeech` the `?`.
     assert row["dev_characters"] == {"text": 7, "spelling": 7, "phonetic": 11}[side]
     assert row["dev_profile"] == figures["profile"]
 
@@ -277,7 +278,7 @@ def test_a_corpus_without_sides_is_held_against_its_text(tmp_path: Path, corpus:
     figures = run.scores()["dev"]["greedy"]
     assert (figures["side"], figures["sides"]) == ("text", ["text"])
     assert [set(row) for row in rows_of(run, "dev")] == 2 * [
-        {"id", "reference", "hypothesis", "seconds"}
+        {"id", "reference", "hypothesis", "seconds", "in_train"}
     ]
     assert heard.lines == []
 
@@ -298,6 +299,8 @@ def test_a_corpus_without_sides_is_held_against_its_text(tmp_path: Path, corpus:
             "they differ in 1 of 2 utterances",
         ),
         (("text.side=phonetic", "score.profile=kospeech"), None),
+        # Here either side counts.
+        (("text.side=phonetic", "score.profile=readings"), None),
     ],
 )
 def test_another_side_than_was_trained_on_is_told(
@@ -307,6 +310,17 @@ def test_another_side_than_was_trained_on_is_told(
     heard = Heard()
     evaluate(run, "test", "greedy", "cpu", heard)
     assert heard.lines == ([] if note is None else [f"{run}: {note}"])
+
+
+def test_either_side_counts_in_training_and_in_eval(tmp_path: Path, dual: Path) -> None:
+    """The model writes the pronunciation, whose `ab` for `c` is right under `readings` only."""
+    sets = ("text.side=phonetic", "score.profile=readings", "train.epochs=40")
+    run = trained(cell_of(tmp_path, dual, *sets), tmp_path / "results")
+    scores = evaluate(run, "dev", "greedy", "cpu", Silent()).scores
+    assert min(row["dev_cer"] for row in run.history()) == scores.cer == 0
+    assert study_of([run.folder], split="dev", replicates=0).systems[0].cer == 0
+    strict = study_of([run.folder], split="dev", profile="nospace", replicates=0)
+    assert (strict.n, strict.systems[0].cer > 0) == (scores.n, True)
 
 
 def test_unknown_symbols_are_those_that_the_profile_counts(tmp_path: Path, dual: Path) -> None:

@@ -98,8 +98,9 @@ class StopsAfter(Silent):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def same_weights(one: Run, other: Run, which: str = "last") -> bool:
-    a, b = load_file(one.weights_path(which)), load_file(other.weights_path(which))
+def same_weights(one: Run, other: Run, which: str = "last", which_of_other: str = "") -> bool:
+    a = load_file(one.weights_path(which))
+    b = load_file(other.weights_path(which_of_other or which))
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 

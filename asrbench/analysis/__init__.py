@@ -1,4 +1,4 @@
-"""Error analysis: the differences between systems by length, kind of error, speaker and utterance.
+"""Error analysis: where systems differ, by length, kind of error, speaker, utterance and seen text.
 
 Functions take texts and return frozen dataclasses. All errors are edits of characters, and every
 total equals that of `score.character_errors`. Counts are sums over the runs of a system, rates are

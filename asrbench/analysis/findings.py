@@ -7,6 +7,7 @@ from asrbench.analysis.degenerate import DegeneratePairs
 from asrbench.analysis.kinds import ErrorKinds, error_kinds
 from asrbench.analysis.lengths import ByLength, by_length
 from asrbench.analysis.pairs import Pairs
+from asrbench.analysis.seen_texts import SeenTexts, by_seen_text
 from asrbench.analysis.speakers import SpeakerRates, by_speaker
 from asrbench.analysis.utterances import MOST, UtteranceErrors, by_utterance
 from asrbench.analysis.words import WordPlaces
@@ -26,7 +27,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Findings:
-    """The differences between systems by length, kind of error, speaker and utterance."""
+    """The differences between systems by length, text, kind of error, speaker and utterance."""
 
     lengths: Lengths
     kinds: dict[str, ErrorKinds]
@@ -35,6 +36,11 @@ class Findings:
     """The utterances with the largest differences."""
     speakers: tuple[SpeakerRates, ...] | None
     """Rates by speaker; None if speakers are not known."""
+    seen_texts: SeenTexts | None = None
+    """Rates on texts that occur in train and on the others.
+
+    None if it is not known which do, and if all do or none does.
+    """
 
 
 def analyse(
@@ -46,15 +52,19 @@ def analyse(
     words: Texts | None = None,
     durations_s: Sequence[float] | None = None,
     speakers: Sequence[str | None] | None = None,
+    in_train: Sequence[bool] | None = None,
     replicates: int = REPLICATES,
     most: int = MOST,
     untrained: Collection[str] = (),
+    incomparable: Collection[str] = (),
 ) -> Findings:
     """Analyses the errors of all systems, whose hypotheses are given by label and run.
 
     `Pairs.of` says how texts and `words` must look; `by_utterance` explains `most`. Intervals draw
     speakers if all are known and there are two or more, otherwise utterances. Systems that are
-    `untrained` are described, but choose no utterance and have no interaction.
+    `untrained` are described, but choose no utterance and have no interaction. `in_train` says for
+    each utterance whether its text occurs in train; systems that are `incomparable` with the
+    baseline have no difference to it on these texts and on the others.
 
     Raises `UserError` if no system is the baseline, `ValueError` for lists of different length.
     """
@@ -63,8 +73,9 @@ def analyse(
     degenerate, places = DegeneratePairs.of(pairs), WordPlaces.of(pairs)
     known = speakers is not None and None not in speakers and len(set(speakers)) > 1
 
+    blocks = speakers if known else None
+
     def lengths(lengths_U: Sequence[float], unit: str) -> ByLength:
-        blocks = speakers if known else None
         return by_length(pairs, lengths_U, unit, baseline, blocks, replicates, untrained=untrained)
 
     return Findings(
@@ -77,4 +88,9 @@ def analyse(
             pairs, degenerate, ids, baseline, speakers, durations_s, most, untrained=untrained
         ),
         None if speakers is None else by_speaker(pairs, speakers, baseline),
+        None
+        if in_train is None
+        else by_seen_text(
+            pairs, in_train, baseline, blocks, replicates, {*untrained, *incomparable}
+        ),
     )

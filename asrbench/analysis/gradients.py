@@ -77,7 +77,7 @@ def in_words(variants: Mapping[str, Sequence[DepthRatio]], baseline: str) -> Ite
         (least, least_at), (most, most_at) = min(every), max(every)
         yield (
             f"{name}: the gradient norm of the lowest layer of the stack is {_range(found)} times "
-            f"that of the highest, averaged over epochs ({counted(len(found), 'seed')}; from "
+            f"that of the highest, averaged over epochs ({counted(len(found), 'run')}; from "
             f"{least:.2f} in epoch {least_at} to {most:.2f} in epoch {most_at}): "
             f"{_direction(found)}"
         )
@@ -90,13 +90,13 @@ def _direction(found: Sequence[float]) -> str:
         return "the gradient does not shrink on its way down"
     if max(found) < 1:
         return "the gradient shrinks on its way down"
-    return "the gradient shrinks in some seeds and not in others"
+    return "the gradient shrinks in some runs and not in others"
 
 
 def _beside(runs: Sequence[DepthRatio], base: Sequence[DepthRatio], baseline: str) -> str:
     """Compares the runs of two variants over the epochs that all of them have.
 
-    The ratio changes during training. With one seed there is no spread to judge by.
+    The ratio changes during training. With one run there is no spread to judge by.
     """
     shared = set.intersection(*(set(run.epochs) for run in (*runs, *base)))
     if not shared:
@@ -104,12 +104,12 @@ def _beside(runs: Sequence[DepthRatio], base: Sequence[DepthRatio], baseline: st
     found, other = ([run.typical(shared) for run in each] for each in (runs, base))
     seen = f"{_range(found)} against {_range(other)} over {counted(len(shared), 'shared epoch')}, "
     if min(len(found), len(other)) < 2:
-        return seen + "and a single seed shows no spread"
+        return seen + "and a single run shows no spread"
     if min(found) > max(other):
-        return seen + f"higher in every seed than in any of {baseline}"
+        return seen + f"higher in every run than in any of {baseline}"
     if max(found) < min(other):
-        return seen + f"lower in every seed than in any of {baseline}"
-    return seen + "and their seeds overlap"
+        return seen + f"lower in every run than in any of {baseline}"
+    return seen + "and their runs overlap"
 
 
 def _range(found: Sequence[float]) -> str:

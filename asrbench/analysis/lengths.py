@@ -1,6 +1,6 @@
 """Errors by length: error rates in bins, and whether a difference changes with length."""
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asrbench.analysis.pairs import Pairs
+from asrbench.analysis.subsets import Errors, Speakers, SubsetRate, drawn_within, subset_rates
 from asrbench.base.formatting import points
-from asrbench.stats.blocks import Blocks, Floats
-from asrbench.stats.bootstrap import REPLICATES, Bootstrap, Difference, Interval, bootstrap
+from asrbench.stats.blocks import Floats
+from asrbench.stats.bootstrap import REPLICATES, Difference, Interval
 from asrbench.stats.exact import holm
 from asrbench.stats.power import ALPHA
 from asrbench.stats.verdicts import undecidable
@@ -18,19 +19,6 @@ from asrbench.stats.verdicts import undecidable
 BINS = 5
 BIN_UTTERANCES = 20
 """Least average number of utterances per bin; fewer bins are made where there are fewer."""
-
-Errors = Mapping[str, npt.NDArray[np.int64]]
-"""The errors_SU of each system by label, the baseline first."""
-
-
-@dataclass(frozen=True)
-class BinRate:
-    """The error rate of one system in one bin."""
-
-    cer: float | None
-    """Errors over reference characters, mean over runs; None if there are no such characters."""
-    interval: Interval | None
-    """95 % interval; None if the bin has fewer than two utterances, or speakers."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +30,7 @@ class LengthBin:
     utterances: int
     n: int
     """Reference characters."""
-    systems: dict[str, BinRate]
+    systems: dict[str, SubsetRate]
     """The rate of each system, by label."""
 
 
@@ -94,7 +82,7 @@ def by_length(
     lengths_U: Sequence[float] | npt.NDArray[Any],
     unit: str,
     baseline: str,
-    speakers_U: Sequence[Hashable] | None = None,
+    speakers_U: Speakers = None,
     replicates: int = REPLICATES,
     bins: int = BINS,
     untrained: Collection[str] = (),
@@ -139,19 +127,15 @@ def _bin(
     chosen: npt.NDArray[np.int64],
     lengths: Floats,
     errors: Errors,
-    speakers_U: Sequence[Hashable] | None,
+    speakers_U: Speakers,
     replicates: int,
 ) -> LengthBin:
     symbols_U = pairs.symbols_U[chosen]
-    n = int(symbols_U.sum())
-    within = [errors_SU[:, chosen] for errors_SU in errors.values()]
-    drawn = _drawn(symbols_U, _of(chosen, speakers_U), within, replicates)
-    rates = {}
-    for k, (label, errors_SU) in enumerate(zip(errors, within, strict=True)):
-        cer = float(errors_SU.sum(axis=1).mean()) / n if n else None
-        rates[label] = BinRate(cer, None if drawn is None else drawn.rate(k).interval)
+    within = {label: errors_SU[:, chosen] for label, errors_SU in errors.items()}
+    drawn = drawn_within(chosen, symbols_U, speakers_U, [*within.values()], replicates)
+    rates = subset_rates(symbols_U, within, drawn)
     low, high = float(lengths[chosen].min()), float(lengths[chosen].max())
-    return LengthBin(low, high, len(chosen), n, rates)
+    return LengthBin(low, high, len(chosen), int(symbols_U.sum()), rates)
 
 
 def _interactions(
@@ -159,7 +143,7 @@ def _interactions(
     lengths: Floats,
     unit: str,
     errors: Errors,
-    speakers_U: Sequence[Hashable] | None,
+    speakers_U: Speakers,
     replicates: int,
 ) -> dict[str, Interaction]:
     chosen = np.flatnonzero(symbols_U)
@@ -177,7 +161,7 @@ def _interactions(
         rates_S = within_SU.sum(axis=1) / n_U.sum()
         products.append(away_U * (within_SU - rates_S[:, None] * n_U))
         rates.append(float(rates_S.mean()))
-    drawn = _drawn(n_U * away_U**2, _of(chosen, speakers_U), products, replicates)
+    drawn = drawn_within(chosen, n_U * away_U**2, speakers_U, products, replicates)
     if drawn is None:
         return {}
     baseline, *labels = errors
@@ -210,28 +194,9 @@ def _words(label: str, baseline: str, unit: str, difference: Difference, holm_p:
     return f"{label} does {how} beside {baseline} the longer the utterance is: {figures}"
 
 
-def _limits(seeds: Sequence[int], speakers_U: Sequence[Hashable] | None) -> str:
+def _limits(seeds: Sequence[int], speakers_U: Speakers) -> str:
     """Returns why an interaction is no finding; empty if it is one."""
     verdict = undecidable(seeds, None if speakers_U is None else len(set(speakers_U)))
     if verdict is not None:
         return f" ({verdict})"
     return " (these models only)" if min(seeds) == 1 else ""
-
-
-def _drawn(
-    weights_U: npt.NDArray[Any],
-    speakers_U: Sequence[Hashable] | None,
-    systems: Sequence[npt.NDArray[Any]],
-    replicates: int,
-) -> Bootstrap | None:
-    """Draws the bootstrap; None if there are fewer than two blocks, or if all weights are zero."""
-    blocks = len(weights_U) if speakers_U is None else len(set(speakers_U))
-    if blocks < 2 or not weights_U.sum():
-        return None
-    return bootstrap(Blocks.of(weights_U, speakers_U), systems, replicates)
-
-
-def _of(
-    chosen: npt.NDArray[np.int64], speakers_U: Sequence[Hashable] | None
-) -> list[Hashable] | None:
-    return None if speakers_U is None else [speakers_U[u] for u in chosen.tolist()]

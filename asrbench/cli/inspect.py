@@ -35,8 +35,11 @@ def inspect(
         typer.Option("--count", min=1, help="Utterances to draw, evenly spaced by duration."),
     ] = 4,
     weights: Annotated[
-        Literal["best", "last"], typer.Option("--weights", help="Checkpoint to inspect.")
-    ] = "best",
+        Literal["best", "last", "average"] | None,
+        typer.Option(
+            "--weights", help="Checkpoint to inspect.", show_default="the one that eval tests"
+        ),
+    ] = None,
     device: Device = "auto",
     trust_plugins: TrustPlugins = False,
 ) -> None:
@@ -57,7 +60,7 @@ def inspect(
     with Terminal() as terminal:
         for run in runs:
             if not run.weights_path(weights).is_file():
-                terminal.say(f"{run}: skipped, its weights are missing")
+                terminal.say(f"{run}: skipped, {run.missing_weights(weights)}")
                 continue
             for name in split or ["test"]:
                 ids = utterance or []

@@ -1,6 +1,7 @@
 """Options that several commands share, and what the commands make of them."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +22,9 @@ Only = Annotated[list[str] | None, typer.Option("--only", help="Only this varian
 Seeds = Annotated[
     list[int] | None, typer.Option("--seed", min=0, help="Only this seed; repeatable.")
 ]
+Folds = Annotated[
+    list[int] | None, typer.Option("--fold", min=1, help="Only this fold; repeatable.")
+]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all experiments.")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to compute on.")
@@ -33,7 +37,7 @@ Decode = Annotated[
     str | None,
     typer.Option(
         "--decode",
-        help="Name of the search, such as greedy; otherwise the one that chose the checkpoint.",
+        help="Name of the search, such as greedy; otherwise the one of the dev CER.",
     ),
 ]
 
@@ -53,19 +57,37 @@ def all_sets(sets: Sequence[str] | None, device: str | None) -> list[str]:
 
 
 def chosen_cells(
-    study: "StudySpec", spec: Path, only: Sequence[str] | None, seeds: Sequence[int] | None
+    study: "StudySpec",
+    spec: Path,
+    only: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    folds: Sequence[int] | None,
 ) -> "list[Cell]":
-    """Returns the cells of `study` that `--only` and `--seed` choose; all cells without them.
+    """Returns the cells of `study` that `--only`, `--seed` and `--fold` choose; all without them.
 
-    Raises `UserError` for a variant that the study does not have.
+    Raises `UserError` for a variant or a fold that the study does not have.
     """
     for variant in only or []:
         pick(f"{spec}: --only", variant, study.variants)
-    cells = [c for c in study.cells if not only or c.variant in only]
+    known = {c.fold.index for c in study.cells if c.fold}
+    for fold in folds or []:
+        if fold not in known:
+            allowed = f"1 to {max(known)}" if known else "a study with `folds`, or --set folds=5"
+            raise UserError(f"{spec}: --fold: found {fold}, allowed: {allowed}")
+    cells = [
+        c
+        for c in study.cells
+        if (not only or c.variant in only) and (not folds or (c.fold and c.fold.index in folds))
+    ]
     if not seeds:
         return cells
     # A seed that the spec does not list can be chosen, too: no setting depends on the seed.
-    return list(dict.fromkeys(c.model_copy(update={"seed": s}) for c in cells for s in seeds))
+    variants = [list(group) for _, group in groupby(cells, key=lambda c: c.variant)]
+    return list(
+        dict.fromkeys(
+            c.model_copy(update={"seed": s}) for group in variants for s in seeds for c in group
+        )
+    )
 
 
 def check_hours(option: str, hours: float | None) -> None:

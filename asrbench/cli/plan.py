@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asrbench.cli.options import (
+    Folds,
     Only,
     Results,
     Seeds,
@@ -32,6 +33,7 @@ def plan(
     sets: Sets = None,
     only: Only = None,
     seed: Seeds = None,
+    fold: Folds = None,
     hours: Annotated[
         float | None, typer.Option("--hours", help="Say what fits into this time, in hours.")
     ] = None,
@@ -57,7 +59,7 @@ def plan(
 
     check_hours("--hours", hours)
     study = load_study(spec, all_sets(sets, device))
-    cells = chosen_cells(study, spec, only, seed)
+    cells = chosen_cells(study, spec, only, seed, fold)
 
     from asrbench.stages.plan.outlook import plan_study
 

@@ -8,6 +8,7 @@ import typer
 
 from asrbench.base.errors import UserError
 from asrbench.cli.options import (
+    Folds,
     Only,
     Results,
     Seeds,
@@ -32,6 +33,7 @@ def train(
     sets: Sets = None,
     only: Only = None,
     seed: Seeds = None,
+    fold: Folds = None,
     results: Results = Path("results"),
     device: SpecDevice = None,
     print_config: Annotated[
@@ -77,7 +79,7 @@ def train(
     sets = all_sets(sets, device)
     with ranks.errors_shared():
         study = load_study(spec, sets)
-    cells = chosen_cells(study, spec, only, seed)
+    cells = chosen_cells(study, spec, only, seed, fold)
     if print_config:
         typer.echo("---\n".join(map(dump_cell, cells)), nl=False)
         return
@@ -116,14 +118,16 @@ def _print_runs(setups: "Sequence[TrainingSetup]", folder: Path) -> None:
 
 
 def _print_outcome(outcome: "Outcome") -> None:
-    rows = [[each.variant, str(each.seed), each.status, each.note] for each in outcome.runs]
-    print_table(["variant", "seed", "status", ""], rows)
+    rows = [[each.variant, each.seed_and_fold, each.status, each.note] for each in outcome.runs]
+    print_table(["variant", "run", "status", ""], rows)
 
 
 def _print_end(outcome: "Outcome", folder: Path, terminal: Terminal) -> None:
     """Prints which runs are left or the next command, and how many runs failed."""
     count, failed = len(outcome.runs), outcome.failed
-    left = [f"{each.variant} seed {each.seed}" for each in outcome.runs if each.status == "left"]
+    left = [
+        f"{each.variant} {each.seed_and_fold}" for each in outcome.runs if each.status == "left"
+    ]
     if left:
         reason = "stopped" if outcome.interrupted else "the time is up"
         terminal.say(

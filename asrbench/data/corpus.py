@@ -28,22 +28,37 @@ FORMAT = 1
 """Version of the folder's format."""
 
 
+Rows = npt.NDArray[np.int64]
+
+
 class Split:
-    """The utterances of one split, in the order of the corpus, read through a memory map."""
+    """The utterances of one split, in the order of the corpus, read through a memory map.
 
-    def __init__(self, paths: Sequence[Path], side: Side = "text") -> None:
-        self._paths, self.side = paths, side
-        self._table = pa.concat_tables([_mapped(path) for path in paths])
-        self._audio = self._table.column("audio")
+    With `rows`, they are only those rows of the files, in that order.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], side: Side = "text", rows: Rows | None = None
+    ) -> None:
+        self._paths, self.side, self._rows = paths, side, rows
+        table = pa.concat_tables([_mapped(path) for path in paths])
+        self._audio = table.column("audio")
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._audio.chunks)])
+        # The audio stays where it is: `take` would copy it.
+        table = table.drop_columns("audio")
+        self._table = table if rows is None else table.take(rows)
 
-    def __reduce__(self) -> tuple[type["Split"], tuple[Sequence[Path], Side]]:
+    def __reduce__(self) -> tuple[type["Split"], tuple[Sequence[Path], Side, Rows | None]]:
         """Pickles the paths: a loader process opens the files itself and shares the page cache."""
-        return Split, (self._paths, self.side)
+        return Split, (self._paths, self.side, self._rows)
 
     def on(self, side: Side) -> "Split":
         """Returns the same utterances with the column `side`, one of `sides`, as their texts."""
-        return Split(self._paths, side)
+        return Split(self._paths, side, self._rows)
+
+    def only(self, rows: Rows) -> "Split":
+        """Returns the utterances of a whole split at `rows`, in that order."""
+        return Split(self._paths, self.side, rows)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -82,8 +97,9 @@ class Split:
 
     def audio(self, index: int) -> Samples:
         """Returns the 16 kHz samples of one utterance: a read-only view, without a copy."""
-        chunk = int(np.searchsorted(self._starts, index, side="right")) - 1
-        row = index - int(self._starts[chunk])
+        stored = index if self._rows is None else int(self._rows[index])
+        chunk = int(np.searchsorted(self._starts, stored, side="right")) - 1
+        row = stored - int(self._starts[chunk])
         # A binary array is (validity, int32 offsets, bytes). Its scalars would be copies.
         _, offsets, data = self._audio.chunk(chunk).buffers()
         start, end = np.frombuffer(offsets, dtype=np.int32)[row : row + 2].tolist()
@@ -141,13 +157,25 @@ class Corpus:
     def split(self, name: str) -> Split:
         """Opens the split `name`. Raises `UserError` if the corpus has no such split."""
         pick(f"{self.folder}: split", name, self.split_names)
+        return Split(self._paths(name))
+
+    @property
+    def whole(self) -> Split:
+        """The utterances of all splits, one split after another, sorted by their names.
+
+        The id of an utterance is unique in the corpus.
+        """
+        return Split([path for name in sorted(self.split_names) for path in self._paths(name)])
+
+    def _paths(self, name: str) -> list[Path]:
+        """Returns the files of a split. Raises `UserError` if they are missing."""
         whole = self.folder / f"{name}.arrow"
         paths = (
             [whole] if whole.is_file() else sorted(self.folder.glob(f"{name}-{5 * '[0-9]'}.arrow"))
         )
         if not paths:
             raise UserError(f"{self.folder}: {name}.arrow is missing; prepare the corpus again")
-        return Split(paths)
+        return paths
 
 
 def _mapped(path: Path) -> pa.Table:

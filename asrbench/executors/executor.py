@@ -43,7 +43,7 @@ class RunOutcome:
 
     run: Run
     variant: str
-    seed: int
+    seed_and_fold: str
     status: Literal["done", "left", "failed"]
     """A run that is left has epochs to train: the time was up, or a signal stopped the command."""
     note: str
@@ -74,13 +74,14 @@ class Outcome:
         runs = []
         for each in setups:
             run, cell = each.run, each.cell
+            named = (run, cell.variant, cell.seed_and_fold)
             if run in failed:
-                runs.append(RunOutcome(run, cell.variant, cell.seed, "failed", failed[run]))
+                runs.append(RunOutcome(*named, "failed", failed[run]))
             elif run in left:
                 note = f"{len(run.history())} of {cell.train.epochs} epochs so far"
-                runs.append(RunOutcome(run, cell.variant, cell.seed, "left", note))
+                runs.append(RunOutcome(*named, "left", note))
             else:
-                runs.append(RunOutcome(run, cell.variant, cell.seed, "done", ""))
+                runs.append(RunOutcome(*named, "done", ""))
         return cls(tuple(runs), interrupted, broken)
 
     @property

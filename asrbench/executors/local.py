@@ -15,7 +15,7 @@ from asrbench.base.errors import RankError, UserError
 from asrbench.base.reporting import Reporter
 from asrbench.executors.executor import INTERRUPTED, Outcome, TimeBudget
 from asrbench.executors.pool import Finished, Pool, machine_slots
-from asrbench.experiment.run_folder import Run
+from asrbench.experiment.run_folder import AVERAGE, Run, chosen_row
 from asrbench.training.loop import train
 from asrbench.training.setup import TrainingSetup
 from asrbench.training.stopping import Interrupted, TimeUp, stop_signals
@@ -89,7 +89,7 @@ class Parallel:
 
     budget: TimeBudget
     command: Sequence[str]
-    """The command that trains a study; `--only`, `--seed` and `--max-hours` are appended."""
+    """The command that trains a study; `--only`, `--seed`, `--fold`, `--max-hours` are appended."""
     count: int
     """The most runs at a time."""
 
@@ -153,7 +153,7 @@ class _Session:
             each = self.unfinished.pop(finished.name)
             run = each.run
             if run.done:
-                self.reporter.say(f"{run}: done, {_best_dev_cer(run)}")
+                self.reporter.say(f"{run}: done, {_dev_cer(run)}")
             elif self._was_stopped(finished):
                 epochs = f"{len(run.history())} of {each.cell.train.epochs} epochs"
                 self.reporter.say(f"{run}: stopped after {epochs}")
@@ -176,7 +176,8 @@ class _Session:
         for name in self.pool.running:
             cell, history = self.unfinished[name].cell, self.unfinished[name].run.history()
             cer = f" CER {100 * history[-1]['dev_cer']:.1f} %" if history else ""
-            notes.append(f"{cell.variant} seed {cell.seed} {len(history)}/{cell.train.epochs}{cer}")
+            epochs = f"{len(history)}/{cell.train.epochs}"
+            notes.append(f"{cell.variant} {cell.seed_and_fold} {epochs}{cer}")
         done = self.total - len(self.unfinished)
         self.reporter.progress("runs", done, self.total, ", ".join(notes))
 
@@ -197,7 +198,8 @@ def _choice_of(setup: TrainingSetup, hours_left: float) -> list[str]:
     cell = setup.cell
     # The first run is started even if no time is left, and `--max-hours 0` is an error.
     limit = [] if math.isinf(hours_left) else ["--max-hours", repr(max(hours_left, 1e-6))]
-    return ["--only", cell.variant, "--seed", str(cell.seed), *limit]
+    fold = ["--fold", str(cell.fold.index)] if cell.fold else []
+    return ["--only", cell.variant, "--seed", str(cell.seed), *fold, *limit]
 
 
 def _gpus(setups: Sequence[TrainingSetup]) -> list[str]:
@@ -208,12 +210,11 @@ def _gpus(setups: Sequence[TrainingSetup]) -> list[str]:
     return visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
 
 
-def _best_dev_cer(run: Run) -> str:
-    best = min(run.history(), key=lambda row: float(row["dev_cer"]))
-    return (
-        f"dev CER {100 * best['dev_cer']:.2f} % ({best['dev_profile']}, "
-        f"N {best['dev_characters']:,})"
-    )
+def _dev_cer(run: Run) -> str:
+    """Returns the dev CER of the weights that are tested, for the terminal."""
+    row = chosen_row(run.rule, run.history())
+    rate = row["average_dev_cer" if run.rule == AVERAGE else "dev_cer"]
+    return f"dev CER {100 * rate:.2f} % ({row['dev_profile']}, N {row['dev_characters']:,})"
 
 
 def _without_run_name(run: Run, line: str) -> str:
@@ -223,6 +224,6 @@ def _without_run_name(run: Run, line: str) -> str:
 
 def _missing_weights(run: Run) -> str:
     """Says so if a finished run has no weights, as in a repository that keeps results only."""
-    if run.weights_path("best").is_file():
+    if run.weights_path().is_file():
         return ""
     return f", but its weights are missing; give another --results, or delete {run} to train again"

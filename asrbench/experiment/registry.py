@@ -97,7 +97,13 @@ MODELS = {
 
 
 def register_model(
-    name: str, *, encoder: Keys, head: Keys = CTC, differs: str = "", source: str = ""
+    name: str,
+    *,
+    encoder: Keys,
+    head: Keys = CTC,
+    differs: str = "",
+    source: str = "",
+    control_of: str | None = None,
 ) -> None:
     """Adds a model of a plug-in to the registry under `name`.
 
@@ -110,7 +116,7 @@ def register_model(
             f"{Kinds.origin}: model '{name}': is registered by {known.origin} already; choose "
             f"another name"
         )
-    MODELS[name] = Entry(encoder, head, differs, source, origin=Kinds.origin)
+    MODELS[name] = Entry(encoder, head, differs, source, control_of, Kinds.origin)
 
 
 def defining_kinds(keys: Keys, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:

@@ -1,16 +1,18 @@
 """The run folder: its name, the paths of its files, and how they are read and written.
 
-results/<experiment>/<variant>/seed<k>-<id8>/
+results/<experiment>/<variant>/seed<k>-<id8>/, or seed<k>-fold<i>of<n>-<id8>/ for a fold
     spec.yaml                 the resolved spec
     plugins/                  copies of the plug-ins that the model uses
     env.json                  versions, device, commit, parameters
     excluded.jsonl            training utterances with too few frames for their text
     history.jsonl             one row per epoch
-    checkpoints/              last.safetensors, best.safetensors; until the run is done also two
+    checkpoints/              last.safetensors, best.safetensors, and average.safetensors if
+                              `train.weights` asks for it; until the run is done also two
                               state-<steps>-<digest>.pt to resume from, and the previous best
-    hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy), and the
-                              other sides of the text where the corpus has them
-    scores.json               split -> decode -> figures
+    hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy), the other
+                              sides of the text where the corpus has them, duration, speaker, and
+                              whether the text is also that of a training utterance
+    scores.json               split -> decode -> figures, and versions, device and commit of `eval`
     inspect.<split>.json      the figures of `asrbench inspect`: attention by layer and head, times
                               of symbols; weights and posteriors in `.npz`, plots in `.png`, `.svg`
     profile.json.gz           a trace of some steps, with `--profile`
@@ -47,6 +49,9 @@ from asrbench.experiment.spec_file import dump_cell, load_cell
 GREEDY = "greedy"
 """The search whose name is left out of file names and labels."""
 
+BEST, AVERAGE = "best", "average"
+"""Two rules of `train.weights`, and the names of the weights that they choose."""
+
 FIGURES_OF_AN_EPOCH = ("epoch", "steps", "train_seconds", "dev_cer")
 """The figures that every row of `history.jsonl` must have."""
 
@@ -63,7 +68,8 @@ class Run:
 
         `fingerprint` is the corpus', and `sounds` are those of the augmentation's sounds.
         """
-        name = f"seed{cell.seed}-{cell.identity(fingerprint, *sounds)}"
+        fold = f"-fold{cell.fold.index}of{cell.fold.of}" if cell.fold else ""
+        name = f"seed{cell.seed}{fold}-{cell.identity(fingerprint, *sounds)}"
         return cls(results / cell.experiment / cell.variant / name)
 
     @classmethod
@@ -123,9 +129,23 @@ class Run:
         """Returns the states that training can resume from, the newest first."""
         return sorted(self.folder.glob("checkpoints/state*.pt"), key=_age, reverse=True)
 
-    def weights_path(self, which: str) -> Path:
-        """Returns the path of weights; `which` is `best`, `last` or `best.previous`."""
-        return self.folder / "checkpoints" / f"{which}.safetensors"
+    def weights_path(self, which: str | None = None) -> Path:
+        """Returns the path of weights; `which` is `best`, `last`, `average` or `best.previous`.
+
+        Without `which` they are the weights that are tested, as `train.weights` chooses them.
+        """
+        return self.folder / "checkpoints" / f"{which or self.rule}.safetensors"
+
+    @property
+    def rule(self) -> str:
+        """The rule of `train.weights`, which is also the name of the weights that it chooses."""
+        return self.cell.train.weights.kind
+
+    def missing_weights(self, which: str | None = None) -> str:
+        """Returns why a command skips this run, whose `weights_path(which)` is no file."""
+        if (which or self.rule) == AVERAGE and not self.done:
+            return "its weights are averaged after the last epoch"
+        return "its weights are missing"
 
     def hypotheses_path(self, split: str, decode: str) -> Path:
         middle = split if decode == GREEDY else f"{split}.{decode}"
@@ -224,6 +244,11 @@ class Run:
         scores = self.scores()
         scores.setdefault(split, {})[decode] = figures
         write_json(self.scores_path, scores)
+
+
+def chosen_row(rule: str, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the row of the epoch whose weights are tested; for an average, the last one."""
+    return min(history, key=lambda row: float(row["dev_cer"])) if rule == BEST else history[-1]
 
 
 def _age(state: Path) -> tuple[int, int]:

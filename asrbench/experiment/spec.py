@@ -15,6 +15,11 @@ from asrbench.text.profiles import PROFILES, ProfileName, Side
 OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stuck")
 """Dotted keys that do not change the weights, and so are not part of a run's identity."""
 
+ADDED_LATER: dict[str, Any] = {"train.weights": {"kind": "best"}, "fold": None}
+"""Dotted keys that came after runs were recorded, with the value those runs were trained with.
+
+A run with that value has the identity that it had before the key existed.
+"""
 
 SUBWORDS = 5000
 """The default of `text.vocabulary` for subwords, as in other toolkits' KsponSpeech recipes."""
@@ -97,7 +102,7 @@ FeatureSpec = Annotated[LogMel | LogSpectrogram | Mfcc | Fbank, Field(discrimina
 
 class ScoreSpec(Spec):
     profile: ProfileName = "verbatim"
-    """Text normalisation of the CER, also of the dev CER that chooses the checkpoint."""
+    """Text normalisation of the CER, also of the dev CER in training."""
 
 
 # Operational
@@ -137,6 +142,18 @@ class PluginFile(Spec):
     """16 hexadecimal digits of the SHA-256 of its content."""
 
 
+class FoldSpec(Spec):
+    """One fold of a corpus: the part that the run is tested on and does not see in training."""
+
+    index: Count
+    """Number of the fold, counted from 1."""
+    of: Annotated[int, Field(ge=2)]
+    """Number of folds that the corpus is divided into."""
+
+    def __str__(self) -> str:
+        return f"fold {self.index} of {self.of}"
+
+
 M = TypeVar("M", ModelSpec, RecordedModel)
 
 
@@ -151,6 +168,8 @@ class CellOf(Spec, Generic[M]):
     """Seed of initial weights, batch order, augmentation and dropout."""
     corpus: str
     """Corpus folder that `asrbench prep` made."""
+    fold: FoldSpec | None = None
+    """Fold that the run is tested on; null tests it on the splits of the corpus."""
     text: TextSpec = TextSpec()
     """Units of the output text."""
     features: FeatureSpec = LogMel()
@@ -180,7 +199,9 @@ class CellOf(Spec, Generic[M]):
         and plug-ins count by their content, not by their paths.
         """
         folders = [f"augment.{key}.folders" for key in self.augment.folders]
-        known = self.without(*OPERATIONAL, "corpus", *folders)
+        plain = self.plain()
+        as_before = [path for path, value in ADDED_LATER.items() if _at(path, plain) == value]
+        known = self.without(*OPERATIONAL, "corpus", *folders, *as_before)
         known["plugins"] = sorted(plugin.digest for plugin in self.plugins)
         known["score"]["profile"] = str(PROFILES[self.score.profile])
         canonical = json.dumps(known | {"corpus": fingerprint, "sounds": sounds}, sort_keys=True)
@@ -190,16 +211,25 @@ class CellOf(Spec, Generic[M]):
         """Returns the spec as plain data, without the dotted keys `paths`."""
         plain = self.plain()
         for path in paths:
-            *sections, last = path.split(".")
-            node = plain
-            for section in sections:
-                node = node[section]
-            del node[last]
+            section, _, last = path.rpartition(".")
+            del _at(section, plain)[last]
         return plain
 
     def plain(self) -> dict[str, Any]:
         """Returns the spec as plain data, as it stands in `spec.yaml`."""
         return self.model_dump(mode="json")
+
+    @property
+    def seed_and_fold(self) -> str:
+        """The seed in words, with the fold if there is one: `seed 0`, `seed 0 fold 2 of 5`."""
+        return f"seed {self.seed}" + (f" {self.fold}" if self.fold else "")
+
+
+def _at(path: str, plain: Any) -> Any:
+    """Returns the value at a dotted path of plain data; the empty path is all of it."""
+    for key in path.split(".") if path else ():
+        plain = plain[key]
+    return plain
 
 
 class Cell(CellOf[ModelSpec]):

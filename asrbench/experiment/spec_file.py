@@ -1,10 +1,10 @@
-"""Reads spec files into typed cells: `extends`, `variants`, `grid`, `seeds` and `--set`."""
+"""Reads spec files into typed cells: `extends`, `variants`, `grid`, `seeds`, `folds`, `--set`."""
 
 import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, model_validator
@@ -21,7 +21,11 @@ from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapp
 DEFAULTS: Mapping = {
     "features": {"kind": "log_mel"},
     "model": {"name": "ds2", "encoder": {"front_end": {"kind": "ds2"}}},
-    "train": {"optimizer": {"kind": "adamw"}, "schedule": {"kind": "cosine"}},
+    "train": {
+        "optimizer": {"kind": "adamw"},
+        "schedule": {"kind": "cosine"},
+        "weights": {"kind": "best"},
+    },
 }
 """The kinds of sections for which a spec need not choose one."""
 
@@ -35,6 +39,8 @@ class _Plan(Spec):
     """Name of the experiment and of its folder under results/."""
     seeds: tuple[Seed, ...] = (0,)
     """Seeds with which each variant is trained."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Number of folds; for each of them, a run is trained without it and tested on it."""
     variants: dict[str, Mapping | None] | None = None
     """Changes to the rest of the file, by variant; without it the model is the only variant."""
     only: tuple[str, ...] | None = None
@@ -94,8 +100,8 @@ def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
         if plan.only is not None and variant not in plan.only:
             continue
         merged_layers = [*base_layers, *map(_with_plugins, extra), *set_layers]
-        for seed in plan.seeds:
-            cells.append(_cell(plan.name, variant, seed, merged_layers))
+        for seed, fold in itertools.product(plan.seeds, _folds(plan)):
+            cells.append(_cell(plan.name, variant, seed, fold, merged_layers))
     return StudySpec(plan.name, cells)
 
 
@@ -196,6 +202,13 @@ def _variants(plan: _Plan, plan_layers: list[Layer]) -> list[tuple[str | None, l
     return variants
 
 
+def _folds(plan: _Plan) -> list[Mapping | None]:
+    """Returns the keys of every fold; None stands for the splits of the corpus."""
+    if plan.folds is None:
+        return [None]
+    return [{"index": index, "of": plan.folds} for index in range(1, plan.folds + 1)]
+
+
 def _check_name(where: str, name: str) -> None:
     """Raises `UserError` for a name that cannot be the name of a folder."""
     if not NAME.fullmatch(name):
@@ -205,7 +218,9 @@ def _check_name(where: str, name: str) -> None:
         )
 
 
-def _cell(experiment: str, variant: str | None, seed: int, layers: list[Layer]) -> Cell:
+def _cell(
+    experiment: str, variant: str | None, seed: int, fold: Mapping | None, layers: list[Layer]
+) -> Cell:
     keys = merged(layers)
     model = keys.get("model")
     if isinstance(model, dict) and "name" in model:
@@ -213,7 +228,7 @@ def _cell(experiment: str, variant: str | None, seed: int, layers: list[Layer]) 
         variant = variant or str(model["name"])
     for label in LABELS & keys.keys():
         raise UserError(unknown_key((label,), Cell, layers))
-    labels = {"experiment": experiment, "variant": variant or "", "seed": seed}
+    labels = {"experiment": experiment, "variant": variant or "", "seed": seed, "fold": fold}
     cell = validated(Cell, keys | labels, layers)
     return cell.model_copy(update={"plugins": plugins.used_by(cell)})
 

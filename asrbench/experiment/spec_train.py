@@ -72,6 +72,25 @@ ScheduleSpec = Annotated[
 ]
 
 
+class Best(Spec):
+    kind: Literal["best"] = "best"
+
+
+class Last(Spec):
+    kind: Literal["last"] = "last"
+
+
+class Average(Spec):
+    """The arithmetic mean of weights (Vaswani et al. 2017, section 6.1; Izmailov et al. 2018)."""
+
+    kind: Literal["average"] = "average"
+    epochs: Annotated[int, Field(ge=2)] = 5
+    """Number of epochs, the last ones of the training, whose weights are averaged."""
+
+
+WeightsSpec = Annotated[Best | Last | Average, Field(discriminator="kind")]
+
+
 class TrainSpec(Spec):
     epochs: Count = 30
     """Passes over the training split."""
@@ -83,9 +102,36 @@ class TrainSpec(Spec):
     """Optimizer and its options."""
     schedule: ScheduleSpec = Cosine()
     """Schedule of the learning rate over the training."""
+    weights: WeightsSpec = Best()
+    """Rule that chooses the weights that are tested; docs/choosing_weights.md compares them."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Precision of the forward pass; `auto` is bf16 where the hardware has it. CTC stays fp32."""
     max_hours: Positive | None = None
     """Hours after which `train` saves a checkpoint and stops; not part of the run's identity."""
     stop_if_stuck: Count | None = None
     """Epochs in a row without a sign of learning that stop the run; not part of its identity."""
+
+    @model_validator(mode="after")
+    def _enough_epochs(self) -> "TrainSpec":
+        if self.averaged_epochs > self.epochs:
+            raise Impossible(
+                "weights.epochs",
+                f"found {self.averaged_epochs}, allowed: at most train.epochs ({self.epochs})",
+            )
+        return self
+
+    @property
+    def tested_weights(self) -> str:
+        """The weights that `train.weights` chooses for testing, in words."""
+        match self.weights:
+            case Best():
+                return "the weights after the epoch with the lowest dev CER"
+            case Last():
+                return "the weights after the last epoch"
+            case Average(epochs=epochs):
+                return f"the mean of the weights after each of the last {epochs} epochs"
+
+    @property
+    def averaged_epochs(self) -> int:
+        """The number of epochs whose weights are averaged; 0 under the other rules."""
+        return self.weights.epochs if isinstance(self.weights, Average) else 0

@@ -14,7 +14,7 @@ from asrbench.experiment.spec_base import Impossible
 
 T = TypeVar("T", bound=BaseModel)
 
-LABELS = frozenset({"experiment", "variant", "seed"})
+LABELS = frozenset({"experiment", "variant", "seed", "fold"})
 """Keys of a cell that the plan fills in."""
 
 

@@ -4,22 +4,21 @@ from pathlib import Path
 
 from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
+from asrbench.data.folds import CorpusFold
 from asrbench.experiment import plugins
 from asrbench.experiment.run_folder import Run
 from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.recogniser import Recogniser
 
-BEST = "best"
-"""The checkpoint with the lowest dev CER, so that the test split does not choose the weights."""
-
 
 def load_recogniser(
-    run: Run, device: str = "auto", which: str = BEST, *, trust_plugins: bool = False
+    run: Run, device: str = "auto", which: str | None = None, *, trust_plugins: bool = False
 ) -> Recogniser:
     """Returns the recogniser of `run`, from its checkpoint `which`.
 
-    Raises `UserError` if the checkpoint belongs to another spec, and for plug-ins that are not
-    trusted.
+    Without `which` it is the checkpoint that `train.weights` chooses for testing; the test split
+    has no say in that. Raises `UserError` if the checkpoint belongs to another spec, and for
+    plug-ins that are not trusted.
     """
     plugins.load_copies(run.plugins_path, run.cell.plugins, trust=trust_plugins)
     path = run.weights_path(which)
@@ -35,11 +34,15 @@ def load_recogniser(
 
 
 def open_corpus(run: Run, recogniser: Recogniser) -> Corpus:
-    """Returns the corpus of `run`. Raises `UserError` if it is not the one it was trained on."""
+    """Returns the corpus of `run`, or the fold of it that the run is tested on.
+
+    Raises `UserError` if it is not the one that the run was trained on.
+    """
     corpus = Corpus.open(Path(run.cell.corpus))
     if corpus.fingerprint != recogniser.fingerprint:
         raise UserError(
             f"{corpus.folder}: found a corpus with fingerprint {corpus.fingerprint}, but {run} "
             f"was trained on {recogniser.fingerprint}"
         )
-    return corpus
+    fold = run.cell.fold
+    return CorpusFold.of(corpus, fold.index, fold.of) if fold else corpus

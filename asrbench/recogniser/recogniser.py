@@ -52,6 +52,12 @@ class Recogniser:
             cell.model, bins=self.features.bins, symbols=len(tokenizer), seed=cell.seed
         ).to(device)
 
+    def with_weights(self, weights: dict[str, torch.Tensor]) -> "Recogniser":
+        """Returns a recogniser of the same cell whose model has the state `weights`."""
+        other = Recogniser(self.cell, self.tokenizer, self.fingerprint, self.device)
+        other.model.load_state_dict(weights)
+        return other
+
     @property
     def searches(self) -> tuple[str, ...]:
         """The names of the searches that this model can be decoded with."""
@@ -59,7 +65,7 @@ class Recogniser:
 
     @property
     def selection(self) -> str:
-        """The name of the search whose CER on the development set chooses the checkpoint."""
+        """The name of the search that decodes the development set in training."""
         return self.model.head.selection
 
     @torch.inference_mode()

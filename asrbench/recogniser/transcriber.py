@@ -8,7 +8,7 @@ from asrbench.base.errors import UserError, pick
 from asrbench.data.audio import from_array
 from asrbench.experiment.run_folder import Run
 from asrbench.recogniser.loader import make_batch
-from asrbench.recogniser.loading import BEST, load_recogniser
+from asrbench.recogniser.loading import load_recogniser
 from asrbench.recogniser.recogniser import Recogniser
 
 
@@ -23,13 +23,15 @@ class Transcriber:
         cls,
         run: str | Path,
         device: str = "auto",
-        which: str = BEST,
+        which: str | None = None,
         *,
         trust_plugins: bool = False,
     ) -> "Transcriber":
-        """Returns the transcriber of a run folder, from its checkpoint `which` (best or last).
+        """Returns the transcriber of a run folder, from its checkpoint `which`.
 
-        Raises `UserError` where `run` holds no run or several, and for plug-ins that may not run.
+        The checkpoints are `best`, `last` and, where the spec asks for it, `average`; without
+        `which` it is the one that `train.weights` chooses. Raises `UserError` where `run` holds no
+        run or several, and for plug-ins that may not run.
         """
         found = Run.find([Path(run)])
         if len(found) > 1:
@@ -48,7 +50,7 @@ class Transcriber:
 
         `audio` has one dimension: int16 samples, or floats between -1 and 1. `sample_rate` is in
         Hz; another rate than 16 kHz is resampled. `search` is one of `searches`; without it the
-        search that chose the checkpoint is used. Raises `UserError` for anything else.
+        search of the dev pass in training is used. Raises `UserError` for anything else.
         """
         name = pick("search", search or self.recogniser.selection, self.searches)
         samples = from_array(audio, sample_rate)

@@ -111,7 +111,7 @@ COLUMNS = {
     ),
     "mapsswe_words_z": Column(
         "MAPSSWE words, z",
-        "matched pairs of segments",
+        "matched pairs of segments, errors summed over runs",
         lambda s: number_cell(s.tests.mapsswe_words.z if s.tests else None, "+.2f"),
     ),
     "mapsswe_words_p": Column(
@@ -119,7 +119,7 @@ COLUMNS = {
     ),
     "mapsswe_characters_z": Column(
         "characters, z",
-        "matched pairs of segments, by character",
+        "the same by character",
         lambda s: number_cell(s.tests.mapsswe_characters.z if s.tests else None, "+.2f"),
     ),
     "mapsswe_characters_p": Column(

@@ -18,9 +18,14 @@ class StudyRun(RunRates):
 
     seed: int
     run: str
-    """The run folder."""
+    """The run folder; for folds, the pattern of the folders, which a shell expands."""
     step_seconds: float | None
-    """Time of an optimizer step in the fastest epoch of training."""
+    """Time of an optimizer step in the fastest epoch that a quiet machine trained.
+
+    None if no epoch is known to be one.
+    """
+    decoded_by: dict[str, Any] | None = None
+    """Versions, commit and machine of the `asrbench eval` that decoded it; None if not known."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,8 @@ class Study(Comparison):
     """Split, corpus, size, profile and seeds in one line."""
     experiment: str
     split: str
+    folds: int | None = None
+    """Number of folds that together are the test set; None if it is a split of the corpus."""
     profile_words: str
     """Description of what the scoring profile counts."""
     corpus: CorpusId

@@ -16,6 +16,13 @@ from asrbench.report.columns import (
     marked,
 )
 from asrbench.report.study import Study, StudySystem
+from asrbench.stats.verdicts import Verdict
+
+UNDECIDED = (
+    *(Verdict.BETTER_MODELS, Verdict.WORSE_MODELS, Verdict.TWO_SEEDS, Verdict.FEW_SPEAKERS),
+    *(Verdict.NOT_TRAINED, Verdict.NOT_COMPARABLE),
+)
+"""The verdicts that say nothing about a variant as a method."""
 
 TextTable = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -37,12 +44,32 @@ def _text_table(study: Study, names: Sequence[str], systems: Sequence[StudySyste
     return [column.head for column in columns], rows
 
 
+def summary(study: Study) -> str:
+    """Returns which variants are shown to be better or worse, and which cannot be judged."""
+    names: dict[Verdict, list[str]] = {verdict: [] for verdict in Verdict}
+    for system in study.all_systems[1:]:
+        if system.verdict is not None and not system.is_control:
+            names[system.verdict].append(system.label)
+    found = {f"better than {study.baseline}": names[Verdict.BETTER], "worse": names[Verdict.WORSE]}
+    if study.margin is not None:
+        found["equivalent"] = names[Verdict.EQUIVALENT]
+    findings = "; ".join(f"{word}: {', '.join(labels) or 'none'}" for word, labels in found.items())
+    undecided = [label for verdict in UNDECIDED for label in names[verdict]]
+    rest = f". Not judged: {', '.join(undecided)}" if undecided else ""
+    return f"Shown to be {findings}{rest}."
+
+
 def verdicts(study: Study) -> list[str]:
-    """Returns a line for the verdict on each system, and one for all systems at once."""
+    """Returns the summary, a line for the verdict on each system, and one for all variants."""
+    if not study.all_systems[1:] or not study.replicates:
+        return []
     lines = [
-        f"{system.label}: {system.verdict}. {sentence(system.reason)}"
-        for system in study.all_systems[1:]
-        if system.verdict is not None
+        summary(study),
+        *(
+            f"{system.label}: {system.verdict}. {sentence(system.reason)}"
+            for system in study.all_systems[1:]
+            if system.verdict is not None
+        ),
     ]
     return [*lines, f"{study.statement}."] if study.statement else lines
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from asrbench.base.errors import UserError
+from asrbench.scoring.readings import in_notation_of, other_readings
 from asrbench.text.normal_form import normalise, without_punctuation
+from asrbench.text.numerals import Notation
 from asrbench.text.profiles import PROFILES
 from asrbench.text.tokenizer import UNITS
 
@@ -50,8 +52,7 @@ class CountedTexts:
     @classmethod
     def of(cls, texts: Texts, profile: str) -> "CountedTexts":
         """Converts `texts` under `profile`."""
-        with_spaces = [worded(text, profile) for text in texts]
-        return cls(with_spaces, [_without_spaces(text, profile) for text in with_spaces])
+        return cls(*_both_forms([worded(text, profile) for text in texts], profile))
 
     @cached_property
     def jamo(self) -> Texts:
@@ -72,6 +73,44 @@ class CountedTexts:
     def word_starts(self) -> list[bytes]:
         """For each text, one byte per character of `letters`: 1 where a word starts, else 0."""
         return [b"".join([_WORD_START[len(word)] for word in words]) for words in self.words]
+
+
+@dataclass(frozen=True, eq=False)
+class CountedReferences(CountedTexts):
+    """References as a profile counts them, which convert the hypotheses of every run."""
+
+    profile: str
+    other_side: Texts | None
+    """The other side of the dual transcriptions with its spaces; None where it does not count."""
+
+    @classmethod
+    def of(cls, texts: Texts, profile: str, other_side: Texts | None = None) -> "CountedReferences":
+        """Converts references; `other_side` is the column of `Profile.other_side_among`, if any."""
+        other = None if other_side is None else [worded(text, profile) for text in other_side]
+        forms = _both_forms([worded(text, profile) for text in texts], profile)
+        return cls(*forms, profile, other)
+
+    def hypotheses(self, texts: Texts) -> CountedTexts:
+        """Converts hypotheses, one per reference.
+
+        A profile with readings counts them in the notation of their references. Raises
+        `ValueError` for another number of texts.
+        """
+        found = [worded(text, self.profile) for text in texts]
+        if PROFILES[self.profile].readings:
+            sides = zip(self.worded, found, self._readings, strict=True)
+            found = [in_notation_of(*each) for each in sides]
+        return CountedTexts(*_both_forms(found, self.profile))
+
+    @cached_property
+    def _readings(self) -> list[list[Notation]]:
+        others = [None] * len(self.worded) if self.other_side is None else self.other_side
+        return [*map(other_readings, self.worded, others)]
+
+
+def _both_forms(texts: Texts, profile: str) -> tuple[Texts, Texts]:
+    """Returns `texts`, which are `worded`, and the same as `profile` counts their spaces."""
+    return texts, [_without_spaces(text, profile) for text in texts]
 
 
 def refuse_empty(references: CountedTexts, profile: str, where: object) -> None:

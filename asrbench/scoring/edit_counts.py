@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 
-from asrbench.scoring.counted_text import CountedTexts, Texts
+from asrbench.scoring.counted_text import CountedReferences, CountedTexts, Texts
 from asrbench.scoring.spacing import spaced_like
 
 
@@ -141,7 +141,12 @@ class RunEdits:
         return replace(self.hypotheses)
 
 
-def character_errors(references: Texts, hypotheses: Texts, profile: str) -> ErrorCounts:
-    """Returns the character edits over all utterances under `profile`; `rate` is the CER."""
-    found = RunEdits(CountedTexts.of(references, profile), CountedTexts.of(hypotheses, profile))
-    return found.characters.total
+def character_errors(
+    references: Texts, hypotheses: Texts, profile: str, other_side: Texts | None = None
+) -> ErrorCounts:
+    """Returns the character edits over all utterances under `profile`; `rate` is the CER.
+
+    `other_side` is the column of `Profile.other_side_among`, if the corpus has it.
+    """
+    expected = CountedReferences.of(references, profile, other_side)
+    return RunEdits(expected, expected.hypotheses(hypotheses)).characters.total

@@ -1,7 +1,7 @@
 """Scored runs, read back from their folders; every figure is computed from their hypotheses."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -11,8 +11,10 @@ from typing import Any
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import read_jsonl
-from asrbench.experiment.run_folder import GREEDY, Run
+from asrbench.experiment.run_folder import GREEDY, Run, chosen_row
 from asrbench.experiment.spec import OPERATIONAL, RecordedCell
+from asrbench.scoring.fold_groups import grouped_by_run, name_of
+from asrbench.scoring.scored_folder import ScoredFolder
 from asrbench.text.profiles import PROFILES, Profile, versioned
 
 
@@ -22,70 +24,96 @@ class TestSet:
 
     ids: tuple[str, ...]
     references: tuple[str, ...]
+    other_side: tuple[str, ...] | None
+    """The other side of the dual transcriptions; None unless the profile counts it as well."""
     seconds: tuple[float, ...] | None
     """Duration of each; None if `asrbench eval` did not record it."""
     speakers: tuple[str, ...] | None
     """Speaker of each; None unless all are known."""
+    in_train: tuple[bool, ...] | None
+    """Whether its text is also that of a training utterance, under the run's own profile.
+
+    None if `asrbench eval` did not record it.
+    """
 
     @cached_property
     def by_id(self) -> dict[str, str]:
         """The reference of each utterance."""
         return dict(zip(self.ids, self.references, strict=True))
 
+    @cached_property
+    def other_by_id(self) -> dict[str, str]:
+        """The other side of each utterance; empty unless the profile counts it as well."""
+        return dict(zip(self.ids, self.other_side or (), strict=self.other_side is not None))
+
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """One run under one decoder, with its hypotheses on a split."""
+    """One seed of a variant under one decoder, with its hypotheses on a split.
 
-    run: Run
+    It has one run folder, or that of each fold, whose test sets together are the test set.
+    """
+
+    folders: tuple[ScoredFolder, ...]
+    """The run folder, or those of all folds in their order."""
     decode: str
     split: str
     profile: Profile
     """The scoring profile under which its errors are counted."""
     test_set: TestSet
     hypotheses: tuple[str, ...]
-    stored: dict[str, Any]
-    """The figures that `asrbench eval` wrote to `scores.json`."""
+    folds: tuple[tuple[int, ...], ...] = ()
+    """For each fold, the places of its utterances in the test set; empty without folds."""
 
-    @cached_property
-    def history(self) -> list[dict[str, Any]]:
-        return self.run.history()
+    @property
+    def run(self) -> Run:
+        """The run folder; for folds, that of the first."""
+        return self.folders[0].run
+
+    @property
+    def name(self) -> str:
+        """The path of the run folder; for folds, the pattern of their paths."""
+        return name_of(self.folders)
 
     @property
     def step_seconds(self) -> float | None:
-        """Time of an optimizer step in the fastest epoch of training.
-
-        Every epoch is the same work, and other load on the machine can only add time.
-        """
-        before = [0, *(row["steps"] for row in self.history)]
-        steps = [after - start for start, after in itertools.pairwise(before)]
-        epochs = zip(self.history, steps, strict=True)
-        return min((row["train_seconds"] / count for row, count in epochs if count), default=None)
+        """Time of an optimizer step in the fastest quiet epoch of training; the mean over folds."""
+        return mean_of(folder.step_seconds for folder in self.folders)
 
     @property
     def parameters(self) -> int | None:
-        return self.stored.get("parameters")
+        """Parameters of the model; the most over folds, whose vocabularies can differ."""
+        known = (folder.stored.get("parameters") for folder in self.folders)
+        return max((count for count in known if count is not None), default=None)
 
     @property
     def real_time_factor(self) -> float | None:
-        """Time of decoding over the duration of the audio."""
-        return self.stored.get("real_time_factor")
+        """Time of decoding over the duration of the audio; the mean over folds."""
+        return mean_of(folder.stored.get("real_time_factor") for folder in self.folders)
 
     @property
     def flops_per_audio_second(self) -> float | None:
-        """Operations of a forward pass over a second of audio."""
-        return self.stored.get("flops_per_audio_second")
+        """Operations of a forward pass over a second of audio; the mean over folds."""
+        return mean_of(folder.stored.get("flops_per_audio_second") for folder in self.folders)
 
     @property
     def peak_memory_gb(self) -> float | None:
-        """Peak memory of the device in training."""
-        peaks = (epoch["peak_memory_gb"] for epoch in self.history if "peak_memory_gb" in epoch)
-        return max(peaks, default=None)
+        """Peak memory of the device in training; the most over folds."""
+        known = (folder.peak_memory_gb for folder in self.folders)
+        return max((peak for peak in known if peak is not None), default=None)
+
+    @property
+    def environment(self) -> dict[str, Any] | None:
+        """Versions, commit and machine of the program that decoded it, for folds the first one.
+
+        None if they are not recorded.
+        """
+        return self.folders[0].environment
 
     @property
     def corpus(self) -> str:
         """Fingerprint of the corpus on which it was scored."""
-        return str(self.stored.get("corpus"))
+        return self.folders[0].corpus
 
     @property
     def variant(self) -> str:
@@ -96,23 +124,9 @@ class ScoredRun:
         return self.run.cell.seed
 
     @property
-    def dev_profile(self) -> str:
-        """The scoring profile of the dev CERs in its history."""
-        return str(self._last_epoch.get("dev_profile", versioned(self.run.cell.score.profile)))
-
-    @property
     def dev_search(self) -> str:
-        """The search that decoded the dev set in training, and so chose the checkpoint."""
-        return str(self._last_epoch.get("dev_search", GREEDY))
-
-    @property
-    def dev_n(self) -> int | None:
-        """Reference characters of the dev set; None if the history does not have them."""
-        return self._last_epoch.get("dev_characters")
-
-    @property
-    def _last_epoch(self) -> dict[str, Any]:
-        return (self.history or [{}])[-1]
+        """The search that decoded the dev set in training."""
+        return self.folders[0].dev_search
 
 
 @dataclass(frozen=True)
@@ -136,8 +150,7 @@ class ScoredSystem:
     @cached_property
     def step_seconds(self) -> float | None:
         """Time of an optimizer step, averaged over the runs."""
-        times = [run.step_seconds for run in self.runs if run.step_seconds is not None]
-        return fmean(times) if times else None
+        return mean_of(run.step_seconds for run in self.runs)
 
     def step_ratio(self, baseline: "ScoredSystem") -> float | None:
         """Returns the time of an optimizer step relative to that of the baseline."""
@@ -155,7 +168,7 @@ def read_scored_runs(
     Raises `UserError` for a run that was scored under an older version of its profile, and for
     runs whose joint decoding had different settings.
     """
-    scored = []
+    scored: list[ScoredFolder] = []
     for run in runs:
         scores = run.scores().get(split, {})
         if not scores:
@@ -163,25 +176,47 @@ def read_scored_runs(
         for decode, stored in scores.items():
             path = run.hypotheses_path(split, decode)
             if path.is_file():
-                scored.append((run, decode, stored))
+                scored.append(ScoredFolder(run, decode, stored))
             else:
                 notes.append(f"left out: {path} is missing; `asrbench eval {run}`")
     if profile is None:
-        _refuse_versions([(run, stored) for run, _, stored in scored])
-    for search in dict.fromkeys(decode for _, decode, _ in scored):
-        _refuse_settings(search, [(run, stored) for run, each, stored in scored if each == search])
+        _refuse_versions(scored)
+    for search in dict.fromkeys(each.decode for each in scored):
+        _refuse_settings(search, [each for each in scored if each.decode == search])
     results: list[ScoredRun] = []
     test_sets: list[TestSet] = []
-    for run, decode, stored in scored:
-        scoring = PROFILES[profile or run.cell.score.profile]
-        key = _reference_key(stored, scoring)
-        rows = _rows(run.hypotheses_path(split, decode), key)
-        test_set = _test_set(rows, key, test_sets)
-        hypotheses = tuple(rows[id]["hypothesis"] for id in test_set.ids)
-        result = ScoredRun(run, decode, split, scoring, test_set, hypotheses, stored)
-        notes.extend(_remarks(result))
+    for folders in grouped_by_run(scored, split, notes):
+        result = _joined(folders, split, profile, test_sets)
+        notes.extend(line for folder in folders for line in _remarks(folder))
         results.append(result)
     return results
+
+
+def _joined(
+    folders: tuple[ScoredFolder, ...], split: str, profile: str | None, test_sets: list[TestSet]
+) -> ScoredRun:
+    """Returns the run that has these folders, and adds its test set to `test_sets` if it is new."""
+    decode, scoring = folders[0].decode, PROFILES[profile or folders[0].run.cell.score.profile]
+    keys = _text_keys(folders[0].stored, scoring)
+    rows: dict[str, dict[str, Any]] = {}
+    ids: list[list[str]] = []
+    for folder in folders:
+        path = folder.run.hypotheses_path(split, decode)
+        found = _rows(path, keys)
+        if twice := found.keys() & rows.keys():
+            raise UserError(
+                f"{path}: found {min(twice)}, which another fold has as well; run "
+                f"`asrbench eval {folder.run}` again"
+            )
+        rows |= found
+        ids.append(list(found))
+    test_set = _test_set(rows, keys, test_sets)
+    hypotheses = tuple(rows[id]["hypothesis"] for id in test_set.ids)
+    if folders[0].run.cell.fold is None:
+        return ScoredRun(folders, decode, split, scoring, test_set, hypotheses)
+    places = {id: place for place, id in enumerate(test_set.ids)}
+    folds = tuple(tuple(places[id] for id in each) for each in ids)
+    return ScoredRun(folders, decode, split, scoring, test_set, hypotheses, folds)
 
 
 def why_not_comparable(one: ScoredRun, other: ScoredRun) -> str | None:
@@ -190,6 +225,7 @@ def why_not_comparable(one: ScoredRun, other: ScoredRun) -> str | None:
         ("split", one.split, other.split),
         ("corpus", one.corpus[:8], other.corpus[:8]),
         ("profile", str(one.profile), str(other.profile)),
+        ("number of folds", str(len(one.folds) or "none"), str(len(other.folds) or "none")),
     ):
         if own != expected:
             return f"another {what}: {own}, not {expected}"
@@ -198,16 +234,17 @@ def why_not_comparable(one: ScoredRun, other: ScoredRun) -> str | None:
     return None
 
 
-def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
+def _rows(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Returns the row of each utterance by id. Raises `UserError` for a row without its texts."""
     rows = read_jsonl(path)
     try:
-        texts = [*map(itemgetter("id", key, "hypothesis"), rows)]
+        texts = [*map(itemgetter("id", *keys, "hypothesis"), rows)]
     except (KeyError, TypeError):
         texts = [(None,)]
     if not set(map(type, itertools.chain.from_iterable(texts))) <= {str}:
+        wanted = ", ".join(f"'{key}'" for key in ("id", *keys))
         raise UserError(
-            f"{path}: found a row without 'id', '{key}' and 'hypothesis'; run `asrbench eval` again"
+            f"{path}: found a row without {wanted} and 'hypothesis'; run `asrbench eval` again"
         )
     by_id = {row["id"]: row for row in rows}
     if len(by_id) < len(rows):
@@ -215,81 +252,101 @@ def _rows(path: Path, key: str) -> dict[str, dict[str, Any]]:
     return by_id
 
 
-def _test_set(by_id: dict[str, dict[str, Any]], key: str, known: list[TestSet]) -> TestSet:
-    """Returns the test set of `known` that has these references; adds a new one if none has."""
+def _test_set(
+    by_id: dict[str, dict[str, Any]], keys: Sequence[str], known: list[TestSet]
+) -> TestSet:
+    """Returns the test set of `known` that has these texts; adds a new one if none has."""
+    key, *others = keys
     references = {id: row[key] for id, row in by_id.items()}
+    other = {id: row[others[0]] for id, row in by_id.items()} if others else {}
     for test_set in known:
-        if test_set.by_id == references:
+        if (test_set.by_id, test_set.other_by_id) == (references, other):
             return test_set
     rows = by_id.values()
     seconds: list[Any] = [row.get("seconds") for row in rows]
     speakers: list[Any] = [row.get("speaker") for row in rows]
+    in_train: list[Any] = [row.get("in_train") for row in rows]
     known.append(
         TestSet(
             tuple(references),
             tuple(references.values()),
+            tuple(other.values()) if others else None,
             None if None in seconds else tuple(seconds),
             None if None in speakers else tuple(speakers),
+            None if None in in_train else tuple(in_train),
         )
     )
     return known[-1]
 
 
-def _reference_key(stored: dict[str, Any], scoring: Profile) -> str:
-    """Returns the key of the references that the profile counts, in a row of hypotheses."""
-    side = scoring.side_among(stored.get("sides", ()))
-    return "reference" if side == stored.get("side", "text") else side
+def _text_keys(stored: dict[str, Any], scoring: Profile) -> list[str]:
+    """Returns the key of the references that the profile counts, in a row of hypotheses.
+
+    The key of the other side comes second if the profile counts it as well.
+    """
+    sides = stored.get("sides", ())
+    counted = (scoring.side_among(sides), scoring.other_side_among(sides))
+    own = stored.get("side", "text")
+    return ["reference" if side == own else side for side in counted if side is not None]
 
 
-def _refuse_versions(scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
-    for run, stored in scored:
-        found, now = versioned(stored["profile"]), PROFILES[run.cell.score.profile]
+def _refuse_versions(scored: Sequence[ScoredFolder]) -> None:
+    for each in scored:
+        found, now = versioned(each.stored["profile"]), PROFILES[each.run.cell.score.profile]
         if found != str(now):
             raise UserError(
-                f"{run}: found scores under {found}, and '{now.name}' is {now} now; "
-                f"`asrbench eval {run}` scores it again, --profile {now.name} recounts its "
+                f"{each.run}: found scores under {found}, and '{now.name}' is {now} now; "
+                f"`asrbench eval {each.run}` scores it again, --profile {now.name} recounts its "
                 f"hypotheses"
             )
 
 
-def _refuse_settings(search: str, scored: Sequence[tuple[Run, dict[str, Any]]]) -> None:
+def _refuse_settings(search: str, scored: Sequence[ScoredFolder]) -> None:
     """Raises `UserError` for different settings of a search, which no run's identity has."""
-    for run, stored in scored[1:]:
-        first, first_stored = scored[0]
-        settings = [s.get("settings") or {} for s in (first_stored, stored)]
+    for each in scored[1:]:
+        first = scored[0]
+        settings = [folder.stored.get("settings") or {} for folder in (first, each)]
         if settings[0] != settings[1]:
             raise UserError(
-                f"{first} and {run}: found {search} decoding with {settings[0]} and {settings[1]}; "
-                f"run `asrbench eval --decode {search}` on both with the same settings"
+                f"{first.run} and {each.run}: found {search} decoding with {settings[0]} and "
+                f"{settings[1]}; run `asrbench eval --decode {search}` on both with the same "
+                f"settings"
             )
 
 
 def contradiction(result: ScoredRun, cer: float) -> str | None:
-    """Returns a note if the CER in `scores.json`, under the same profile, is not `cer`."""
-    stored = float(result.stored["cer"])
-    if versioned(result.stored["profile"]) != str(result.profile) or abs(stored - cer) <= 1e-6:
+    """Returns a note if the CER in `scores.json`, under the same profile, is not `cer`.
+
+    That of several folds is their mean, weighted by their reference characters.
+    """
+    stored = [folder.stored for folder in result.folders]
+    if any(versioned(each["profile"]) != str(result.profile) for each in stored):
+        return None
+    weights = [each["characters"]["n"] for each in stored] if result.folds else None
+    found = fmean([float(each["cer"]) for each in stored], weights)
+    if abs(found - cer) <= 1e-6:
         return None
     return (
-        f"{result.run}: scores.json says CER {100 * stored:.4f} % ({result.decode}), its "
+        f"{result.name}: scores.json says CER {100 * found:.4f} % ({result.decode}), its "
         f"hypotheses give {100 * cer:.4f} %, which is used"
     )
 
 
-def _remarks(result: ScoredRun) -> Iterator[str]:
-    stored = result.stored
-    checkpoint = stored.get("checkpoint", "best")
-    if checkpoint != "best":
-        yield f"{result.run}: scored from its {checkpoint} checkpoint, not its best"
-    history = result.history
-    best = min(history, key=lambda row: float(row["dev_cer"]))["epoch"] if history else None
-    if stored.get("epoch") not in (None, best):
+def _remarks(folder: ScoredFolder) -> Iterator[str]:
+    run, stored = folder.run, folder.stored
+    checkpoint = stored.get("checkpoint", run.rule)
+    if checkpoint != run.rule:
+        yield f"{run}: scored from its {checkpoint} checkpoint, not its {run.rule}"
+    history = folder.history
+    tested = chosen_row(run.rule, history)["epoch"] if history else None
+    if stored.get("epoch") not in (None, tested):
         yield (
-            f"{result.run}: scored after epoch {stored['epoch']}, its best is now {best}; "
-            f"`asrbench eval {result.run}`"
+            f"{run}: scored after epoch {stored['epoch']}, its {run.rule} is now {tested}; "
+            f"`asrbench eval {run}`"
         )
-    epochs, planned = len(history), result.run.cell.train.epochs
-    if epochs < planned and result.decode == GREEDY:
-        yield f"unfinished, {epochs} of {planned} epochs: {result.run}"
+    epochs, planned = len(history), run.cell.train.epochs
+    if epochs < planned and folder.decode == GREEDY:
+        yield f"unfinished, {epochs} of {planned} epochs: {run}"
 
 
 def differing_keys(one: RecordedCell, other: RecordedCell) -> list[str]:
@@ -301,6 +358,12 @@ def differing_keys(one: RecordedCell, other: RecordedCell) -> list[str]:
     flat, others = (dict(_flat(cell.without(*aside))) for cell in (one, other))
     keys = flat | others
     return [key for key in keys if flat.get(key, ...) != others.get(key, ...)]
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Returns the mean of the values that are not None; None without one."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from asrbench.base.process_map import process_map
-from asrbench.scoring.counted_text import CountedTexts, Texts
+from asrbench.scoring.counted_text import CountedReferences, Texts
 from asrbench.scoring.edit_counts import Edits, ErrorCounts, RunEdits
 from asrbench.scoring.score import score_counted
 from asrbench.scoring.untrained import why_untrained
@@ -29,10 +29,9 @@ Counts = Mapping[str, ErrorCounts]
 class CountedRun:
     """The hypotheses of one run, or of a system that has no runs, and their error rates."""
 
-    references: CountedTexts
+    references: CountedReferences
     texts: Texts
     """The hypotheses."""
-    profile: str
     rates: Mapping[str, float]
     """The error rate of every measure."""
     measure: str
@@ -50,7 +49,7 @@ class CountedRun:
     @cached_property
     def run_edits(self) -> RunEdits:
         """Edits of every measure, which are counted when they are asked for."""
-        return RunEdits(self.references, CountedTexts.of(self.texts, self.profile))
+        return RunEdits(self.references, self.references.hypotheses(self.texts))
 
     @property
     def edits(self) -> Edits:
@@ -73,44 +72,64 @@ class CountedRun:
 
 
 def runs_of(
-    references: Texts, systems: Mapping[str, Sequence[Texts]], profile: str, unit: Unit
+    references: Texts,
+    systems: Mapping[str, Sequence[Texts]],
+    profile: str,
+    unit: Unit,
+    other_side: Texts | None = None,
 ) -> dict[str, tuple[CountedRun, ...]]:
     """Returns the runs of each system, scored under `profile` and compared by `unit`.
 
+    `other_side` is the column of `Profile.other_side_among`, if the corpus has it.
     A run that is alone is counted by jiwer, several by RapidFuzz, its engine, which is faster.
     """
-    expected, measure = CountedTexts.of(references, profile), MEASURE_OF[unit]
+    expected, measure = CountedReferences.of(references, profile, other_side), MEASURE_OF[unit]
     hypotheses = [texts for system in systems.values() for texts in system]
     count: Callable[[Texts], tuple[dict[str, float], Counts]]
     if len(hypotheses) == 1:
-        count = partial(_by_jiwer, expected, profile)
+        count = partial(_by_jiwer, expected)
     else:
-        count = partial(_by_rapidfuzz, expected, profile, measure)
+        count = partial(_by_rapidfuzz, expected, measure)
     many = len(hypotheses) * len(references) >= MANY
     found = iter(process_map(count, hypotheses) if many else map(count, hypotheses))
 
     def run(texts: Texts) -> CountedRun:
         rates, known = next(found)
         failure = why_untrained(rates["characters"], references, texts)
-        return CountedRun(expected, texts, profile, rates, measure, known, failure)
+        return CountedRun(expected, texts, rates, measure, known, failure)
 
     return {label: tuple(map(run, each)) for label, each in systems.items()}
 
 
-def _by_jiwer(
-    references: CountedTexts, profile: str, texts: Texts
-) -> tuple[dict[str, float], Counts]:
+def untrained_fold(
+    run: CountedRun, references: Texts, folds: Sequence[Sequence[int]]
+) -> str | None:
+    """Returns which of the `folds` has a model that counts as not trained, and why.
+
+    `folds` are the places of their utterances. Returns None if all models are trained.
+    """
+    characters = run.run_edits.characters
+    for number, places in enumerate(folds, start=1):
+        chosen = list(places)
+        cer = float(characters.errors_U[chosen].sum() / max(1, characters.n_U[chosen].sum()))
+        expected, found = ([texts[i] for i in chosen] for texts in (references, run.texts))
+        if failure := why_untrained(cer, expected, found):
+            return f"fold {number} of {len(folds)}: {failure}"
+    return None
+
+
+def _by_jiwer(references: CountedReferences, texts: Texts) -> tuple[dict[str, float], Counts]:
     """Returns the rates and the counts of every measure."""
-    found = score_counted(references, CountedTexts.of(texts, profile), profile)
+    found = score_counted(references, references.hypotheses(texts))
     known: Counts = {each: getattr(found, each) for each in MEASURES.values()}
     return {each: counts.rate for each, counts in known.items()}, known
 
 
 def _by_rapidfuzz(
-    references: CountedTexts, profile: str, measure: str, texts: Texts
+    references: CountedReferences, measure: str, texts: Texts
 ) -> tuple[dict[str, float], Counts]:
     """Returns the rates of every measure and the counts of `measure`."""
-    run_edits = RunEdits(references, CountedTexts.of(texts, profile))
+    run_edits = RunEdits(references, references.hypotheses(texts))
     rates = {each: edits_of(run_edits, each).rate for each in MEASURES.values()}
     return rates, {measure: edits_of(run_edits, measure).total}
 

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asrbench.base.errors import UserError, pick
-from asrbench.scoring.counted_text import CountedTexts, Texts, refuse_empty
+from asrbench.scoring.counted_text import (
+    CountedReferences,
+    CountedTexts,
+    Texts,
+    refuse_empty,
+)
 from asrbench.scoring.edit_counts import ErrorCounts
 from asrbench.scoring.spacing import EditAlignment, spaced_like
 from asrbench.text.profiles import PROFILES
@@ -75,12 +80,15 @@ def score(
     hypotheses: str | Iterable[str],
     profile: str = "verbatim",
     where: object = "score",
+    other_side: Texts | None = None,
 ) -> Score:
     """Returns the error rates of `hypotheses` against `references`, which are in the same order.
 
     Each is a sequence of texts, one per utterance, or the text of a single utterance. `profile`
-    says what counts: `verbatim`, `nospace`, `kospeech` or `espnet`. Under each of them texts are in
-    NFC, runs of white space count as one space, and white space at the ends does not count.
+    says what counts: `verbatim`, `nospace`, `kospeech`, `espnet` or `readings`. Under each of them
+    texts are in NFC, runs of white space count as one space, and white space at the ends does not
+    count. `other_side` is the column of `Profile.other_side_among`, if the corpus has it; without
+    it `readings` accepts the notations of numerals alone.
 
     Raises `UserError`, whose message begins with `where`, for lists of different length, an unknown
     profile, anything that is not a text, and references without a character that counts.
@@ -93,17 +101,17 @@ def score(
             f"{where}: found lengths {len(expected)} (references) and {len(found)} (hypotheses), "
             f"allowed: equal lengths"
         )
-    counted = CountedTexts.of(expected, rules.name)
+    counted = CountedReferences.of(expected, rules.name, other_side)
     refuse_empty(counted, rules.name, where)
-    return score_counted(counted, CountedTexts.of(found, rules.name), rules.name)
+    return score_counted(counted, counted.hypotheses(found))
 
 
-def score_counted(references: CountedTexts, hypotheses: CountedTexts, profile: str) -> Score:
-    """Returns the error rates of texts that are already converted under `profile`."""
+def score_counted(references: CountedReferences, hypotheses: CountedTexts) -> Score:
+    """Returns the error rates of texts that are already converted."""
     letters = _by_character(references.letters, hypotheses.letters)
     spaced = spaced_like(references, hypotheses, map(_edit_alignment, letters.alignments))
     return Score(
-        str(PROFILES[profile]),
+        str(PROFILES[references.profile]),
         len(references.worded),
         _counts(_by_character(references.characters, hypotheses.characters)),
         _counts(_by_character(references.jamo, hypotheses.jamo)),

@@ -138,13 +138,20 @@ def _kaldi(line: str) -> tuple[str, str]:
 
 _TRN = re.compile(r"(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)\s*")
 
+_ALTERNATION = re.compile(r"(?<!\S)\{.*?(?:\}|$)")
+"""A brace at the beginning of a word, which opens an alternation in sclite."""
+
 _SPACE, _WORD_START = "<space>", "▁"
 """How ESPnet marks a space in its TRN of characters, and in its TRN of subwords."""
 
 
 def _trn(path: Path) -> Iterator[TranscriptRow]:
     """Yields the rows of a TRN without its `;;` comments. The characters and subwords that ESPnet
-    writes for its CER and TER are joined to words."""
+    writes for its CER and TER are joined to words.
+
+    An alternation, `{ a / b / @ }`, is refused: sclite scores the alternative that has the fewest
+    errors, and that of a reference decides about N, so that each system would have another.
+    """
     found = []
     for place, line in _lines(path):
         if line.strip() and not line.startswith(";;"):
@@ -162,6 +169,11 @@ def _trn_line(line: str) -> tuple[str, str]:
     match = _TRN.fullmatch(line)
     if match is None:
         raise UnreadableRow(f"found no id at the end of {_shown(line)}, allowed: text (id)")
+    if alternation := _ALTERNATION.search(match["text"]):
+        raise UnreadableRow(
+            f"found the alternation {_shown(alternation[0])}, which asrbench cannot score as "
+            f"sclite does; leave one of its alternatives in the text"
+        )
     return match["id"], match["text"].strip()
 
 

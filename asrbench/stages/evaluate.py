@@ -17,11 +17,12 @@ from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
 from asrbench.models.flops import forward_flops
 from asrbench.recogniser.loader import load, make_batch
-from asrbench.recogniser.loading import BEST, load_recogniser, open_corpus
+from asrbench.recogniser.loading import load_recogniser, open_corpus
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.scoring.counted_text import counted, counts_symbol
 from asrbench.scoring.score import Score, score
 from asrbench.text.profiles import PROFILES
+from asrbench.training.environment import program_and_machine
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ def evaluate_runs(
 ) -> Iterator[Evaluation]:
     """Evaluates each run on each split, and skips runs without weights or without that search.
 
-    Without `decode`, each run is decoded by the search that chose its checkpoint. Raises
+    Without `decode`, each run is decoded by the search of its dev passes in training. Raises
     `UserError` if no run has a search of that name.
     """
     searches: dict[str, None] = {}
     skipped = []
     found = False
     for run in runs:
-        if not run.weights_path(BEST).is_file():
-            reporter.say(f"{run}: skipped, its weights are missing")
+        if not run.weights_path().is_file():
+            reporter.say(f"{run}: skipped, {run.missing_weights()}")
             continue
         recogniser = load_recogniser(run, device, trust_plugins=trust_plugins)
         searches |= dict.fromkeys(recogniser.searches)
@@ -81,7 +82,7 @@ def evaluate(
 
     References are of the side that the scoring profile asks for, where the corpus has it; the
     other sides are stored beside them, so that other profiles can be applied later. Without
-    `decode` it is the search that chose the checkpoint.
+    `decode` it is the search of the dev passes in training.
     """
     return _evaluate(run, load_recogniser(run, device), split_name, decode, reporter)
 
@@ -90,24 +91,27 @@ def _evaluate(
     run: Run, recogniser: Recogniser, split_name: str, decode: str | None, reporter: Reporter
 ) -> Evaluation:
     decode = pick(f"{run}: --decode", decode or recogniser.selection, recogniser.searches)
-    split = open_corpus(run, recogniser).split(split_name)
-    split = split.on(PROFILES[run.cell.score.profile].side_among(split.sides))
+    corpus = open_corpus(run, recogniser)
+    split = _references_of(run, corpus.split(split_name))
     started_at = time.perf_counter()
     rows = _decoded(run, recogniser, split, split_name, decode, reporter)
     seconds = time.perf_counter() - started_at
     others = {side: split.column(side) for side in split.sides if side != split.side}
     speakers = split.column("speaker")
+    in_train = _in_train(run, split, _references_of(run, corpus.split("train")))
     for i, row in enumerate(rows):
         row.update({side: texts[i] for side, texts in others.items()})
         row["seconds"] = round(float(split.samples[i]) / SAMPLE_RATE_HZ, 4)
         if speakers[i] is not None:
             row["speaker"] = speakers[i]
+        row["in_train"] = in_train[i]
     write_jsonl(run.hypotheses_path(split_name, decode), rows)
     if note := _other_side(run, split):
         reporter.say(f"{run}: {note}")
     audio_seconds = split.hours * 3600
     configurable = decode in recogniser.model.head.configurable
-    scores = _scores(run, rows)
+    other = PROFILES[run.cell.score.profile].other_side_among(split.sides)
+    scores = _scores(run, rows, None if other is None else split.column(other))
     unknown_symbols = _unknown_symbols(run, recogniser, rows)
     run.write_scores(
         split_name,
@@ -120,9 +124,25 @@ def _evaluate(
             "seconds": seconds,
             "audio_seconds": audio_seconds,
             "real_time_factor": seconds / audio_seconds,
+            "environment": program_and_machine(recogniser),
         },
     )
     return Evaluation(run, split_name, decode, scores, unknown_symbols, seconds / audio_seconds)
+
+
+def _references_of(run: Run, split: Split) -> Split:
+    """Returns the split with the texts that the scoring profile of `run` takes as references."""
+    return split.on(PROFILES[run.cell.score.profile].side_among(split.sides))
+
+
+def _in_train(run: Run, split: Split, train: Split) -> list[bool]:
+    """Returns for each utterance of `split` whether its text is that of a training utterance.
+
+    Texts are equal if the scoring profile of `run` counts the same characters in both.
+    """
+    profile = run.cell.score.profile
+    trained = {counted(text, profile) for text in train.texts}
+    return [counted(text, profile) in trained for text in split.texts]
 
 
 def _decoded(
@@ -145,10 +165,10 @@ def _decoded(
     return [rows[id] for id in split.ids]
 
 
-def _scores(run: Run, rows: list[dict[str, Any]]) -> Score:
+def _scores(run: Run, rows: list[dict[str, Any]], other_side: list[str] | None) -> Score:
     references = [row["reference"] for row in rows]
     hypotheses = [row["hypothesis"] for row in rows]
-    return score(references, hypotheses, run.cell.score.profile, run)
+    return score(references, hypotheses, run.cell.score.profile, run, other_side)
 
 
 def _unknown_symbols(run: Run, recogniser: Recogniser, rows: list[dict[str, Any]]) -> int:
@@ -167,7 +187,7 @@ def _figures(
     """The figures in `scores.json`. Operations are those of the forward pass for 10 s of audio."""
     hypotheses = [row["hypothesis"] for row in rows]
     return {
-        "checkpoint": BEST,
+        "checkpoint": run.rule,
         "epoch": recogniser.epoch,
         **scores.plain(),
         "utterances": len(rows),
@@ -178,15 +198,14 @@ def _figures(
         "flops_per_audio_second": forward_flops(
             recogniser.cell.model, run.cell.features, len(recogniser.tokenizer)
         ),
-        "device": recogniser.device.type,
         "corpus": recogniser.fingerprint,
     }
 
 
 def _other_side(run: Run, split: Split) -> str | None:
-    """A note if the model was trained on one side of the text and is scored on another."""
+    """A note if the model was trained on a side of the text that its profile does not count."""
     trained, profile = run.cell.text.side, run.cell.score.profile
-    if trained not in split.sides:
+    if trained not in split.sides or trained == PROFILES[profile].other_side_among(split.sides):
         return None
     pairs = zip(split.column(trained), split.texts, strict=True)
     differ = sum(counted(one, profile) != counted(other, profile) for one, other in pairs)

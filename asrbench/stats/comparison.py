@@ -1,4 +1,4 @@
-"""Compares systems on one test set, from their texts: rates, differences and verdicts.
+"""Compares systems on one test set, from their counted runs: rates, differences and verdicts.
 
 docs/statistics.md says what each figure means.
 """
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from asrbench.base.formatting import percent
 from asrbench.scoring.counted_text import CountedTexts, Texts, refuse_empty
-from asrbench.scoring.run_rates import MEASURE_OF, MEASURES, CountedRun, runs_of
+from asrbench.scoring.run_rates import MEASURE_OF, MEASURES, CountedRun
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import (
     REPLICATES,
@@ -44,47 +44,6 @@ Runs = Mapping[str, Sequence[CountedRun]]
 """The counted runs of each system, by label."""
 
 
-def compare_texts(
-    references: Texts,
-    systems: Mapping[str, Sequence[Texts]],
-    *,
-    baseline: str | None = None,
-    profile: str = "verbatim",
-    unit: Unit = "character",
-    speakers: Sequence[Hashable] | None = None,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-    tests: bool = True,
-    incomparable: Mapping[str, str] | None = None,
-    controls: Collection[str] = (),
-    margin: float | None = None,
-    where: object = "the references",
-) -> Comparison:
-    """Compares the hypotheses of each system, one list per run, with the references.
-
-    Without `baseline` the first system is the baseline. With `speakers`, one per utterance, the
-    bootstrap draws speakers. `replicates` of 0 gives the rates alone; `tests` of False leaves out
-    the tests beside the bootstrap. Systems in `incomparable`, each with its reason, and `controls`
-    are not part of the family. With `margin`, a rate, systems can be found equivalent. Raises
-    `UserError` that begins with `where` if the references have no symbol.
-    """
-    return compare_runs(
-        references,
-        runs_of(references, systems, profile, unit),
-        baseline=baseline,
-        profile=profile,
-        unit=unit,
-        speakers=speakers,
-        replicates=replicates,
-        seed=seed,
-        tests=tests,
-        incomparable=incomparable,
-        controls=controls,
-        margin=margin,
-        where=where,
-    )
-
-
 def compare_runs(
     references: Texts,
     runs: Runs,
@@ -101,7 +60,14 @@ def compare_runs(
     margin: float | None = None,
     where: object = "the references",
 ) -> Comparison:
-    """Compares systems whose runs `scoring.run_rates.runs_of` has counted; see `compare_texts`."""
+    """Compares systems whose runs `scoring.run_rates.runs_of` has counted with the references.
+
+    Without `baseline` the first system is the baseline. With `speakers`, one per utterance, the
+    bootstrap draws speakers. `replicates` of 0 gives the rates alone; `tests` of False leaves out
+    the tests beside the bootstrap. Systems in `incomparable`, each with its reason, and `controls`
+    are not part of the family. With `margin`, a rate, systems can be found equivalent. Raises
+    `UserError` that begins with `where` if the references have no symbol.
+    """
     first = next(iter(runs)) if baseline is None else baseline
     expected = runs[first][0].references
     refuse_empty(expected, profile, where)

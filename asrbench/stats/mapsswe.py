@@ -1,5 +1,8 @@
 """MAPSSWE: matched pairs sentence segment word error test, as NIST's `sc_stats -t mapsswe` has it.
 
+Where systems have several runs, one test compares the sums of their errors; NIST's compares a pair
+of runs.
+
 Gillick & Cox 1989 (ICASSP 1:532), Pallett et al. 1990 (ICASSP 1:97); SCTK, src/sclite/mtchprs.c.
 """
 
@@ -11,9 +14,9 @@ import numpy as np
 from asrbench.stats.edit_alignment import EditAlignment
 
 WORD_BUFFER = 2
-"""Number of words that both runs have right between two segments, as in SCTK."""
+"""Number of words that both rows have right between two segments, as in SCTK."""
 CHARACTER_BUFFER = 10
-"""Number of characters, including spaces, that both runs have right between two segments: about two
+"""Number of characters, including spaces, that both rows have right between two segments: about two
 English words, or three of KsponSpeech with their spaces (68,457 characters over 20,401 words in
 eval_clean, as ESPnet counts them). Within one word errors are correlated, and two segments that
 belong to one confusion are not independent."""
@@ -21,7 +24,7 @@ belong to one confusion are not independent."""
 
 @dataclass(frozen=True)
 class Mapsswe:
-    """The result of the test for two runs. With a negative `z` the first has fewer errors."""
+    """The result of the test for two systems. With a negative `z` the first has fewer errors."""
 
     z: float
     p: float
@@ -34,9 +37,9 @@ class Mapsswe:
 
 
 def mapsswe(alignment: EditAlignment, one: int, other: int, buffer: int) -> Mapsswe:
-    """Compares two runs of an edit alignment.
+    """Compares two rows of an edit alignment: two runs, or two systems whose runs are summed.
 
-    A segment begins at an error of either run and ends before `buffer` tokens in a row that both
+    A segment begins at an error of either row and ends before `buffer` tokens in a row that both
     have right, without an insertion between them, or at the end of the utterance. With d the
     difference of errors in each of n segments, z = mean(d) / (sd(d) / sqrt(n)); where all d are
     equal z is 0, as in SCTK.

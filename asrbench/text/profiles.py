@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ProfileName = Literal["verbatim", "nospace", "kospeech", "espnet"]
+ProfileName = Literal["verbatim", "nospace", "kospeech", "espnet", "readings"]
 Side = Literal["text", "spelling", "phonetic"]
 """Column of a corpus: `text`, or one side of its dual transcriptions, (3시)/(세 시)."""
 Unit = Literal["character", "word"]
@@ -30,10 +30,20 @@ class Profile:
     """The punctuation that counts, or None for all. Between two digits all of it counts."""
     lower: bool = False
     """Whether letters are put into lower case."""
+    readings: bool = False
+    """Whether numerals count in any notation, and the other side of a dual as well as `side`. The
+    rules are in `asrbench.scoring.readings`."""
 
     def side_among(self, sides: Collection[str]) -> Side:
         """Returns the column that references come from in a corpus that has `sides`."""
         return self.side if self.side in sides else "text"
+
+    def other_side_among(self, sides: Collection[str]) -> Side | None:
+        """Returns the column whose readings count as well; None if there is none."""
+        both: tuple[Side, Side] = ("spelling", "phonetic")
+        if not self.readings or not {*both} <= {*sides}:
+            return None
+        return both[self.side == both[0]]
 
     def __str__(self) -> str:
         """Returns name and version, as in `nospace/2`."""
@@ -69,6 +79,17 @@ PROFILES: dict[str, Profile] = {
             side="spelling",
             marks="",
             lower=True,
+        ),
+        # The percent sign counts because it is spoken, and is a part of the numeral.
+        Profile(
+            "readings",
+            1,
+            "NFC, spelling where there is one, spaces and punctuation left out except %, numerals "
+            "in any notation, either side of a dual",
+            side="spelling",
+            spaces=False,
+            marks="%",
+            readings=True,
         ),
     )
 }

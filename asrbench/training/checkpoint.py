@@ -20,6 +20,7 @@ from asrbench.experiment.run_folder import Run
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.training.epoch_metrics import EpochMetrics
 from asrbench.training.step import Trainer
+from asrbench.training.weight_average import WeightAverage
 
 KEPT = 2
 """The number of states that are kept: the newest, and the previous one in case that is damaged."""
@@ -36,6 +37,8 @@ class State:
     steps: int = 0
     best_epoch: int | None = None
     """The number, from 1, of the epoch whose weights are in `best.safetensors`."""
+    average: WeightAverage = field(default_factory=WeightAverage)
+    """The average of the weights after the last epochs; empty under other rules than `average`."""
 
     @property
     def epoch(self) -> int:
@@ -45,6 +48,20 @@ class State:
     @property
     def complete(self) -> bool:
         return self.epoch >= self.trainer.cell.train.epochs
+
+    @property
+    def averaged(self) -> Recogniser | None:
+        """The recogniser with the averaged weights; None until all their epochs are done."""
+        epochs = self.trainer.cell.train.averaged_epochs
+        if not epochs or self.average.epochs < epochs:
+            return None
+        return self.trainer.recogniser.with_weights(self.average.mean())
+
+    def average_weights(self) -> None:
+        """Adds the weights after the current epoch to the average, if they are part of it."""
+        train = self.trainer.cell.train
+        if self.epoch >= train.epochs - train.averaged_epochs:
+            self.average.add(self.trainer.recogniser.model)
 
     def close_epoch(self, row: dict[str, Any]) -> None:
         """Ends the current epoch: appends `row` to the history and starts new metrics."""
@@ -68,6 +85,7 @@ def save(state: State, run: Run) -> None:
         "history": state.history,
         "steps": state.steps,
         "best_epoch": state.best_epoch,
+        "average": vars(state.average),
         "identity": run.folder.name,
         "tokenizer": state.trainer.recogniser.tokenizer.digest,
     }
@@ -95,6 +113,8 @@ def resume(state: State, run: Run, reporter: Reporter) -> None:
     state.trainer.optimizer.load_state_dict(stored["optimizer"])
     state.history, state.metrics = stored["history"], EpochMetrics(**stored["metrics"])
     state.steps, state.best_epoch = stored["steps"], stored["best_epoch"]
+    # States of earlier versions have none.
+    state.average = WeightAverage(**stored.get("average", {}))
     if ranks.is_main:
         for stray in run.folder.rglob("*.tmp-*"):
             stray.unlink()
@@ -144,6 +164,8 @@ def publish(state: State, run: Run) -> None:
     """Writes the weights, then the history, which is last because its length says a run is done."""
     _publish_best(state, run)
     state.trainer.recogniser.save(run.weights_path("last"), state.epoch)
+    if averaged := state.averaged:
+        averaged.save(run.weights_path("average"), state.epoch)
     run.write_history(state.history)
     for path in run.state_paths()[0 if state.complete else KEPT :]:
         path.unlink()

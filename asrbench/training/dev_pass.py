@@ -10,8 +10,8 @@ from asrbench.data.batch_sampler import length_plan
 from asrbench.experiment.spec import Cell
 from asrbench.models.heads.head import Ratio
 from asrbench.recogniser.loader import load
-from asrbench.recogniser.recogniser import Transcribed
-from asrbench.scoring.edit_counts import character_errors
+from asrbench.recogniser.recogniser import Recogniser, Transcribed
+from asrbench.scoring.edit_counts import ErrorCounts, character_errors
 from asrbench.scoring.untrained import why_untrained
 from asrbench.text.profiles import PROFILES
 from asrbench.training.checkpoint import State
@@ -22,16 +22,16 @@ def evaluate_epoch(state: State, setup: TrainingSetup, reporter: Reporter) -> di
     """Returns the history row of the epoch that just ended: training metrics and dev CER."""
     cell, metrics = setup.cell, state.metrics
     started_at = time.perf_counter()
-    batches = _dev_pass(state, setup, reporter)
-    references = [text for batch in batches for text in batch.references]
-    hypotheses = [text for batch in batches for text in batch.hypotheses]
-    edits = character_errors(references, hypotheses, cell.score.profile)
+    batches = _dev_pass(state.trainer.recogniser, setup, reporter)
+    references, hypotheses = _texts(batches)
+    edits = _edits(batches, setup)
     row = {
         "epoch": state.epoch + 1,
         "steps": state.steps,
         "loss": metrics.loss,
         **{f"{name}_loss": loss for name, loss in metrics.loss_parts().items()},
         "dev_cer": edits.rate,
+        **_averaged_rate(state, setup, reporter),
         "dev_characters": edits.n,
         "dev_profile": str(PROFILES[cell.score.profile]),
         "dev_search": state.trainer.recogniser.selection,
@@ -48,6 +48,7 @@ def evaluate_epoch(state: State, setup: TrainingSetup, reporter: Reporter) -> di
         "untrained": why_untrained(edits.rate, references, hypotheses),
         "train_seconds": metrics.seconds,
         "wait_share": metrics.wait_seconds / max(metrics.seconds, 1e-9),
+        "other_load": metrics.other_load,
         "dev_seconds": time.perf_counter() - started_at,
     }
     if setup.device.type == "cuda":
@@ -58,21 +59,45 @@ def evaluate_epoch(state: State, setup: TrainingSetup, reporter: Reporter) -> di
 def in_one_line(row: dict[str, Any], cell: Cell) -> str:
     """Returns the history row of an epoch as a line for the terminal."""
     untrained = f"  ({row['untrained']})" if row["untrained"] else ""
+    average = f"averaged {100 * row['average_dev_cer']:.2f} %  " if "average_dev_cer" in row else ""
     blank = f"blank {100 * row['blank_fraction']:.0f} %  " if "blank_fraction" in row else ""
     return (
-        f"{cell.variant} seed {cell.seed}  epoch {row['epoch']:>3}/{cell.train.epochs}  "
+        f"{cell.variant} {cell.seed_and_fold}  epoch {row['epoch']:>3}/{cell.train.epochs}  "
         f"loss {row['loss']:.3f}  dev CER {100 * row['dev_cer']:6.2f} % "
         f"({row['dev_profile']}, N {row['dev_characters']:,})  "
-        f"{blank}{row['train_seconds']:.0f} s{untrained}"
+        f"{average}{blank}{row['train_seconds']:.0f} s{untrained}"
     )
 
 
-def _dev_pass(state: State, setup: TrainingSetup, reporter: Reporter) -> list[Transcribed]:
-    """Decodes the development set with the search that chooses checkpoints.
+def _averaged_rate(state: State, setup: TrainingSetup, reporter: Reporter) -> dict[str, float]:
+    """Returns the dev CER of the averaged weights; nothing before the last epoch."""
+    averaged = state.averaged
+    if averaged is None:
+        return {}
+    return {"average_dev_cer": _edits(_dev_pass(averaged, setup, reporter), setup).rate}
+
+
+def _edits(batches: list[Transcribed], setup: TrainingSetup) -> ErrorCounts:
+    """Returns the character errors of all batches under the profile of the spec."""
+    ids = [id for batch in batches for id in batch.ids]
+    other_side = _other_side(setup, ids)
+    return character_errors(*_texts(batches), setup.cell.score.profile, other_side)
+
+
+def _texts(batches: list[Transcribed]) -> tuple[list[str], list[str]]:
+    """Returns the references and the hypotheses of all batches."""
+    references = [text for batch in batches for text in batch.references]
+    return references, [text for batch in batches for text in batch.hypotheses]
+
+
+def _dev_pass(
+    recogniser: Recogniser, setup: TrainingSetup, reporter: Reporter
+) -> list[Transcribed]:
+    """Decodes the development set with the search whose dev CER the history has.
 
     Batches are assigned to ranks round-robin; every rank returns all of them, in order.
     """
-    ranks, recogniser = setup.ranks, state.trainer.recogniser
+    ranks = setup.ranks
     plan = length_plan(setup.dev.samples, setup.cell.train.batch_seconds)
     share = plan[ranks.rank :: ranks.world_size]
     total, batches = sum(map(len, share)), []
@@ -82,6 +107,15 @@ def _dev_pass(state: State, setup: TrainingSetup, reporter: Reporter) -> list[Tr
         reporter.progress("dev", sum(len(each.ids) for each in batches), total)
     by_rank = ranks.gather(batches)
     return [by_rank[i % ranks.world_size][i // ranks.world_size] for i in range(len(plan))]
+
+
+def _other_side(setup: TrainingSetup, ids: list[str]) -> list[str] | None:
+    """Returns the texts of utterances that the scoring profile accepts beside the references."""
+    side = PROFILES[setup.cell.score.profile].other_side_among(setup.dev.sides)
+    if side is None:
+        return None
+    texts = dict(zip(setup.dev.ids, setup.dev.column(side), strict=True))
+    return [texts[id] for id in ids]
 
 
 def _shares(diagnostics: list[dict[str, Ratio]]) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""The environment of a run: versions, device, precision, commit."""
+"""The environment of training and of decoding: versions, device, precision, commit."""
 
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from asrbench.recogniser.recogniser import Recogniser
 
 def environment(recogniser: Recogniser) -> dict[str, Any]:
     """Returns the content of `env.json` for a run of `recogniser` on this machine."""
+    return {
+        **program_and_machine(recogniser),
+        "fingerprint": recogniser.fingerprint,
+        "parameters": recogniser.model.parameter_count,
+        "symbols": len(recogniser.tokenizer),
+    }
+
+
+def program_and_machine(recogniser: Recogniser) -> dict[str, Any]:
+    """Returns the versions and the commit of this program, and the machine that it runs on."""
     device = recogniser.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else this_cpu()
     bf16 = runs_in_bf16(device, recogniser.cell.train.precision)
@@ -27,14 +38,15 @@ def environment(recogniser: Recogniser) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": "bf16" if bf16 else "fp32",
         "commit": _commit(),
-        "fingerprint": recogniser.fingerprint,
-        "parameters": recogniser.model.parameter_count,
-        "symbols": len(recogniser.tokenizer),
     }
 
 
+@cache
 def _commit() -> str | None:
-    """Returns the commit of this program, with `+` where its files differ; None outside git."""
+    """Returns the commit of this program, with `+` where its files differ; None outside git.
+
+    Cached, because a process keeps the code that it has loaded.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         ours = subprocess.run(

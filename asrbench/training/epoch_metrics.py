@@ -41,6 +41,11 @@ class EpochMetrics:
     seconds: float = 0.0
     wait_seconds: float = 0.0
     """The part of `seconds` in which the device was idle and training waited for the loader."""
+    other_load: float | None = None
+    """The share of the machine's CPU time that other processes used; None if not known.
+
+    It is that of the time since training began, or resumed, in this epoch.
+    """
     unread: list[_Unread] = field(default_factory=list, repr=False)
 
     def add(self, micro_batches: Sequence[Batch], step: int, metrics: StepMetrics) -> None:

@@ -6,6 +6,7 @@ the rest. Several processes (`ranks`) can train one run: each computes its share
 after each step they agree on every decision that depends on a clock or a signal.
 """
 
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from itertools import islice
 
 import torch
 
+from asrbench.base.cpu import CpuTimes
 from asrbench.base.distributed import Ranks
 from asrbench.base.errors import RankError, UserError
 from asrbench.base.reporting import Reporter
@@ -146,6 +148,7 @@ def _train_epoch(state: State, session: _Session) -> None:
     note, read_due = "", 0
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
+    cpu_before = CpuTimes.now()
     began = time.perf_counter()
     for micro_batches in _deliveries(plan[metrics.batches :], setup, state.epoch):
         waited = time.perf_counter() - began if trainer.idle else 0.0
@@ -186,6 +189,17 @@ def _train_epoch(state: State, session: _Session) -> None:
             where = f"in epoch {state.epoch + 1} after batch {metrics.batches} of {len(plan)}"
             raise end(f"{setup.run}: {end.why} {where}; the same command continues from there")
         began = time.perf_counter()
+    metrics.other_load = _other_load(cpu_before, setup.ranks)
+
+
+def _other_load(before: CpuTimes, ranks: Ranks) -> float | None:
+    """Returns the share of this machine's CPU time since `before` that others than the ranks used.
+
+    The workers of the loader have ended, so their time is known.
+    """
+    now = CpuTimes.now()
+    used = ranks.gather((platform.node(), now.own - before.own))
+    return before.others_until(now, sum(own for node, own in used if node == platform.node()))
 
 
 def _plan(state: State, session: _Session) -> Batches:
@@ -228,6 +242,7 @@ def _close_epoch(state: State, session: _Session) -> None:
     setup, reporter = session.setup, session.reporter
     epochs = setup.cell.train.epochs
     with _explains_out_of_memory(session, f"in the dev pass after epoch {state.epoch + 1}"):
+        state.average_weights()
         # All ranks keep the same history, with the times of the main rank.
         row = setup.ranks.broadcast(evaluate_epoch(state, setup, reporter))
     state.close_epoch(row)
@@ -277,11 +292,13 @@ def _needed(state: State, session: _Session, *, dev: bool) -> float:
     """Returns the seconds until training can stop again: after the next step, or the dev pass."""
     if not dev:
         return session.step_seconds + session.save_seconds
-    metrics, audio_seconds = state.metrics, 3600 * session.setup.dev.hours
+    metrics, train = state.metrics, session.setup.cell.train
+    audio_seconds = 3600 * session.setup.dev.hours
     # Before the first dev pass, the guess is the speed of training, which is slower.
     guess = audio_seconds * metrics.seconds / max(metrics.audio_seconds, 1e-9)
     dev_seconds = max((row["dev_seconds"] for row in state.history), default=guess)
-    return float(dev_seconds) + 2 * session.save_seconds
+    averages = state.epoch + 1 == train.epochs and train.averaged_epochs > 0
+    return (1 + averages) * float(dev_seconds) + 2 * session.save_seconds
 
 
 def _stop_if_stuck(state: State, run: Run) -> None:

@@ -11,13 +11,17 @@ import torch
 from asrbench.base.distributed import ALONE, Ranks
 from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus, Split
+from asrbench.data.folds import CorpusFold
 from asrbench.experiment.run_folder import Run
-from asrbench.experiment.spec import Cell, TextSpec
+from asrbench.experiment.spec import Cell, FoldSpec, TextSpec
 from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.text.profiles import PROFILES, Side
 from asrbench.text.tokenizer import Tokenizer
 from asrbench.training.augmentation import Augmentation
+
+CACHED = 10
+"""Corpora and folds that stay open while the runs of a study are set up."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,14 @@ def set_up(
     one from the training texts. Raises `UserError` for anything that cannot be opened.
     """
     folder = Path(cell.corpus)
-    corpus, train, dev = _opened(folder, cell.text.side)
+    corpus, train, dev = _opened(folder, cell.text.side, cell.fold)
     augmentation = Augmentation.open(cell.augment, cell.seed)
     run = Run.of(results, cell, corpus.fingerprint, *augmentation.fingerprints)
     device = resolve_device(cell.run.device, ranks)
     tokenizer = (
         Recogniser.tokenizer_of(run.weights_path("last"))
         or tokenizer
-        or learned_tokenizer(folder, corpus.fingerprint, cell.text)
+        or learned_tokenizer(folder, corpus.fingerprint, cell.text, cell.fold)
     )
     dev = dev.on(PROFILES[cell.score.profile].side_among(dev.sides))
     return TrainingSetup(cell, corpus, train, dev, tokenizer, augmentation, run, device, ranks)
@@ -80,9 +84,9 @@ def set_up_all(cells: Sequence[Cell], results: Path, ranks: Ranks) -> list[Train
     return [replace(each, tokenizer=t) for each, t in zip(setups, tokenizers, strict=True)]
 
 
-@lru_cache(maxsize=1)
-def _opened(folder: Path, side: Side) -> tuple[Corpus, Split, Split]:
-    """Returns the corpus, its training split and its dev split.
+@lru_cache(maxsize=CACHED)
+def _opened(folder: Path, side: Side, fold: FoldSpec | None) -> tuple[Corpus, Split, Split]:
+    """Returns the corpus, or a fold of it, with its training split and its dev split.
 
     Cached, because the cells of a study share them and reading all texts takes time.
     """
@@ -94,6 +98,8 @@ def _opened(folder: Path, side: Side) -> tuple[Corpus, Split, Split]:
                 f"{corpus.folder}: found the splits {found}, but training needs '{name}'; "
                 f"prepare it with --dev N or --split"
             )
+    if fold is not None:
+        corpus = CorpusFold.of(corpus, fold.index, fold.of)
     train = corpus.split("train")
     if side not in train.sides:
         raise UserError(
@@ -103,10 +109,12 @@ def _opened(folder: Path, side: Side) -> tuple[Corpus, Split, Split]:
     return corpus, train.on(side), corpus.split("dev")
 
 
-@lru_cache(maxsize=8)
-def learned_tokenizer(folder: Path, fingerprint: str, text: TextSpec) -> Tokenizer:
+@lru_cache(maxsize=CACHED)
+def learned_tokenizer(
+    folder: Path, fingerprint: str, text: TextSpec, fold: FoldSpec | None = None
+) -> Tokenizer:
     """Returns the tokenizer of the training texts, cached because learning subwords takes long."""
-    _, train, _ = _opened(folder, text.side)
+    _, train, _ = _opened(folder, text.side, fold)
     return Tokenizer.of(text.unit, train.texts, text.vocabulary)
 
 

@@ -32,7 +32,7 @@ class CtcAttentionSpec(HeadSpec):
     ctc_weight: Share = 0.3
     """Weight of CTC in the loss; the decoder's cross-entropy has the rest."""
     selection: Literal["greedy", "attention", "joint"] = "greedy"
-    """The search whose CER on the development set chooses the checkpoint."""
+    """The search that decodes the development set in training; `eval` uses it by default."""
 
 
 class CtcAttention(Ctc):

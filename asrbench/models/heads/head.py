@@ -63,7 +63,7 @@ class Head(nn.Module):
     searches: dict[str, Search]
     """The ways to decode, by the name that `asrbench eval --decode` takes."""
     selection: str
-    """The search whose CER on the development set chooses the checkpoint; the default of `eval`."""
+    """The search that decodes the development set in training; the default of `eval`."""
 
     configurable: tuple[str, ...] = ()
     """The searches that read the keys of `decode`, and so have to be set alike to be compared."""

@@ -1,8 +1,9 @@
 """A study as one HTML page that opens from disk and fetches nothing.
 
-`views` makes tables of the study, `utterances` the list of aligned hypotheses, `vectors` figures as
-SVG in the colours of the page, `clips` audio, and `inspect` attention maps. `page.html` is the
-template; `page.css` and `page.js` are written into it.
+`views` makes tables of the study, `breakdown` those that show where systems differ, `utterances`
+the list of aligned hypotheses, `vectors` figures as SVG in the colours of the page, `clips` audio,
+and `inspect` attention maps. `page.html` is the template; `page.css` and `page.js` are written into
+it.
 """
 
 import base64
@@ -13,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from asrbench.base.files import write_text
-from asrbench.report.page import clips, inspect, utterances, vectors, views
+from asrbench.report import tables
+from asrbench.report.page import breakdown, clips, inspect, utterances, vectors, views
 from asrbench.report.plots import study as plots_study
 from asrbench.report.study import Study
 
@@ -36,9 +38,8 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> Path:
 def page(study: Study, corpus: Path | None = None) -> str:
     """Returns the HTML of the page."""
     listed = utterances.utterance_list(study)
-    audio = clips.clips(
-        corpus, study.corpus.fingerprint, study.split, [row.id for row in listed.rows]
-    )
+    split = None if study.folds else study.split
+    audio = clips.clips(corpus, study.corpus.fingerprint, split, [row.id for row in listed.rows])
     gradients, inspections = inspect.gradients(study), inspect.inspections(study)
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     figures = [vectors.Vector.of(picture) for picture in plots_study.pictures(study)]
@@ -49,10 +50,11 @@ def page(study: Study, corpus: Path | None = None) -> str:
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         facts=views.facts(study),
+        summary=tables.summary(study),
         verdicts=views.verdicts(study),
         results=views.results(study),
         further=views.further(study),
-        breakdown=views.breakdown(study),
+        breakdown=breakdown.tables(study),
         figures=figures,
         gradients=gradients,
         inspections=inspections,

@@ -27,13 +27,16 @@ class Clips:
     """A `data:` address for each of them, by the id of the utterance."""
 
 
-def clips(folder: Path | None, fingerprint: str, split: str, ids: Sequence[str]) -> Clips:
-    """Returns audio of the first of `ids`: at most `CLIPS` of them and `BYTES` in all."""
+def clips(folder: Path | None, fingerprint: str, split: str | None, ids: Sequence[str]) -> Clips:
+    """Returns audio of the first of `ids`: at most `CLIPS` of them and `BYTES` in all.
+
+    Without `split` they may be in any split of the corpus.
+    """
     if folder is None:
         return Clips("No audio: this page was made without `--corpus`.")
     try:
         corpus = Corpus.open(folder)
-        utterances = corpus.split(split)
+        utterances = corpus.whole if split is None else corpus.split(split)
     except UserError as error:
         return Clips(f"No audio: {error}.")
     if corpus.fingerprint != fingerprint:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -62,18 +63,24 @@ def _found(study: Study) -> Iterator[tuple[PicturedUtterance, list[Path]]]:
     inspected: set[Path] = set()
     for system in study.systems:
         for each in system.runs:
-            run = Run(Path(each.run))
-            path = run.inspect_path(study.split)
-            # A run with several decoders is in several systems.
-            if path in inspected or not path.is_file():
-                continue
-            inspected.add(path)
-            figures = read_json(path)
-            for entry in ({"id": "", **figures}, *figures["utterances"]):
-                names = [name for name in entry.get("pictures") or () if name.endswith(".png")]
-                paths = [run.folder / name for name in names if (run.folder / name).is_file()]
-                if paths:
-                    yield PicturedUtterance(system.variant, each.seed, entry["id"], ()), paths
+            named = Path(each.run)
+            # The name of a run with folds is a pattern, which matches the folder of each fold.
+            for folder in sorted(named.parent.glob(named.name)):
+                path = Run(folder).inspect_path(study.split)
+                # A run with several decoders is in several systems.
+                if path in inspected or not path.is_file():
+                    continue
+                inspected.add(path)
+                for id, paths in _entries(folder, read_json(path)):
+                    yield PicturedUtterance(system.variant, each.seed, id, ()), paths
+
+
+def _entries(folder: Path, figures: dict[str, Any]) -> Iterator[tuple[str, list[Path]]]:
+    """Yields the id of each inspected utterance, empty for the split, with its pictures."""
+    for entry in ({"id": "", **figures}, *figures["utterances"]):
+        names = [name for name in entry.get("pictures") or () if name.endswith(".png")]
+        if paths := [folder / name for name in names if (folder / name).is_file()]:
+            yield entry["id"], paths
 
 
 def _address(path: Path) -> str:

@@ -1,20 +1,19 @@
-"""The parts of the page: verdicts, facts, tables that sort, confusions and records."""
+"""The parts of the page: verdicts, facts, tables that sort, confusions and records.
+
+`breakdown` makes the tables that show where systems differ.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 from asrbench.analysis.confusions import Confusion
 from asrbench.analysis.kinds import ErrorKinds
-from asrbench.analysis.lengths import ByLength
-from asrbench.base.formatting import NONE, points, sentence
+from asrbench.base.formatting import NONE, sentence
 from asrbench.report.cells import (
     VERDICT_STYLES,
     TableCell,
-    number_cell,
-    p_cell,
-    percent_cell,
-    text_cell,
 )
 from asrbench.report.columns import (
     COSTS_TABLE,
@@ -78,9 +77,10 @@ _SENTENCES = {
 
 def facts(study: Study) -> list[tuple[str, str]]:
     """Returns the data behind every figure of the page."""
+    folds = f"the whole corpus, by {study.folds} folds" if study.folds else None
     return [
         ("corpus", f"{study.corpus.name} ({study.corpus.fingerprint[:8]})"),
-        ("split", study.split),
+        ("split", folds or study.split),
         ("utterances", f"{study.utterances:,}"),
         ("speakers", f"{study.speakers:,}" if study.speakers else "not known"),
         (f"N ({study.unit}s)", f"{study.n:,}"),
@@ -183,108 +183,6 @@ def _runs(study: Study) -> Table:
     return Table("runs", "Runs", "All runs of every system.", heads, rows)
 
 
-# Where systems differ
-
-
-def breakdown(study: Study) -> list[Table]:
-    """Returns error rates by length, by kind and by speaker."""
-    if study.findings is None:
-        return []
-    lengths = study.findings.lengths
-    tables = [
-        *([_lengths("duration", lengths.duration)] if lengths.duration else []),
-        _lengths("reference length", lengths.reference_length),
-        _kinds(study.findings.kinds),
-        _speakers(study),
-    ]
-    return [table for table in tables if table.rows]
-
-
-def _lengths(name: str, found: ByLength) -> Table:
-    heads = (
-        ColumnHead("variant"),
-        *(
-            ColumnHead(
-                f"{each.low:.3g}{DASH}{each.high:.3g}", f"{each.utterances:,} utterances, CER %"
-            )
-            for each in found.bins
-        ),
-        ColumnHead(f"per {found.unit}", "how the difference to the baseline changes, in points"),
-        ColumnHead("p Holm", "p-value of that change, corrected for all variants"),
-        ColumnHead("in words"),
-    )
-
-    def row(label: str) -> Iterator[TableCell]:
-        change = found.interactions.get(label)
-        yield text_cell(label)
-        for each in found.bins:
-            yield percent_cell(each.systems[label].cer)
-        yield number_cell(change.slope if change else None, lambda slope: points(slope, digits=3))
-        yield p_cell(change.holm_p if change else None)
-        yield text_cell(change.words if change else None, "words")
-
-    return Table(
-        f"by-{name.replace(' ', '-')}",
-        f"By {name}",
-        f"CER in percent, in bins of {name} ({found.unit}s).",
-        heads,
-        tuple(tuple(row(label)) for label in (found.bins[0].systems if found.bins else ())),
-    )
-
-
-def _kinds(found: dict[str, ErrorKinds]) -> Table:
-    heads = (
-        ColumnHead("variant"),
-        ColumnHead("substituted", "percent of reference characters"),
-        ColumnHead("deleted", "percent of reference characters"),
-        ColumnHead("inserted", "percent of reference characters"),
-        ColumnHead("at word edges", "percent of first and last characters of words that are wrong"),
-        ColumnHead("within words", "percent of the other characters of words that are wrong"),
-        ColumnHead("spaces", "percent of spaces that are wrong"),
-        ColumnHead("empty", "hypotheses without a character, of all runs"),
-        ColumnHead("looped", "hypotheses that repeat themselves where the reference does not"),
-        ColumnHead("truncated", "hypotheses whose end is missing"),
-    )
-    return Table(
-        "kinds",
-        "By kind",
-        "In percent, over all seeds of a variant; the last three columns count hypotheses.",
-        heads,
-        tuple(tuple(_kinds_row(label, kinds)) for label, kinds in found.items()),
-    )
-
-
-def _kinds_row(label: str, kinds: ErrorKinds) -> Iterator[TableCell]:
-    edges, spaces, hypotheses = kinds.edges, kinds.spaces, kinds.hypotheses
-    yield text_cell(label)
-    for count in (kinds.substitutions, kinds.deletions, kinds.insertions):
-        yield percent_cell(count / kinds.n if kinds.n else None)
-    yield percent_cell(edges.edge_rate if edges else None)
-    yield percent_cell(edges.inner_rate if edges else None)
-    yield percent_cell(spaces.errors / spaces.n if spaces and spaces.n else None)
-    for count in (hypotheses.empty, hypotheses.looped, hypotheses.truncated):
-        yield number_cell(count, ",d")
-
-
-def _speakers(study: Study) -> Table:
-    labels = [system.label for system in study.systems]
-    speakers = (study.findings and study.findings.speakers) or ()
-    heads = (
-        *(ColumnHead("speaker"), ColumnHead("utterances"), ColumnHead("N (characters)")),
-        *(ColumnHead(label, "CER %, mean over seeds") for label in labels),
-    )
-    rows = tuple(
-        (
-            text_cell(each.speaker or "not known"),
-            number_cell(each.utterances, ",d"),
-            number_cell(each.n, ",d"),
-            *(percent_cell(each.cer.get(label)) for label in labels),
-        )
-        for each in speakers
-    )
-    return Table("speakers", "By speaker", "CER in percent.", heads, rows)
-
-
 # Confusions
 
 
@@ -346,18 +244,28 @@ class Records:
     """Specs and environments, equal ones once."""
 
     specs: tuple[SharedText, ...]
-    environments: tuple[SharedText, ...]
+    trained: tuple[SharedText, ...]
+    """Environments of training."""
+    decoded: tuple[SharedText, ...]
+    """Environments of decoding, of the runs that recorded them."""
 
 
 def records(study: Study) -> Records:
     """Returns the specs and environments of all runs."""
     return Records(
         _shared((spec.run, spec.yaml) for spec in study.specs),
+        _shared((each.run, _lines(each.values)) for each in study.environments),
         _shared(
-            (each.run, "\n".join(f"{key}: {value}" for key, value in each.values.items()))
-            for each in study.environments
+            (run.run + system.label.removeprefix(system.variant), _lines(run.decoded_by))
+            for system in study.all_systems
+            for run in system.runs
+            if run.decoded_by is not None
         ),
     )
+
+
+def _lines(values: dict[str, Any]) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in values.items())
 
 
 def _shared(pairs: Iterable[tuple[str, str]]) -> tuple[SharedText, ...]:

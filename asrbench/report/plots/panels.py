@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, FAINT = "#222222", "#d9d9d9"
-TINTS = {Verdict.BETTER: "#0072B2", Verdict.WORSE: "#D55E00"}
+TINTS = {Verdict.BETTER: "#0072B2", Verdict.WORSE: "#D55E00", Verdict.EQUIVALENT: "#117733"}
 """Colour-blind readers can tell blue from vermilion, and the markers differ too."""
 UNDECIDED = "#767676"
 """The colour of every other verdict."""
-MARKERS = {Verdict.BETTER: "v", Verdict.WORSE: "^"}
+MARKERS = {Verdict.BETTER: "v", Verdict.WORSE: "^", Verdict.EQUIVALENT: "s"}
 
 
 def rates(axes: "Axes", study: Study) -> None:

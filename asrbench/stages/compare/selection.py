@@ -11,7 +11,7 @@ from pathlib import Path
 from asrbench.base.errors import UserError, pick
 from asrbench.base.formatting import counted
 from asrbench.experiment.registry import MODELS
-from asrbench.experiment.run_folder import GREEDY, Run
+from asrbench.experiment.run_folder import BEST, GREEDY, Run
 from asrbench.scoring.results import (
     ScoredRun,
     ScoredSystem,
@@ -20,10 +20,8 @@ from asrbench.scoring.results import (
     read_scored_runs,
     why_not_comparable,
 )
+from asrbench.stats.verdicts import FEWEST_SEEDS
 from asrbench.text.profiles import Profile
-
-FEW_SEEDS = 3
-"""Fewer seeds estimate the variance between training seeds badly."""
 
 MACHINE = ("device_name", "threads", "precision")
 """Keys of `env.json` that change the time of a step."""
@@ -48,6 +46,11 @@ class Selection:
     @property
     def baseline(self) -> ScoredSystem:
         return self.systems[0]
+
+    @property
+    def folds(self) -> int | None:
+        """The number of folds that together are the test set; None for a split of the corpus."""
+        return len(self.baseline.runs[0].folds) or None
 
     @property
     def all_systems(self) -> tuple[ScoredSystem, ...]:
@@ -75,7 +78,11 @@ def select(
     split = _choose_split(runs, split, " ".join(map(str, paths)), notes)
     scored = read_scored_runs(runs, split, notes, profile)
     if not scored:
-        raise UserError(f"found no hypotheses of {split}; `asrbench eval {runs[0]}` makes them")
+        left_out = f" ({notes[-1]})" if notes else ""
+        raise UserError(
+            f"found no run with all its hypotheses of {split}{left_out}; `asrbench eval "
+            f"{' '.join(map(str, paths))}` makes them"
+        )
     systems = _ordered(_grouped(scored), baseline, notes)
     systems += _elsewhere(runs, scored, split, profile)
     first = systems[0].runs[0]
@@ -138,14 +145,14 @@ def _grouped(scored: Sequence[ScoredRun]) -> list[ScoredSystem]:
         for one, other in zip(system.runs, system.runs[1:], strict=False):
             if reason := why_not_comparable(other, one):
                 raise UserError(
-                    f"{one.run} and {other.run}: found two runs of {variant} with {reason}; "
+                    f"{one.name} and {other.name}: found two runs of {variant} with {reason}; "
                     f"name one of them"
                 )
             keys = differing_keys(one.run.cell, other.run.cell)
             if one.seed == other.seed or keys:
                 why = f"differ in {', '.join(keys)}" if keys else "are the same cell"
                 raise UserError(
-                    f"{one.run} and {other.run}: found two runs of {variant} that {why}; "
+                    f"{one.name} and {other.name}: found two runs of {variant} that {why}; "
                     f"name one of them or delete the other"
                 )
         systems.append(system)
@@ -182,7 +189,7 @@ def _ordered(
 def _remarks(systems: Sequence[ScoredSystem], split: str, profile: Profile) -> Iterator[str]:
     """Yields what a reader must know before interpreting the differences."""
     fewest = min(len(system.runs) for system in systems)
-    if fewest < FEW_SEEDS and len(systems) > 1:
+    if fewest < FEWEST_SEEDS and len(systems) > 1:
         which = "all" if all(len(system.runs) == fewest for system in systems) else "some"
         known = "unknown" if fewest == 1 else "poorly known"
         yield (
@@ -196,12 +203,34 @@ def _remarks(systems: Sequence[ScoredSystem], split: str, profile: Profile) -> I
     if beyond:
         yield f"variants differ in more than the model: {', '.join(beyond)}"
     runs = [run for system in systems for run in system.runs]
-    chose = sorted({run.dev_profile for run in runs})
-    if chose != [str(profile)]:
+    if folds := len(runs[0].folds):
+        yield (
+            f"the whole corpus was tested by {folds} folds: each seed is {folds} models, and each "
+            f"was tested on the fold that it was trained without (docs/folds.md)"
+        )
+    folders = [folder for run in runs for folder in run.folders]
+    # Under the other rules, the dev set has no say in the weights.
+    chosen_by_dev = [folder for folder in folders if folder.run.rule == BEST]
+    chose = sorted({folder.dev_profile for folder in chosen_by_dev})
+    if chosen_by_dev and chose != [str(profile)]:
         yield f"checkpoints were chosen by dev CER under {', '.join(chose)}, not under {profile}"
-    yield from _environments([run.run for run in runs])
-    if split == "dev":
+    yield from _environments([folder.run for folder in folders])
+    decoded = [folder.environment for folder in folders if folder.environment]
+    commits = sorted({str(each.get("commit")) for each in decoded})
+    if len(commits) > 1:
+        yield f"runs were decoded at different commits: {', '.join(c[:8] for c in commits)}"
+    yield from _seen_texts(runs[0].test_set, split)
+    if split == "dev" and chosen_by_dev:
         yield "the dev set also chose the checkpoint, so error rates on it are optimistic"
+
+
+def _seen_texts(test_set: TestSet, split: str) -> Iterator[str]:
+    if seen := sum(test_set.in_train or ()):
+        count = len(test_set.ids)
+        yield (
+            f"{seen:,} of {count:,} texts of {split} ({100 * seen / count:.1f} %) also occur in "
+            f"train; report.html has the rates on these and on the others"
+        )
 
 
 def _environments(runs: Sequence[Run]) -> Iterator[str]:

@@ -3,12 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 from asrbench.analysis.findings import Findings, analyse
 from asrbench.base.errors import UserError, pick
 from asrbench.base.files import write_text
-from asrbench.base.formatting import seed_list
+from asrbench.base.formatting import counted, seed_list
 from asrbench.base.records import field_values, to_json
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
@@ -26,11 +25,12 @@ from asrbench.report.study import (
     StudySystem,
     SystemCost,
 )
-from asrbench.scoring.counted_text import counted, worded
-from asrbench.scoring.results import ScoredSystem, contradiction
+from asrbench.scoring.results import ScoredSystem, contradiction, mean_of
+from asrbench.scoring.run_rates import runs_of, untrained_fold
+from asrbench.scoring.scored_folder import QUIET_LOAD
 from asrbench.stages.compare.selection import Selection, select
 from asrbench.stats.bootstrap import REPLICATES
-from asrbench.stats.comparison import compare_texts
+from asrbench.stats.comparison import Runs, compare_runs
 from asrbench.stats.record import Comparison, System
 from asrbench.stats.verdicts import Judgement, Verdict
 from asrbench.text.profiles import RATES, Unit
@@ -81,12 +81,12 @@ def compare_selection(
         raise UserError(f"--margin: found {margin:g}, allowed: a number of points above zero")
     control_labels = _controls(selection, controls)
 
-    def compared(systems: Sequence[ScoredSystem]) -> Comparison:
+    def compared(systems: Sequence[ScoredSystem], runs: Runs) -> Comparison:
         """Compares systems on the test set of the first."""
         first = systems[0].runs[0]
-        return compare_texts(
+        return compare_runs(
             first.test_set.references,
-            {system.label: [run.hypotheses for run in system.runs] for system in systems},
+            runs,
             profile=first.profile.name,
             unit=unit,
             speakers=first.test_set.speakers,
@@ -98,18 +98,24 @@ def compare_selection(
             where=first.run,
         )
 
-    comparison = compared(selection.systems)
-    dev = _dev_set(selection)
+    counted_runs = _counted_runs(selection.systems, unit)
+    comparison = compared(selection.systems, counted_runs)
+    dev = None if selection.folds else _dev_set(selection)
     systems = [
         _study_system(record, scored, selection.baseline, with_curves=dev is not None)
         for record, scored in zip(comparison.systems, selection.systems, strict=True)
     ]
     not_comparable = []
     for scored, reason in selection.not_comparable:
-        (record,) = compared([scored]).systems
+        (record,) = compared([scored], _counted_runs([scored], unit)).systems
         record = replace(record, judgement=Judgement(Verdict.NOT_COMPARABLE, reason))
         not_comparable.append(_study_system(record, scored, selection.baseline))
-    runs = [run.run for system in selection.all_systems for run in system.runs]
+    runs = [
+        folder.run
+        for system in selection.all_systems
+        for run in system.runs
+        for folder in run.folders
+    ]
     contradictions = _contradictions(selection.all_systems, [*systems, *not_comparable])
     shared = field_values(comparison) | {"systems": tuple(systems)}
     return Study(
@@ -117,12 +123,13 @@ def compare_selection(
         title=_title(selection, comparison),
         experiment=selection.baseline.runs[0].run.cell.experiment,
         split=selection.split,
+        folds=selection.folds,
         profile_words=selection.profile.words,
         corpus=CorpusId(selection.corpus, selection.fingerprint),
         dev=dev,
         seeds=selection.seeds,
         not_comparable=tuple(not_comparable),
-        findings=_findings(selection, systems, replicates) if replicates else None,
+        findings=_findings(selection, systems, counted_runs, replicates) if replicates else None,
         legend=tuple(_legend(selection, comparison)),
         notes=(*selection.notes, *contradictions),
         environments=tuple(RunEnvironment(str(run), run.env) for run in runs),
@@ -160,56 +167,93 @@ def _is_control(model: str) -> bool:
     return model in MODELS and MODELS[model].control_of is not None
 
 
+def _counted_runs(systems: Sequence[ScoredSystem], unit: Unit) -> Runs:
+    """Counts the errors of every run on the test set of the first.
+
+    A run counts as not trained if one of its folds is not.
+    """
+    first = systems[0].runs[0]
+    references = first.test_set.references
+    found = runs_of(
+        references,
+        {system.label: [run.hypotheses for run in system.runs] for system in systems},
+        first.profile.name,
+        unit,
+        first.test_set.other_side,
+    )
+    return {
+        system.label: [
+            replace(counts, failure=untrained_fold(counts, references, run.folds) or counts.failure)
+            for run, counts in zip(system.runs, found[system.label], strict=True)
+        ]
+        for system in systems
+    }
+
+
 def _title(selection: Selection, comparison: Comparison) -> str:
+    split = f"{selection.folds} folds" if selection.folds else selection.split
+    speakers = f" of {counted(comparison.speakers, 'speaker')}" if comparison.speakers else ""
     return (
-        f"{selection.split} of {selection.corpus} ({selection.fingerprint[:8]}), "
-        f"{comparison.utterances:,} utterances, N = {comparison.n:,} {comparison.unit}s, profile "
-        f"{selection.profile}, {seed_list(selection.seeds)}"
+        f"{split} of {selection.corpus} ({selection.fingerprint[:8]}), "
+        f"{comparison.utterances:,} utterances{speakers}, N = {comparison.n:,} "
+        f"{comparison.unit}s, profile {selection.profile}, {seed_list(selection.seeds)}"
     )
 
 
 def _dev_set(selection: Selection) -> DevSet | None:
     """Returns the dev set of all runs; None if they were scored on several."""
-    runs = [run for system in selection.systems for run in system.runs]
-    first, *others = {(run.dev_profile, run.dev_n) for run in runs}
+    folders = [
+        folder for system in selection.systems for run in system.runs for folder in run.folders
+    ]
+    first, *others = {(folder.dev_profile, folder.dev_n) for folder in folders}
     return None if others else DevSet(*first)
 
 
-def _findings(selection: Selection, systems: Sequence[StudySystem], replicates: int) -> Findings:
-    test_set, profile = selection.systems[0].runs[0].test_set, selection.profile.name
+def _findings(
+    selection: Selection, systems: Sequence[StudySystem], runs: Runs, replicates: int
+) -> Findings:
+    test_set, baseline = selection.systems[0].runs[0].test_set, selection.baseline.label
+    references = runs[baseline][0].references
     return analyse(
         test_set.ids,
-        [counted(text, profile) for text in test_set.references],
+        references.characters,
         {
-            system.label: [
-                [counted(text, profile) for text in run.hypotheses] for run in system.runs
-            ]
-            for system in selection.systems
+            label: [run.run_edits.hypotheses.characters for run in each]
+            for label, each in runs.items()
         },
-        selection.baseline.label,
-        words=[worded(text, profile) for text in test_set.references],
+        baseline,
+        words=references.worded,
         durations_s=test_set.seconds,
         speakers=test_set.speakers,
+        in_train=test_set.in_train,
         replicates=replicates,
         untrained=[system.label for system in systems if not system.trained],
+        incomparable=[label for label, _ in _incomparable(selection.systems)],
     )
 
 
 def _incomparable(systems: Sequence[ScoredSystem]) -> Iterator[tuple[str, str]]:
     """Yields each system that differs from the baseline in more than the model, and the reason."""
     baseline = systems[0]
-    expected = baseline.runs[0].run.cell.train.batch_seconds
+    expected = baseline.runs[0].run.cell.train
     for system in systems[1:]:
-        found = system.runs[0].run.cell.train.batch_seconds
+        found = system.runs[0].run.cell.train
         if system.decode != baseline.decode:
             yield (
                 system.label,
                 f"another decoder: {system.decode}, where {baseline.label} has {baseline.decode}",
             )
-        elif found != expected:
+        elif found.batch_seconds != expected.batch_seconds:
             yield (
                 system.label,
-                f"another order of batches: train.batch_seconds is {found:g}, not {expected:g}",
+                f"another order of batches: train.batch_seconds is {found.batch_seconds:g}, not "
+                f"{expected.batch_seconds:g}",
+            )
+        elif found.weights != expected.weights:
+            yield (
+                system.label,
+                f"another rule for the weights: it is tested with {found.tested_weights}, "
+                f"{baseline.label} with {expected.tested_weights}",
             )
 
 
@@ -222,7 +266,11 @@ def _study_system(
     """Adds to the figures of a system what its run folders know."""
     runs = tuple(
         StudyRun(
-            **field_values(figures), seed=run.seed, run=str(run.run), step_seconds=run.step_seconds
+            **field_values(figures),
+            seed=run.seed,
+            run=run.name,
+            step_seconds=run.step_seconds,
+            decoded_by=run.environment,
         )
         for run, figures in zip(scored.runs, record.runs, strict=True)
     )
@@ -248,20 +296,18 @@ def _cost(system: ScoredSystem, baseline: ScoredSystem) -> SystemCost:
         step_seconds=system.step_seconds,
         step_ratio=system.step_ratio(baseline),
         memory_gb=max(memory, default=None),
-        real_time_factor=_mean([run.real_time_factor for run in system.runs]),
-        flops_per_audio_second=_mean([run.flops_per_audio_second for run in greedy]),
+        real_time_factor=mean_of(run.real_time_factor for run in system.runs),
+        flops_per_audio_second=mean_of(run.flops_per_audio_second for run in greedy),
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
-
-
 def _curves(system: ScoredSystem) -> Iterator[Curve]:
-    """Yields the curves of runs that are decoded as their dev CERs were; others have none."""
+    """Yields the curves of runs that are decoded as their dev CERs were; others have none.
+
+    Neither have folds, because each has another dev set.
+    """
     for run in system.runs:
-        if run.decode == run.dev_search and (history := run.history):
+        if run.decode == run.dev_search and not run.folds and (history := run.folders[0].history):
             yield Curve(
                 run.seed,
                 tuple(row["epoch"] for row in history),
@@ -271,11 +317,12 @@ def _curves(system: ScoredSystem) -> Iterator[Curve]:
 
 
 def _gradient_norms(system: ScoredSystem) -> Iterator[GradientNorms]:
-    for run in system.runs:
-        norms = [row.get("layer_gradient_norms") or {} for row in run.history]
+    """Yields the gradient norms of every run, or of every fold of it."""
+    for folder in (folder for run in system.runs for folder in run.folders):
+        norms = [row.get("layer_gradient_norms") or {} for row in folder.history]
         if norms and all(norms):
             layers = {layer: tuple(row[layer] for row in norms) for layer in norms[0]}
-            yield GradientNorms(run.seed, layers)
+            yield GradientNorms(folder.run.cell.seed, layers)
 
 
 def _contradictions(
@@ -292,8 +339,9 @@ def _contradictions(
 
 def _legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
     rate, baseline = RATES[comparison.unit], comparison.baseline
+    tested = "corpus" if selection.folds else "split"
     first = (
-        f"{rate}: edits over reference {comparison.unit}s of the whole split, mean over seeds; "
+        f"{rate}: edits over reference {comparison.unit}s of the whole {tested}, mean over seeds; "
         f"{selection.profile.words}."
     )
     if not comparison.replicates:
@@ -309,9 +357,14 @@ def _legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
             f"variant makes fewer errors. p Holm: p-value corrected for all variants compared"
             f"{_aside(comparison)}."
         )
+    trained = (run.run.cell.train for system in selection.systems for run in system.runs)
+    tested, *others = dict.fromkeys(each.tested_weights for each in trained)
+    if not others:
+        yield f"Each run is tested with {tested}."
     yield (
-        f"step: time of an optimizer step in the fastest epoch of training, relative to "
-        f"{baseline}. docs/statistics.md explains each figure."
+        f"step: time of an optimizer step, relative to {baseline}, in the fastest epoch during "
+        f"which other processes used at most {100 * QUIET_LOAD:.0f} % of the CPU time; - where no "
+        f"epoch is known to be such. docs/statistics.md explains each figure."
     )
 
 

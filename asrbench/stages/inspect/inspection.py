@@ -39,7 +39,7 @@ def inspect_run(
     split_name: str,
     ids: Sequence[str],
     count: int,
-    weights: str,
+    weights: str | None,
     device: str,
     reporter: Reporter,
     *,
@@ -47,8 +47,9 @@ def inspect_run(
 ) -> InspectedRun:
     """Inspects `run` on a split, and writes the figures, arrays and pictures to its run folder.
 
-    The chosen utterances are those of `ids`, or else `count` of them. Raises `UserError` for a
-    split or an id that the corpus does not have.
+    `weights` is the checkpoint, otherwise the one that is tested. The chosen utterances are those
+    of `ids`, or else `count` of them. Raises `UserError` for a split or an id that the corpus does
+    not have.
     """
     recogniser = load_recogniser(run, device, weights, trust_plugins=trust_plugins)
     corpus = open_corpus(run, recogniser)
@@ -62,7 +63,7 @@ def inspect_run(
     # The JSON is written last, because it names the pictures.
     document = inspection.plain(
         split=split_name,
-        checkpoint=weights,
+        checkpoint=weights or run.rule,
         side=split.side,
         pictures=[path.name for path in pictures.layers],
         utterance_pictures=[[path.name for path in each] for each in pictures.utterances],

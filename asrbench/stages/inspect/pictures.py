@@ -31,7 +31,7 @@ class Pictures:
 def draw(run: Run, split: str, inspection: Inspection) -> Pictures:
     """Draws attention by layer, and the attention maps and posteriors of each chosen utterance."""
     cell = run.cell
-    model = f"{cell.variant}, seed {cell.seed}, epoch {inspection.epoch}"
+    model = f"{cell.variant}, {cell.seed_and_fold}, epoch {inspection.epoch}"
     layers: tuple[Path, ...] = ()
     if inspection.layers:
         title = f"{model}: attention over {split}, N = {inspection.utterances_seen:,} utterances"

@@ -93,6 +93,8 @@ class Cost:
     """Size of one state to continue from."""
     weights_bytes: int
     """Size of the weights alone."""
+    average_bytes: int
+    """Size of the averaged weights; 0 unless `train.weights` asks for them."""
 
     @property
     def step_seconds(self) -> float:
@@ -116,14 +118,16 @@ class Cost:
 
     @property
     def disk_bytes(self) -> int:
-        """Disk space while the run is trained: states, and last, best and previous best weights."""
+        """Disk space while the run is trained: states, each with the average, and the last, best,
+        previous best and averaged weights."""
         # One more state than is kept: the next one is written before the oldest is deleted.
-        return (KEPT + 1) * self.state_bytes + 3 * self.weights_bytes
+        states = (KEPT + 1) * (self.state_bytes + self.average_bytes)
+        return states + 3 * self.weights_bytes + self.average_bytes
 
     @property
     def disk_bytes_done(self) -> int:
-        """Disk space once the run is done: the last and the best weights."""
-        return 2 * self.weights_bytes
+        """Disk space once the run is done: the last, the best and the averaged weights."""
+        return 2 * self.weights_bytes + self.average_bytes
 
 
 def estimate(cell: Cell, results: Path) -> Cost | None:
@@ -207,6 +211,7 @@ class _Trial:
             saves=1 + int(train_seconds / (60 * self.cell.run.checkpoint_minutes)),
             state_bytes=state_bytes,
             weights_bytes=weights_bytes,
+            average_bytes=weights_bytes if train.averaged_epochs else 0,
         )
 
     @property

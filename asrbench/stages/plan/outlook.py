@@ -36,6 +36,8 @@ class PlannedRun:
     """Name of the variant."""
     seed: int
     """Seed of the run."""
+    fold: int | None
+    """Number of the fold that the run is tested on; None for the splits of the corpus."""
     run: Run
     """The run folder, which may not exist yet."""
     epochs: int
@@ -75,6 +77,7 @@ class PlannedRun:
         return {
             "variant": self.variant,
             "seed": self.seed,
+            "fold": self.fold,
             "run": str(self.run),
             "status": self.status,
             "epochs": self.epochs,
@@ -86,7 +89,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class VariantOutlook:
-    """The runs of one variant, which differ in their seed and cost the same."""
+    """The runs of one variant, which differ in their seed or fold and cost the same."""
 
     cell: Cell
     """The cell of its first run."""
@@ -209,7 +212,7 @@ def plan_study(
     variants: list[VariantOutlook] = []
     for variant, mine in by_variant.items():
         reporter.progress("measuring", len(variants), len(by_variant), variant)
-        # Runs that differ only in their seed cost the same.
+        # Runs that differ only in their seed cost the same, and folds are of the same size.
         cost = estimate(mine[0].cell.model_copy(update={"seed": 0}), results)
         runs = tuple(_planned(each, cost) for each in mine)
         variants.append(VariantOutlook(mine[0].cell, runs, cost))
@@ -229,7 +232,15 @@ def plan_study(
 def _planned(setup: TrainingSetup, cost: Cost | None) -> PlannedRun:
     cell, run = setup.cell, setup.run
     epochs_left = 0 if run.done else cell.train.epochs - len(run.history())
-    return PlannedRun(cell.variant, cell.seed, run, cell.train.epochs, epochs_left, cost)
+    return PlannedRun(
+        variant=cell.variant,
+        seed=cell.seed,
+        fold=cell.fold.index if cell.fold else None,
+        run=run,
+        epochs=cell.train.epochs,
+        epochs_left=epochs_left,
+        cost=cost,
+    )
 
 
 def _plain_cost(cost: Cost | None) -> dict[str, Any] | None:
