@@ -221,9 +221,10 @@ def test_a_family_of_equals_needs_holm():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sign", [1, -1], ids=["worse", "better"])
 @pytest.mark.parametrize(("seeds", "shift"), [(1, 0.016), (5, 0.014)])
-def test_power_is_as_computed(seeds, shift):
-    found = STUDY.pairs(replace(world(130, 0, seeds=seeds), shift=shift))
+def test_power_is_as_computed(seeds, shift, sign):
+    found = STUDY.pairs(replace(world(130, 0, seeds=seeds), shift=sign * shift))
     assert 70 < found["power"] < 85
     assert found["right"] == pytest.approx(found["power"], abs=8)
     assert within_error(100 - found["covered"])

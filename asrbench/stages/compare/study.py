@@ -7,7 +7,6 @@ from pathlib import Path
 from asrbench.analysis.findings import Findings, analyse
 from asrbench.base.errors import UserError, pick
 from asrbench.base.files import write_text
-from asrbench.base.formatting import counted, seed_list
 from asrbench.base.records import field_values, to_json
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
@@ -27,13 +26,13 @@ from asrbench.report.study import (
 )
 from asrbench.scoring.results import ScoredSystem, contradiction, mean_of
 from asrbench.scoring.run_rates import runs_of, untrained_fold
-from asrbench.scoring.scored_folder import QUIET_LOAD
+from asrbench.stages.compare import words
 from asrbench.stages.compare.selection import Selection, select
 from asrbench.stats.bootstrap import REPLICATES
 from asrbench.stats.comparison import Runs, compare_runs
 from asrbench.stats.record import Comparison, System
 from asrbench.stats.verdicts import Judgement, Verdict
-from asrbench.text.profiles import RATES, Unit
+from asrbench.text.profiles import Unit
 
 
 def study_of(
@@ -120,7 +119,7 @@ def compare_selection(
     shared = field_values(comparison) | {"systems": tuple(systems)}
     return Study(
         **shared,
-        title=_title(selection, comparison),
+        title=words.title(selection, comparison),
         experiment=selection.baseline.runs[0].run.cell.experiment,
         split=selection.split,
         folds=selection.folds,
@@ -130,11 +129,11 @@ def compare_selection(
         seeds=selection.seeds,
         not_comparable=tuple(not_comparable),
         findings=_findings(selection, systems, counted_runs, replicates) if replicates else None,
-        legend=tuple(_legend(selection, comparison)),
+        legend=tuple(words.legend(selection, comparison)),
         notes=(*selection.notes, *contradictions),
         environments=tuple(RunEnvironment(str(run), run.env) for run in runs),
         specs=tuple(SpecText(str(run), run.spec_text) for run in runs),
-        commands=tuple(_commands(selection)),
+        commands=tuple(words.commands(selection)),
     )
 
 
@@ -188,16 +187,6 @@ def _counted_runs(systems: Sequence[ScoredSystem], unit: Unit) -> Runs:
         ]
         for system in systems
     }
-
-
-def _title(selection: Selection, comparison: Comparison) -> str:
-    split = f"{selection.folds} folds" if selection.folds else selection.split
-    speakers = f" of {counted(comparison.speakers, 'speaker')}" if comparison.speakers else ""
-    return (
-        f"{split} of {selection.corpus} ({selection.fingerprint[:8]}), "
-        f"{comparison.utterances:,} utterances{speakers}, N = {comparison.n:,} "
-        f"{comparison.unit}s, profile {selection.profile}, {seed_list(selection.seeds)}"
-    )
 
 
 def _dev_set(selection: Selection) -> DevSet | None:
@@ -332,58 +321,6 @@ def _contradictions(
         for run, figures in zip(source.runs, system.runs, strict=True):
             if note := contradiction(run, figures.cer):
                 yield note
-
-
-# Words
-
-
-def _legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
-    rate, baseline = RATES[comparison.unit], comparison.baseline
-    tested = "corpus" if selection.folds else "split"
-    first = (
-        f"{rate}: edits over reference {comparison.unit}s of the whole {tested}, mean over seeds; "
-        f"{selection.profile.words}."
-    )
-    if not comparison.replicates:
-        yield first
-    else:
-        drawn = "speakers" if (comparison.speakers or 0) > 1 else "utterances"
-        yield (
-            f"{first} 95 %: confidence interval over {drawn} and, with two seeds or more, over "
-            f"training seeds; {comparison.replicates:,} bootstrap replicates."
-        )
-        yield (
-            f"diff: difference in points of {rate}, variant minus {baseline}; below zero, the "
-            f"variant makes fewer errors. p Holm: p-value corrected for all variants compared"
-            f"{_aside(comparison)}."
-        )
-    trained = (run.run.cell.train for system in selection.systems for run in system.runs)
-    tested, *others = dict.fromkeys(each.tested_weights for each in trained)
-    if not others:
-        yield f"Each run is tested with {tested}."
-    yield (
-        f"step: time of an optimizer step, relative to {baseline}, in the fastest epoch during "
-        f"which other processes used at most {100 * QUIET_LOAD:.0f} % of the CPU time; - where no "
-        f"epoch is known to be such. docs/statistics.md explains each figure."
-    )
-
-
-def _aside(comparison: Comparison) -> str:
-    """Returns the controls in words; empty without one."""
-    names = [system.label for system in comparison.systems if system.is_control]
-    if not names:
-        return ""
-    return f", without {' and '.join(names)} ({'a control' if len(names) == 1 else 'controls'})"
-
-
-def _commands(selection: Selection) -> Iterator[str]:
-    runs = [run for system in selection.systems for run in system.runs]
-    decodes = dict.fromkeys((run.decode, run.decode == run.dev_search) for run in runs)
-    for folder in dict.fromkeys(run.run.folder.parent.parent for run in runs):
-        for decode, is_default in decodes:
-            option = "" if is_default else f" --decode {decode}"
-            yield f"asrbench eval {folder} --split {selection.split}{option}"
-        yield f"asrbench compare {folder} --split {selection.split}"
 
 
 # Files
