@@ -215,11 +215,10 @@ def planning_table(study: Study) -> Table:
     rows = []
     for each in PLANNING:
         found = _twice(study.planning, each)
-        rows.append(
-            [*_world(each), _both(found, "given"), _both(found, "held"), _both(found, "wide")]
-        )
+        rows.append([*_world(each), *(_both(found, n) for n in ("value", "given", "held", "wide"))])
     header = ["utterances", "speakers", "seeds", "training sd %"]
-    header += ["given %", "range holds the true one %", "range, end over beginning"]
+    header += ["median, % of the true one", "given %", "range holds the true one %"]
+    header += ["range, end over beginning"]
     return Table("The detectable difference and its range", header, rows)
 
 

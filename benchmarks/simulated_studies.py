@@ -11,8 +11,7 @@ from simulated import Trial
 from asrbench.stats.blocks import Blocks
 from asrbench.stats.bootstrap import Bootstrap, Interval, bootstrap
 from asrbench.stats.exact import holm
-from asrbench.stats.power import ALPHA, power, smallest_difference
-from asrbench.stats.variance import Variance
+from asrbench.stats.power import ALPHA, POWER, power, smallest_difference
 from asrbench.stats.verdicts import undecidable
 
 
@@ -115,16 +114,18 @@ class Study(NamedTuple):
     def planning(self, world: AnyWorld) -> dict[str, float]:
         """Returns how often the detectable difference is given, and its range holds the true one.
 
-        The true one is that of the variance over all trials, with the median degrees of freedom.
+        The true one is the shift at which `POWER` of the intervals of all trials exclude zero.
         """
         differences = [boot.difference(1, 0) for _, _, boot in self.of(world)]
-        total = float(np.var([each.delta for each in differences]))
-        freedom = float(np.median([each.variance.freedom for each in differences]))
-        true = smallest_difference(Variance(total, round(freedom) + 1, ()))
+        low_T, high_T = np.array([each.interval for each in differences]).T
+        shifts = np.linspace(0, 5 * float(np.std(high_T - low_T) + np.mean(high_T - low_T)), 4000)
+        shown = [np.mean((low_T + shift > 0) | (high_T + shift < 0)) for shift in shifts]
+        true = shifts[int(np.argmax(np.array(shown) >= POWER))]
         found = [smallest_difference(each.variance) for each in differences]
         given = [each for each in found if each is not None]
-        held = [true is not None and each.low <= true.value <= each.high for each in given]
+        held = [each.low <= true <= each.high for each in given]
         return {
+            "value": 100 * float(np.median([each.value for each in given] or [0.0])) / true,
             "given": 100 * len(given) / len(found),
             "held": 100 * float(np.mean(held)) if held else 0.0,
             "wide": float(np.median([each.high / each.low for each in given])) if given else 0.0,

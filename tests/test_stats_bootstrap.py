@@ -293,6 +293,13 @@ def test_probability_of_improvement_agrees_with_kaldialign(both):
     assert found == pytest.approx(expected["p_s2_improv_over_s1"], abs=0.02)
 
 
+def test_kurtosis_by_hand():
+    """Nine of ten blocks have one error fewer than the mean 1, one has nine more: the squares are
+    nine times 1 and once 81, their mean 9, that of the fourth powers 657."""
+    boot = bootstrap(Blocks.of([10] * 10), [[[0] * 9 + [10]]], replicates=100)
+    assert boot.rate(0).variance.kurtosis == pytest.approx(657 / 81)
+
+
 # Training variance
 
 

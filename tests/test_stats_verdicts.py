@@ -74,7 +74,7 @@ def test_no_evidence_says_what_is_excluded_what_could_be_shown_and_what_would_se
     assert (
         "The interval excludes an improvement of more than 1.92 points and a deterioration of "
         "more than 0.11. A study of this size detects a true difference of about 0.96 "
-        "(0.86 to 1.1) points. Detecting one as small as the one seen (0.9) would need about "
+        "(0.84 to 1.1) points. Detecting one as small as the one seen (0.9) would need about "
         in found.reason
     )
     assert needed.utterances.low < needed.utterances.value < needed.utterances.high

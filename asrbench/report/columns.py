@@ -130,17 +130,17 @@ COLUMNS = {
     "smallest_difference": Column(
         "detectable",
         "smallest true difference that such a study detects with 80 % power, in points, and the "
-        "90 % range of this figure; none where the range is too wide to be of use",
+        "range of this figure; none where the range is too wide to be of use",
         lambda s: rough_cell(s.judgement.smallest_difference if s.judgement else None, 100),
     ),
     "needed_seeds": Column(
         "seeds needed",
-        "to detect a difference of the size seen, and the 90 % range of this figure",
+        "to detect a difference of the size seen, and the range of this figure",
         lambda s: rough_cell(_needed(s).seeds),
     ),
     "needed_utterances": Column(
         "or utterances",
-        "to detect a difference of the size seen, and the 90 % range of this figure",
+        "to detect a difference of the size seen, and the range of this figure",
         lambda s: rough_cell(_needed(s).utterances),
     ),
     "gflops": Column(

@@ -212,7 +212,8 @@ class Bootstrap:
         systems, weights_K = list(weights), np.array([*weights.values()])
         training = self._training(systems)
         draws_B1, variances_1 = self._over_blocks(systems, weights_K[:, None])
-        variance = Variance(float(variances_1[0]), self.blocks.count, training)
+        kurtosis = self._kurtosis(systems, weights_K)
+        variance = Variance(float(variances_1[0]), self.blocks.count, training, kurtosis)
         draws_B = draws_B1[:, 0] + self._over_training(systems, training) @ weights_K
         return variance, draws_B * self._student(variance)
 
@@ -234,6 +235,14 @@ class Bootstrap:
         unit_KC = weights_KC / np.linalg.norm(weights_KC, axis=0)
         draws_BC += self.missing_BK[:, systems] @ unit_KC * np.sqrt(missing_C)
         return draws_BC, found_C + missing_C
+
+    def _kurtosis(self, systems: Sequence[int], weights_K: Floats) -> float:
+        """Returns the kurtosis of the blocks' contributions to a weighted sum of rates."""
+        blocks = self.blocks
+        errors_G = blocks.summed(weights_K @ self.errors_KU[systems])[0]
+        squares_G = np.square(errors_G - errors_G.sum() / blocks.symbols * blocks.symbols_G)
+        mean = float(squares_G.mean())
+        return float(np.square(squares_G).mean()) / mean**2 if mean else 3.0
 
     def _over_training(
         self, systems: Sequence[int], training: Sequence[TrainingVariance]

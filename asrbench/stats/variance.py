@@ -127,6 +127,9 @@ class Variance:
     """Number of blocks, G."""
     training: tuple[TrainingVariance, ...]
     """One per system; empty where training variance is not asked for or cannot be known."""
+    kurtosis: float = 3.0
+    """Of the blocks' contributions. A few blocks with many errors make it large, and then
+    `over_blocks` is known less well than the number of blocks says."""
 
     @property
     def total(self) -> float:
@@ -140,7 +143,20 @@ class Variance:
     @property
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom of `total`, at least those of every component."""
-        components = [(self.over_blocks, float(self.blocks - 1))]
+        return self._freedom(self.blocks - 1)
+
+    @property
+    def own_freedom(self) -> float:
+        """The degrees of freedom with which `total` itself is estimated.
+
+        The relative variance of the sample variance of G blocks is (kurtosis - 1) / G (Cramer 1946,
+        27.4), which is that of 2 G / (kurtosis - 1) degrees of freedom.
+        """
+        known = 2 * self.blocks / max(1e-9, self.kurtosis - 1)
+        return self._freedom(max(1.0, min(self.blocks - 1, known)))
+
+    def _freedom(self, of_blocks: float) -> float:
+        components = [(self.over_blocks, of_blocks)]
         components += [(each.between_runs, each.freedom) for each in self.training]
         below = sum(component**2 / freedom for component, freedom in components)
         least = min(freedom for _, freedom in components)
@@ -170,7 +186,12 @@ class Variance:
     def on_test_sets(self, times: float) -> "Variance":
         """Returns the value expected on a test set so many times as large."""
         training = tuple(each.on_test_sets(times) for each in self.training)
-        return Variance(self.over_blocks / times, round(self.blocks * times), training)
+        return replace(
+            self,
+            over_blocks=self.over_blocks / times,
+            blocks=round(self.blocks * times),
+            training=training,
+        )
 
 
 def bessel(count: int) -> float:
