@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -300,3 +301,57 @@ def test_a_part_that_is_no_number_is_a_fault(tmp_path: Path) -> None:
     assert len(read_part(tmp_path / "a.wav", 10)) == 10
     with pytest.raises(AudioFault, match="has samples that are not finite"):
         read_part(tmp_path / "a.wav")
+
+
+def encoded(format: str, subtype: str | None = None, samples: int = 16_000) -> bytes:
+    """A file of noise in memory."""
+    stream = io.BytesIO()
+    soundfile.write(stream, noise(samples), RATE_HZ, format=format, subtype=subtype)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("FLAC", "PCM_16")]
+)
+def test_of_two_files_in_one_none_is_dropped(format: str, subtype: str | None) -> None:
+    first, second = encoded(format, subtype), encoded(format, subtype, 12_000)
+    assert len(read_audio(io.BytesIO(first))) == 16_000
+    for data in (first + second, first + first):
+        assert fault_of(io.BytesIO(data)) == (
+            "unreadable",
+            "several files in one, of which only the first is decoded",
+        )
+
+
+@pytest.mark.parametrize("format", ["AU", "W64", "RF64", "AIFF", "WAV"])
+def test_half_of_a_file_is_rejected(format: str) -> None:
+    data = encoded(format, "PCM_16")
+    assert len(read_audio(io.BytesIO(data))) == 16_000
+    reason, detail = fault_of(io.BytesIO(data[: len(data) // 2]))
+    assert reason == "unreadable"
+    assert detail.startswith("cut short: ")
+
+
+def test_warnings_of_libmpg123_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    data = encoded("MP3")
+    fault_of(io.BytesIO(data[: len(data) // 2]))
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
+
+
+def test_a_header_of_many_samples_takes_no_memory() -> None:
+    """STREAMINFO has the number of samples in the last 4 bits of byte 21 and in bytes 22 to 25."""
+    data = bytearray(encoded("FLAC", "PCM_16"))
+    data[21] |= 0x0F
+    data[22:26] = b"\xff\xff\xff\xff"
+    reason, detail = fault_of(io.BytesIO(bytes(data)))
+    assert (reason, detail) == ("too long", "1193.0 hours, 1 channels, by the header; cut it")
+
+
+def test_gsm_is_rejected() -> None:
+    assert fault_of(io.BytesIO(encoded("WAV", "GSM610")))[0] == "unreadable"
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    assert fault_of(tmp_path / "a.wav") == ("unreadable", "it is no regular file")

@@ -288,15 +288,47 @@ def test_best_is_made_again_where_a_kill_came_before_it(
         assert published(run) == (2, 2, 2.0, [1, 2])
 
 
-def test_best_weights_that_are_gone_are_those_of_the_next_epoch(
-    prepared: TrainingSetup, run: Run
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    damage(path, truncated)
+
+
+def bit_flipped(path: Path) -> None:
+    damage(path, flipped)
+
+
+@pytest.mark.parametrize("lose", [gone, cut, bit_flipped])
+def test_lost_best_weights_are_told_and_only_a_better_epoch_replaces_them(
+    lose: Callable[[Path], None], prepared: TrainingSetup, run: Run
 ) -> None:
     state = fresh(prepared)
     end_epoch(state, run, 0.5)
     state.metrics.batches = 1
     save(state, run)
+    best = run.weights_path("best")
+    lose(best)
+    heard = Heard()
+    resume(state := fresh(prepared), run, heard)
+    assert state.best_epoch == 1
+    assert heard.lines[-1].startswith(f"{best}: is lost, the weights of epoch 1,")
+    assert any("it was deleted" in line for line in heard.lines) == (lose is not gone)
+    end_epoch(state, run, 0.8)
+    assert not best.is_file()
+    end_epoch(state, run, 0.4)
+    assert published(run) == (3, 3, 3.0, [1, 2, 3])
+
+
+def test_best_weights_that_are_given_back_are_used_again(prepared: TrainingSetup, run: Run) -> None:
+    state = fresh(prepared)
+    end_epoch(state, run, 0.5)
+    state.metrics.batches = 1
+    save(state, run)
+    kept = run.weights_path("best").read_bytes()
     run.weights_path("best").unlink()
     resume(state := fresh(prepared), run, Silent())
-    assert state.best_epoch is None
+    run.weights_path("best").write_bytes(kept)
     end_epoch(state, run, 0.8)
-    assert published(run) == (2, 2, 2.0, [1, 2])
+    assert published(run) == (2, 1, 1.0, [1, 2])

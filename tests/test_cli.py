@@ -69,7 +69,7 @@ def test_every_command_and_option_has_help_and_every_command_is_in_the_readme(
 
 
 def test_help_lists_the_commands_in_the_order_of_the_road() -> None:
-    road = "prep corpus plan train eval inspect compare models check transcribe score"
+    road = "prep corpus plan train eval inspect compare verify models check transcribe score"
     _, out, _ = run("--help")
     assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == road.split()
 
@@ -139,7 +139,10 @@ def test_a_run_without_its_weights_says_so(road: Path, tmp_path: Path) -> None:
     assert "done, but its weights are missing; give another --results, or delete" in out
     code, out, err = run("eval", folder)
     assert code == 2
-    assert f"{folder}: skipped, its weights are missing\n" in out
+    assert (
+        f"{folder}: skipped, its weights, best.safetensors of epoch 1, are missing; restore the "
+        in out
+    )
     assert err == f"error: {folder}: found no run to evaluate; `asrbench train` makes weights\n"
 
 
@@ -385,11 +388,11 @@ def test_corpora_that_cannot_be_read(road: Path, tmp_path: Path) -> None:
     for broken in (b"", whole[: len(whole) // 2]):
         (folder / "train.arrow").write_bytes(broken)
         line = error("train", spec, "--set", f"corpus={folder}", "--results", tmp_path / "r")
-        assert line.startswith(f"{folder / 'train.arrow'}: cannot be read (")
-        assert line.endswith("prepare the corpus again")
+        assert line.startswith(f"{folder / 'train.arrow'}: is damaged, found {len(broken):,} bytes")
+        assert line.endswith("prepare the corpus again, or restore the file")
     (folder / "corpus.json").write_text(f'{{"format": {FORMAT}}}')
     line = error("train", spec, "--set", f"corpus={folder}", "--results", tmp_path / "r")
-    assert line == f"{folder / 'corpus.json'}: has no 'name'; prepare the corpus again"
+    assert line == f"{folder / 'corpus.json'}, 'name': missing; prepare the corpus again"
     assert not (tmp_path / "r").exists()
 
 
@@ -451,3 +454,31 @@ def test_a_limit_that_is_none(road: Path, tmp_path: Path) -> None:
         "--set train.max_hours: found 0"
     )
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x")],
+)
+def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    def full(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("asrbench.data.corpus.Corpus.open", full)
+    assert error("corpus", "anywhere").startswith("out of memory: ")
+
+
+def test_a_text_that_the_output_cannot_show_is_escaped(tmp_path: Path) -> None:
+    """A name that is not UTF-8, and Korean on a terminal of Latin-1."""
+    folder = tmp_path / os.fsdecode(b"\xff\xfe")
+    for name in (folder, tmp_path / "말"):
+        done = subprocess.run(
+            [sys.executable, "-m", "asrbench", "corpus", str(name)],
+            capture_output=True,
+            env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.count(b"\n") == 1
+        assert done.stderr.startswith(b"error: ")
+        assert b"\\u" in done.stderr

@@ -1,18 +1,23 @@
 import errno
 import hashlib
 import json
+import os
+import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from mutations import DOCUMENTS, damaged_files, flipped, refusal, truncated
 
 from asrbench.base.errors import UserError
-from asrbench.data import corpus, corpus_writer
+from asrbench.base.files import digest
+from asrbench.data import content_check, corpus, corpus_writer
 from asrbench.data.corpus import Corpus
 from asrbench.data.corpus_writer import CorpusWriter, Utterance
 
@@ -96,7 +101,12 @@ def test_the_folder_says_what_is_in_it(tmp_path: Path) -> None:
         writer.reject("x", "test", "missing", "x.wav")
         writer.leave_out("y", "train", "shared text")
     about = json.loads((tmp_path / "toy" / "corpus.json").read_text(encoding="utf-8"))
-    fingerprint = about.pop("fingerprint")
+    fingerprint, files = about.pop("fingerprint"), about.pop("files")
+    assert files == {
+        name: {"bytes": (tmp_path / "toy" / name).stat().st_size, "digest": digest}
+        for name in ("test.arrow", "train.arrow")
+        for digest in [sha256((tmp_path / "toy" / name).read_bytes()).hexdigest()[:16]]
+    }
     assert about == {
         "format": 1,
         "name": "toy",
@@ -169,6 +179,43 @@ def test_force_replaces_a_corpus_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"thesis: is no prepared corpus, and --force replaces"):
         write(tmp_path / "thesis", {"train": [utterance(1)]}, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis", "toy"]
+
+
+OTHERS = {
+    "a list of texts": ("corpus.json", '["a", "b"]', "is no prepared corpus"),
+    "another program's": ("corpus.json", '{"documents": 12}', "is no prepared corpus"),
+    "no JSON": ("corpus.json", "{", "is no prepared corpus"),
+    "a file of the user": ("notes.txt", "", "holds notes.txt, which is no part of a corpus"),
+    "a split that the corpus lacks": ("dev.arrow", "", "holds dev.arrow, which is no part of a"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "message"), OTHERS.values(), ids=OTHERS)
+def test_force_deletes_no_folder_that_is_more_or_less_than_a_corpus(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    write(tmp_path / "toy", {"train": [utterance(0)]})
+    (tmp_path / "toy" / name).write_text(text)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "toy").iterdir()}
+    with pytest.raises(UserError, match=f"toy: {message}"):
+        write(tmp_path / "toy", {"train": [utterance(1)]}, force=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "toy").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_file_put_beside_the_corpus_while_its_successor_is_made_is_not_deleted(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "toy", {"train": [utterance(0)]})
+
+    def replaced() -> None:
+        with create(tmp_path / "toy", force=True) as writer:
+            writer.add("train", utterance(1))
+            (tmp_path / "toy" / "notes.txt").write_text("found while listening")
+
+    with pytest.raises(UserError, match=r"toy: holds notes\.txt"):
+        replaced()
+    assert (tmp_path / "toy" / "notes.txt").is_file()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25])
@@ -371,7 +418,7 @@ def test_a_missing_corpus_names_the_command_that_makes_one(tmp_path: Path) -> No
         Corpus.open(tmp_path / "none")
 
 
-@pytest.mark.parametrize("about", ['{"format": 2, "name": "toy"}', "[1]", "{}"])
+@pytest.mark.parametrize("about", ['{"format": 2, "name": "toy"}', "{}"])
 def test_another_format_version_is_refused(tmp_path: Path, about: str) -> None:
     write(tmp_path / "toy", {"train": [utterance(1)]})
     (tmp_path / "toy" / "corpus.json").write_text(about, encoding="utf-8")
@@ -391,5 +438,128 @@ def test_splits_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"split: found 'trian', allowed: .*did you mean 'train'"):
         prepared.split("trian")
     (tmp_path / "toy" / "dev.arrow").unlink()
-    with pytest.raises(UserError, match=r"dev.arrow is missing; prepare the corpus again$"):
+    with pytest.raises(UserError, match=r"dev.arrow: is missing; prepare the corpus again"):
         prepared.split("dev")
+
+
+def test_a_batch_ends_before_arrow_can_no_longer_count_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_writer, "BATCH_BYTES", 1_000)
+    train = [utterance(i, samples=300) for i in range(5)]
+    prepared = write(tmp_path / "toy", {"train": train})
+    assert_equal(prepared.split("train"), train)
+    table = pa.ipc.open_file(pa.memory_map(str(tmp_path / "toy" / "train.arrow")))
+    assert [table.get_batch(i).num_rows for i in range(table.num_record_batches)] == [2, 2, 1]
+
+
+def test_an_utterance_that_is_too_long_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_writer, "MOST_AUDIO_BYTES", 1_000)
+    prepared = write(tmp_path / "toy", {"train": [utterance(0), utterance(1, samples=501)]})
+    assert prepared.split("train").ids == ["u0000"]
+    assert prepared.rejected == {"too long": 1}
+
+
+def test_a_name_that_is_not_unicode_is_rejected(tmp_path: Path) -> None:
+    prepared = write(tmp_path / "toy", {"train": [utterance(0), utterance(1, id="a\udcff")]})
+    assert prepared.split("train").ids == ["u0000"]
+    assert prepared.rejected == {"not Unicode": 1}
+
+
+@pytest.mark.parametrize("out", ["", ".", "/", "..", "link"])
+def test_a_path_that_names_no_new_folder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("nowhere")
+    with (
+        pytest.raises(UserError, match=r"--out: found .*, allowed: the name of a new folder"),
+        create(Path(out)),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+# Damage
+
+
+def read_all(folder: Path) -> list[Any]:
+    """What training and evaluation read of a corpus."""
+    opened = Corpus.open(folder)
+    return [
+        (split.ids, split.texts, [split.audio(i).tobytes() for i in range(len(split))])
+        for split in map(opened.split, opened.split_names)
+    ]
+
+
+@pytest.mark.parametrize("name", ["train.arrow", "test.arrow"])
+def test_no_damaged_file_is_read(name: str, tmp_path: Path) -> None:
+    splits = {"train": [utterance(i) for i in range(5)], "test": [utterance(9)]}
+    folder = write(tmp_path / "toy", splits).folder
+    for _ in damaged_files(folder / name, 200, 1, (flipped, flipped, flipped, truncated)):
+        with pytest.raises(UserError, match=rf"^[^\n]*{name}: is damaged[^\n]*$"):
+            read_all(folder)
+    read_all(folder)
+
+
+def test_a_missing_file_among_several_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_writer, "SHARD_BYTES", 100_000)
+    folder = write(tmp_path / "toy", {"train": [utterance(i) for i in range(1000)]}).folder
+    assert len(Corpus.open(folder).files) > 2
+    (folder / "train-00001.arrow").unlink()
+    with pytest.raises(UserError, match=r"train-00001.arrow: is missing; prepare"):
+        Corpus.open(folder).split("train")
+
+
+def test_a_large_file_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(content_check, "REMEMBERED_BYTES", 1)
+    read: list[Path] = []
+
+    def counting(path: Path) -> str:
+        read.append(path)
+        return digest(path)
+
+    folder = write(tmp_path / "toy", {"train": [utterance(1)]}).folder
+    monkeypatch.setattr(content_check, "digest", counting)
+    for _ in range(3):
+        monkeypatch.setattr(content_check, "_found_whole", set())  # as in another process
+        Corpus.open(folder).split("train")
+    assert len(read) == 1
+    Corpus.open(folder).check_files(again=True)
+    assert len(read) == 2
+    path = folder / "train.arrow"
+    times, whole = path.stat(), path.read_bytes()
+    path.write_bytes(flipped(whole, random.Random(0)))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(UserError, match="is damaged"):
+        Corpus.open(folder).split("train")
+
+
+def test_a_folder_without_digests_is_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "toy", {"train": [utterance(1)]}).folder
+    whole = read_all(folder)
+    about = json.loads((folder / "corpus.json").read_text())
+    del about["files"]
+    (folder / "corpus.json").write_text(json.dumps(about))
+    assert read_all(folder) == whole
+    for _ in damaged_files(folder / "train.arrow", 100, 2, (flipped, truncated)):
+        with suppress(UserError):
+            read_all(folder)
+
+
+def test_a_damaged_description_is_one_line(tmp_path: Path) -> None:
+    folder = write(tmp_path / "toy", {"train": [utterance(1)], "test": [utterance(2)]}).folder
+    assert (
+        sum(
+            refusal(lambda: read_all(folder)) is not None
+            for _ in damaged_files(folder / "corpus.json", 400, 3, DOCUMENTS)
+        )
+        > 200
+    )

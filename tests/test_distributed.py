@@ -498,3 +498,12 @@ def test_a_mistake_is_told_once(tmp_path: Path, corpus: Path) -> None:
     assert done.returncode == 1, "torchrun's own"
     assert done.stderr.count("error: corpus: nowhere is no prepared corpus") == 1
     assert done.stderr.count("Traceback") == 1, "torchrun's own"
+
+
+@pytest.mark.parametrize("found", ["abc", "", "-1", "1.5"])
+def test_a_world_size_that_is_no_number_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", found)
+    with pytest.raises(UserError, match=f"environment: found WORLD_SIZE={found}, allowed: a whole"):
+        Ranks.of_environment()

@@ -1,9 +1,12 @@
+import itertools
 import json
+import os
 import signal
 import stat
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +14,13 @@ from asrbench.base.errors import UserError
 from asrbench.base.files import (
     atomic,
     atomic_folder,
+    folders_below,
+    open_regular,
     read_json,
     read_jsonl,
+    read_utf8,
+    strays,
+    temporary_beside,
     write_json,
     write_jsonl,
     write_text,
@@ -137,6 +145,122 @@ def test_replacing_happens_at_the_end_or_not_at_all(tmp_path):
     assert names(tmp_path) == ["an4"]
 
 
+KILLED_AT_STEP = """
+import itertools, os, sys
+from pathlib import Path
+from asrbench.base.files import atomic_folder
+step, out = int(sys.argv[1]), Path(sys.argv[2])
+steps = itertools.count()
+CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "shutil.rmtree")
+def kill(event, arguments):
+    if event in CHANGES and next(steps) == step:
+        os._exit(9)
+sys.addaudithook(kill)
+with atomic_folder(out, replace=True) as folder:
+    (folder / "new").write_text("")
+    (folder / "corpus.json").write_text("")
+"""
+
+
+def test_replacement_killed_at_any_step_is_completed_or_undone_by_the_next_call(tmp_path):
+    killed_at = []
+    for step in itertools.count():
+        home = tmp_path / str(step)
+        out = home / "an4"
+        with atomic_folder(out) as folder:
+            (folder / "old").write_text("")
+            (folder / "corpus.json").write_text("")
+        arguments = [sys.executable, "-c", KILLED_AT_STEP, str(step), str(out)]
+        done = subprocess.run(arguments, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9
+        killed_at.append(step)
+        # The next call fails in its own work, and the folder must survive that too.
+        with suppress(KeyboardInterrupt), atomic_folder(out, replace=True) as folder:
+            (folder / "third").write_text("")
+            raise KeyboardInterrupt
+        assert names(out) in (["corpus.json", "old"], ["corpus.json", "new"]), step
+        assert names(home) == ["an4"], step
+        with atomic_folder(out, replace=True) as folder:
+            (folder / "fourth").write_text("")
+        assert names(out) == ["fourth"], step
+    assert len(killed_at) >= 6
+
+
+def test_symbolic_link_stays_a_link_and_its_folder_is_replaced(tmp_path):
+    disk, link = tmp_path / "disk" / "an4", tmp_path / "an4"
+    link.symlink_to(disk)
+    with atomic_folder(link) as folder:
+        (folder / "old").write_text("")
+    with atomic_folder(link, replace=True) as folder:
+        (folder / "new").write_text("")
+    assert link.readlink() == disk
+    assert names(disk) == ["new"]
+    assert names(disk.parent) == ["an4"]
+    assert names(tmp_path) == ["an4", "disk"]
+
+
+def test_links_planted_under_the_temporary_names_are_not_followed(tmp_path):
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "diary").write_text("")
+    (tmp_path / ".an4.tmp").symlink_to(private)
+    with atomic_folder(tmp_path / "an4") as folder:
+        (folder / "corpus.json").write_text("")
+    assert names(private) == ["diary"]
+    assert names(tmp_path) == ["an4", "private"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660), (0o077, 0o600)])
+def test_mode_follows_the_umask_whatever_the_writer_does(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with atomic(tmp_path / "weights") as temporary:
+            # As safetensors does it.
+            other = tmp_path / "other"
+            os.close(os.open(other, os.O_CREAT | os.O_WRONLY, 0o600))
+            other.replace(temporary)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "weights").stat().st_mode) == mode
+
+
+def test_temporary_files_are_created_exclusively(tmp_path, monkeypatch):
+    monkeypatch.setattr("secrets.token_hex", lambda _: 8 * "0")
+    with temporary_beside(tmp_path / "scores.json") as temporary:
+        taken = temporary
+    (tmp_path / "victim").write_text("precious")
+    taken.symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "scores.json", "attack")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+LEAVES_A_STRAY = """
+import os, sys
+from pathlib import Path
+from asrbench.base.files import atomic
+with atomic(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os._exit(9)
+"""
+
+
+def test_next_write_sweeps_the_strays_of_processes_that_are_gone(tmp_path):
+    subprocess.run([sys.executable, "-c", LEAVES_A_STRAY, str(tmp_path / "a")], check=False)
+    (stray,) = strays(tmp_path)
+    (tmp_path / "notes.tmp-mine").write_text("the user's")
+    elsewhere = tmp_path / "a.tmp-00000000-1-00000000"
+    elsewhere.write_text("another machine's")
+    with atomic(tmp_path / "b") as temporary:
+        assert not stray.exists()
+        assert strays(tmp_path) == []
+        write_text(tmp_path / "c", "")
+        assert temporary.exists()
+    assert names(tmp_path) == [elsewhere.name, "b", "c", "notes.tmp-mine"]
+
+
 def test_jsonl_round_trip_in_plain_utf8(tmp_path):
     rows = [{"id": "1", "text": "어제"}, {"id": "2", "text": ""}]
     path = tmp_path / "rows.jsonl"
@@ -152,3 +276,43 @@ def test_file_that_is_no_json_is_named_with_its_line(tmp_path):
         read_jsonl(path)
     with pytest.raises(UserError, match=r"rows\.jsonl: not JSON \("):
         read_json(path)
+
+
+def test_a_pipe_or_a_device_is_not_read(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(UserError, match=r"cannot be read \(it is no regular file\)"):
+            read_utf8(path)
+        with pytest.raises(OSError, match="no regular file"), open_regular(path):
+            pass
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("12345")
+    assert read_utf8(path, limit=5) == "12345"
+    with pytest.raises(UserError, match="it has more than 4 bytes"):
+        read_utf8(path, limit=4)
+
+
+def test_json_that_is_nested_too_deep_is_one_line(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(100_000 * "[" + 100_000 * "]")
+    with pytest.raises(UserError, match=r"a.json: not JSON \(nested too deeply\)"):
+        read_json(path)
+    with pytest.raises(UserError, match=r"a.json, line 1: not JSON \(nested too deeply\)"):
+        read_jsonl(path)
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path):
+    """Eight folders that each link to all others have 8! paths without a repetition."""
+    root = tmp_path / "root"
+    for name in "abcdefgh":
+        (root / name).mkdir(parents=True)
+        (root / name / f"{name}.txt").touch()
+        for other in "abcdefgh":
+            (root / name / f"to_{other}").symlink_to(root / other)
+        (root / name / "up").symlink_to(root)
+    found = [name for _, files in folders_below(root) for name in files]
+    assert sorted(found) == [f"{name}.txt" for name in "abcdefgh"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tones import CHANCE, cell_of, same_weights, sets_for, trained
 
+from asrbench.base.files import strays
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import Run
 
@@ -48,6 +49,16 @@ for spec, results, steps in zip(*[iter(sys.argv[1:])] * 3):
 """
 
 
+KILLED_WHILE_WRITING = """
+import os, sys
+from pathlib import Path
+from asrbench.base.files import atomic
+with atomic(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"cut short")
+    os._exit(9)
+"""
+
+
 def test_killed_at_a_random_step_and_resumed_equals_never_stopped(
     tmp_path: Path, corpus: Path
 ) -> None:
@@ -65,7 +76,9 @@ def test_killed_at_a_random_step_and_resumed_equals_never_stopped(
         (run,) = Run.find([tmp_path / "killed" / "tiny" / name])
         assert 1 <= len(run.history()) < 3
         assert run.state_paths()
-        (run.folder / "checkpoints/best.safetensors.tmp-1").write_bytes(b"cut short")
+        best = run.folder / "checkpoints/best.safetensors"
+        subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(best)], check=False)
+        assert strays(best.parent)
         whole, resumed = trained(cell, tmp_path / "whole"), trained(cell, tmp_path / "killed")
         for which in ("last", "best", "average"):
             assert same_weights(whole, resumed, which), f"{name}: {which}"

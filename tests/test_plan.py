@@ -159,7 +159,7 @@ def test_in_a_process_of_its_own() -> None:
         call_in_subprocess(signal.raise_signal, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError, SubprocessDied])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError, SubprocessDied])
 @pytest.mark.parametrize(("enough", "tried"), [(1, [1]), (2, [1, 2]), (9, [1, 2, 4])])
 def test_what_does_not_fit_is_tried_in_more_parts(
     enough: int,

@@ -22,6 +22,7 @@ from asrbench.cli.app import app
 from asrbench.data.audio import read_audio
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
+from asrbench.stages.prep import trees
 from asrbench.stages.prep.kspon_files import decode_audio, decode_text
 from asrbench.stages.prep.table import read_table
 
@@ -595,3 +596,21 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "found neither a folder nor a zip" in result.output.replace("\n", " ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_without_audio_is_rejected(tree: Path, tmp_path: Path) -> None:
+    folder = tree / "KsponSpeech_01" / "KsponSpeech_0001"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "KsponSpeech_000999.txt").write_bytes("어제 봤어.".encode("cp949"))
+    corpus = made(tree, tmp_path / "out")
+    assert ("KsponSpeech_000999", "train", "missing") in listed(corpus)
+
+
+def test_a_bomb_in_a_zip_is_one_rejection(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "MOST_BYTES", 100_000)
+    path = tree / "KsponSpeech_01" / "KsponSpeech_0001" / "KsponSpeech_000001.pcm"
+    path.write_bytes(bytes(100_001))
+    corpus = made(tree, tmp_path / "out")
+    assert ("KsponSpeech_000001", "train", "unreadable") in listed(corpus)

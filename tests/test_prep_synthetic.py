@@ -35,6 +35,8 @@ def test_without_the_extra_one_line_says_what_to_install(
     [
         ({"hours": 0}, "hours: found 0, allowed: more than 0"),
         ({"hours": float("nan")}, "hours: found nan"),
+        ({"hours": 1e30}, "hours: found 1e+30, allowed: more than 0, at most 100,000"),
+        ({"snr": "1e308/1e308"}, "snr: found 1e+308 to 1e+308 dB, allowed: low to high"),
         ({"seed": -1}, "seed: found -1, allowed: 0 or more"),
         ({"split": "0.9/0.1/0"}, "splits: found 0.9, 0.1, 0, allowed: three shares"),
         ({"split": "0.8/0.1/0.2"}, "sum to 1"),

@@ -439,6 +439,35 @@ def test_pictures_of_inspected_runs_are_shown(whole, tmp_path, monkeypatch):
     assert "1 more are in the run folders" in inspect.inspections(inspected).summary
 
 
+@pytest.mark.parametrize("name", ["{home}/private.png", "../private.png", "link.png"])
+def test_pictures_outside_the_run_folder_are_left_out(whole, tmp_path, name):
+    (tmp_path / "private.png").write_bytes(b"private")
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    (run.folder / "link.png").symlink_to(tmp_path / "private.png")
+    pictures = [name.format(home=tmp_path)]
+    write_json(run.inspect_path("test"), {"utterances": [{"id": "a", "pictures": pictures}]})
+    system = whole.systems[1]
+    system = replace(system, runs=(replace(system.runs[0], run=str(run)), *system.runs[1:]))
+    found = inspect.inspections(replace(whole, systems=(whole.systems[0], system)))
+    assert found.utterances == ()
+    assert re.search(
+        r"Left out: .*inspect\.test\.json: found the picture '.*', allowed: ", found.summary
+    )
+
+
+def test_record_of_an_inspection_that_has_another_form_is_left_out(whole, tmp_path):
+    run = Run(tmp_path / "run")
+    system = whole.systems[1]
+    system = replace(system, runs=(replace(system.runs[0], run=str(run)),))
+    for record in ([], {"utterances": 3}, {"utterances": [{"pictures": []}]}):
+        write_json(run.inspect_path("test"), record)
+        found = inspect.inspections(replace(whole, systems=(whole.systems[0], system)))
+        assert found.utterances == ()
+        assert "Left out: " in found.summary
+        assert "inspect.test.json" in found.summary
+
+
 def test_gradients_are_described_beside_the_figure(whole, elements):
     found = inspect.gradients(whole)
     assert found is not None

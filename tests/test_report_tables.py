@@ -1,5 +1,8 @@
 """The columns of a study, which every form of its tables shares."""
 
+import csv
+import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -112,3 +115,39 @@ def test_a_control_is_no_finding_about_a_variant() -> None:
     found = study()
     systems = tuple(replace(s, is_control=s.label == "ds2_selfattn") for s in found.systems)
     assert "better than ds2: none" in tables.summary(replace(found, systems=systems))
+
+
+def hostile(label: str) -> Study:
+    """A study whose first variant, and the folder of its first run, have this name."""
+    found = study()
+    first = found.systems[1]
+    runs = (replace(first.runs[0], run=f"{label}/seed0"), *first.runs[1:])
+    named = replace(first, label=label, variant=label, runs=runs)
+    return replace(found, systems=(found.systems[0], named, *found.systems[2:]))
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", "\n=", " @"])
+def test_spreadsheet_computes_nothing_that_a_name_says(start: str) -> None:
+    table = tables.comma_separated(hostile(f"{start}HYPERLINK(1)"))
+    rows = list(csv.reader(io.StringIO(table, newline="")))
+    name = re.sub(r"[\r\n]", " ", f"{start}HYPERLINK(1)")
+    texts = [cell for row in rows for cell in (row[0], row[1], row[-1])]
+    assert f"'{name}" in texts
+    assert f"'{name}/seed0" in texts
+    assert not any(text.lstrip()[:1] in ("=", "+", "-", "@") for text in texts if text)
+    # Numbers stay numbers.
+    assert all(float(row[4]) >= 0 for row in rows[1:])
+
+
+def test_name_ends_no_cell_and_no_row_of_a_markdown_table() -> None:
+    plain = tables.markdown(study()).splitlines()
+    found = tables.markdown(hostile("a|b\n<img src=x>")).splitlines()
+    rows = [line for line in found if line.startswith("| a\\|b &lt;img src=x> |")]
+    assert len(rows) == 2
+    cells = [len(re.findall(r"(?<!\\)\|", line)) for line in found if line.startswith("|")]
+    assert cells == [line.count("|") for line in plain if line.startswith("|")]
+
+
+def test_title_does_not_leave_its_comment_in_latex() -> None:
+    found = replace(study(), title="mine\n\\input{/etc/passwd}")
+    assert "\n\\input" not in tables.latex(found)

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -184,14 +185,18 @@ def test_a_history_without_a_spec_is_no_run(run):
     assert not run.done
 
 
+def figures(cer: float) -> dict[str, object]:
+    return {"profile": "verbatim/1", "cer": cer, "characters": {"n": 10}}
+
+
 def test_write_scores_merges(run):
-    run.write_scores("test", "greedy", {"cer": 0.5})
-    run.write_scores("test", "joint", {"cer": 0.4})
-    run.write_scores("dev", "greedy", {"cer": 0.3})
-    run.write_scores("test", "greedy", {"cer": 0.2, "n": 10})
+    run.write_scores("test", "greedy", figures(0.5))
+    run.write_scores("test", "joint", figures(0.4))
+    run.write_scores("dev", "greedy", figures(0.3))
+    run.write_scores("test", "greedy", figures(0.2) | {"n": 10})
     assert Run(run.folder).scores() == {
-        "test": {"greedy": {"cer": 0.2, "n": 10}, "joint": {"cer": 0.4}},
-        "dev": {"greedy": {"cer": 0.3}},
+        "test": {"greedy": figures(0.2) | {"n": 10}, "joint": figures(0.4)},
+        "dev": {"greedy": figures(0.3)},
     }
 
 
@@ -213,9 +218,10 @@ def test_scores_that_are_none_are_one_line(tmp_path: Path, text: str) -> None:
     run.scores_path.write_text(text)
     with pytest.raises(UserError) as caught:
         run.scores()
-    assert str(caught.value) == (
-        f"{run.scores_path}: found no figures by split and decode; delete it and run "
-        f"`asrbench eval {run}`"
+    assert re.fullmatch(
+        rf"{run.scores_path}(, '[a-z.]+')?: found .*, allowed: an object; "
+        rf"delete it and run `asrbench eval {run}`",
+        str(caught.value),
     )
 
 
@@ -226,7 +232,7 @@ def test_a_history_that_is_none_is_one_line(tmp_path: Path, line: str) -> None:
     run.history_path.write_text(f"{row}\n{line}\n")
     with pytest.raises(UserError) as caught:
         run.history()
-    assert str(caught.value) == (
-        f"{run.history_path}, line 2: found no epoch, which has epoch, steps, train_seconds, "
-        f"dev_cer; train it again, or restore the file"
+    assert re.fullmatch(
+        rf"{run.history_path}, line 2(, '[a-z]+')?: .*; train the run again, or restore the file",
+        str(caught.value),
     )

@@ -269,8 +269,17 @@ def test_what_is_read_late_still_never_reaches_a_checkpoint(
         assert all(torch.isfinite(w).all() for w in stored["model"].values())
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 1 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1 byte"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "python"],
+)
 def test_out_of_memory_is_one_line_with_the_checkpoint_intact(
-    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     cell = cell_of(tmp_path, corpus, "run.checkpoint_minutes=1e-6")
     prepared = set_up(cell, tmp_path / "results")
@@ -280,7 +289,7 @@ def test_out_of_memory_is_one_line_with_the_checkpoint_intact(
         self: Trainer, *micro_batches: object, number: int, epoch: int, progress: float
     ) -> object:
         if (epoch, number) == (1, 1):
-            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 1 GiB.")
+            raise error
         return step(self, *micro_batches, number=number, epoch=epoch, progress=progress)
 
     monkeypatch.setattr(Trainer, "step", full)

@@ -236,3 +236,11 @@ def test_no_references_anywhere(tmp_path):
     assert message(gather, None, {"a": [path]}, "verbatim") == (
         f"--ref: found none, and no references in {path}; name a file that holds them"
     )
+
+
+def test_a_long_line_of_spaces_in_a_trn_is_read_in_linear_time(tmp_path):
+    """With a pattern that backtracks, 200,000 spaces took a minute and this line takes an hour."""
+    line = "a" + 2_000_000 * " " + "b"
+    path = write(tmp_path / "hyp.trn", f"{line} (u1)\n")
+    assert read_transcripts(path)["u1"].split() == ["a", "b"]
+    assert "line 1: found no id at the end" in message(read_transcripts, write(path, line))

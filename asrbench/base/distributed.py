@@ -45,9 +45,10 @@ class Ranks:
     def of_environment(cls) -> "Ranks":
         """Joins the process group of torchrun and returns the rank of this process in it.
 
-        Without torchrun returns `ALONE`. Raises `UserError` if only some of `VARIABLES` are set.
+        Without torchrun returns `ALONE`. Raises `UserError` if only some of `VARIABLES` are set,
+        and for a number that is none.
         """
-        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        if _number("WORLD_SIZE", "1") == 1:
             return ALONE
         missing = [name for name in VARIABLES if name not in os.environ]
         if missing:
@@ -60,11 +61,9 @@ class Ranks:
         # Imported before the group exists, because defaults of its functions would keep it alive.
         import torch.distributed.nn.functional
 
+        rank, world_size, local_rank, local_world_size = map(_number, VARIABLES[:4])
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         torch.distributed.init_process_group(backend)
-        rank, world_size, local_rank, local_world_size = (
-            int(os.environ[name]) for name in VARIABLES[:4]
-        )
         return cls(rank, world_size, local_rank, local_world_size)
 
     @property
@@ -140,6 +139,17 @@ class Ranks:
             # of them frees a tensor while Python shuts down, the process aborts.
             gc.collect()
             dist.destroy_process_group()
+
+
+def _number(name: str, default: str = "") -> int:
+    """Returns the whole number in an environment variable. Raises `UserError` for other text."""
+    found = os.environ.get(name, default)
+    if not (found.isascii() and found.isdecimal()):
+        raise UserError(
+            f"environment: found {name}={found}, allowed: a whole number, as torchrun sets it; "
+            f"unset it"
+        )
+    return int(found)
 
 
 ALONE = Ranks()

@@ -26,6 +26,15 @@ def reuse_memory() -> None:
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error says that memory ran out: of Python, NumPy, Arrow, torch or CUDA."""
+    # torch has a class of its own only for the memory of devices, and this module needs no torch.
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error))
+    )
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Suspends garbage collection within the block.

@@ -3,35 +3,29 @@
 Commands import what is heavy inside their functions, so that `asrbench --help` loads no torch.
 """
 
-import errno
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from asrbench.base.errors import UserError
-from asrbench.base.memory import reuse_memory
+from asrbench.base.files import disk_error
+from asrbench.base.memory import is_out_of_memory, reuse_memory
+from asrbench.base.signals import end_with_caller
 from asrbench.cli.check import check
 from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
 from asrbench.cli.evaluate import evaluate
 from asrbench.cli.inspect import inspect
 from asrbench.cli.models import models
+from asrbench.cli.output import lasting_output, write_any_character
 from asrbench.cli.plan import plan
 from asrbench.cli.prep import SETTINGS, prep_app
 from asrbench.cli.score import score
 from asrbench.cli.terminal import print_error
 from asrbench.cli.train import train
 from asrbench.cli.transcribe import transcribe
-
-_DISK_ERRORS = {
-    errno.EACCES: "choose a place that is yours, or change its rights",
-    errno.EPERM: "choose a place that is yours, or change its rights",
-    errno.EROFS: "choose another place",
-    errno.ENOSPC: "make room, or choose another place",
-    errno.EDQUOT: "make room, or choose another place",
-}
-"""Errors of the operating system that the user can fix, and how."""
+from asrbench.cli.verify import verify
 
 
 class _Commands(TyperGroup):
@@ -46,16 +40,23 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=lambda name: name != "prep")
 
     def invoke(self, ctx: Any) -> Any:
+        write_any_character()
         try:
-            return super().invoke(ctx)
+            with lasting_output():
+                return super().invoke(ctx)
         except UserError as error:
             print_error(error)
             raise typer.Exit(2) from None
         except OSError as error:
-            if error.errno not in _DISK_ERRORS:
+            if (line := disk_error(error)) is None:
                 raise
-            where = "" if error.filename is None else f"{error.filename}: "
-            print_error(UserError(f"{where}{error.strerror}; {_DISK_ERRORS[error.errno]}"))
+            print_error(line)
+            raise typer.Exit(2) from None
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            detail = (str(error).splitlines() or ["no details"])[0][:200]
+            print_error(UserError(f"out of memory: {detail}; use less at a time"))
             raise typer.Exit(2) from None
 
 
@@ -65,7 +66,8 @@ app = typer.Typer(cls=_Commands, help=HELP, **SETTINGS)
 
 
 @app.callback()
-def _before_torch() -> None:
+def _before_commands() -> None:
+    end_with_caller()
     reuse_memory()
 
 
@@ -77,6 +79,7 @@ app.command()(train)
 app.command("eval")(evaluate)
 app.command()(inspect)
 app.command()(compare)
+app.command()(verify)
 app.command()(models)
 app.command()(check)
 app.command()(transcribe)

@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from asrbench.base.errors import UserError
+from asrbench.base.formatting import counted
 from asrbench.base.memory import uncollected
-from asrbench.cli.terminal import print_table
+from asrbench.cli.terminal import echo, echo_json, print_table, printable
 from asrbench.text.profiles import ProfileName, Unit
 
 if TYPE_CHECKING:
@@ -80,7 +82,8 @@ def compare(
             paths, baseline, split, profile, unit, replicates, seed, margin, control or ()
         )
     if as_json:
-        typer.echo(to_json(study))
+        echo_json(to_json(study))
+        _fail_if_damaged(study)
         return
     if not quiet:
         _print_tables(study)
@@ -89,7 +92,19 @@ def compare(
         _print_utterances(study, study.findings.utterances, utterances)
     for path in write(study, out or paths[0], corpus):
         if not quiet:
-            typer.echo(f"wrote {path}")
+            echo(f"wrote {path}")
+    _fail_if_damaged(study)
+
+
+def _fail_if_damaged(study: "Study") -> None:
+    """Raises `UserError`, after everything else is done, if a run was left out as damaged."""
+    from asrbench.scoring.results import DAMAGED
+
+    damaged = [note for note in study.notes if note.startswith(DAMAGED)]
+    if damaged:
+        raise UserError(
+            f"the study lacks {counted(len(damaged), 'run')}: {damaged[0].removeprefix(DAMAGED)}"
+        )
 
 
 def _print_tables(study: "Study") -> None:
@@ -104,12 +119,12 @@ def _print_words(study: "Study", quiet: bool) -> None:
     from asrbench.report import tables
 
     for line in tables.verdicts(study):
-        typer.echo(f"- {line}")
+        echo(f"- {line}")
     if not quiet:
         for line in study.legend:
-            typer.echo(line)
+            echo(line)
         for note in study.notes:
-            typer.echo(f"note: {note}")
+            echo(f"note: {note}")
 
 
 def _print_utterances(study: "Study", found: "Sequence[UtteranceErrors]", count: int) -> None:
@@ -123,19 +138,21 @@ def _print_utterances(study: "Study", found: "Sequence[UtteranceErrors]", count:
         wins = [each for each in ordered if each.differences[label] < 0][:count]
         losses = [each for each in reversed(ordered) if each.differences[label] > 0][:count]
         for what, chosen in (("wins", wins), ("losses", losses)):
-            console.print(f"Largest {what} of {label}", style="bold")
+            console.print(Text(f"Largest {what} of {printable(label)}"), style="bold")
             for each in chosen:
                 _print_utterance(each, study.baseline, label, console)
 
 
 def _print_utterance(found: "UtteranceErrors", baseline: str, label: str, console: Console) -> None:
     """Prints the reference and the hypotheses of the first seed of both systems, aligned."""
-    from asrbench.cli.terminal_aligned import aligned, printable
+    from asrbench.cli.terminal_aligned import aligned
 
     width = max(map(len, (baseline, label, "reference")))
     change = f"{found.differences[label]:+.1f} errors"
-    console.print(Text(f"{found.id}  {change}"), soft_wrap=True)
+    console.print(Text(f"{printable(found.id)}  {change}"), soft_wrap=True)
     console.print(Text(f"  {'reference':{width}}  {printable(found.reference)}"), soft_wrap=True)
     for each in (baseline, label):
-        line = Text(f"  {each:{width}}  ") + aligned(found.systems[each][0].segments, console)
+        line = Text(f"  {printable(each):{width}}  ") + aligned(
+            found.systems[each][0].segments, console
+        )
         console.print(line, soft_wrap=True)

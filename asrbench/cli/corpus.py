@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from asrbench.base.errors import UserError
-from asrbench.cli.terminal import Terminal
+from asrbench.cli.terminal import Terminal, echo, echo_json
 from asrbench.cli.terminal_corpus import print_statistics
 from asrbench.text.profiles import Side
 
@@ -31,6 +31,10 @@ def corpus(
     ] = RECORDINGS,
     all_audio: Annotated[
         bool, typer.Option("--all-audio", help="Measure all recordings, which reads all audio.")
+    ] = False,
+    check_files: Annotated[
+        bool,
+        typer.Option("--check-files", help="Read every file and compare it with its digest."),
     ] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw a picture too: a .png or .svg.")
@@ -52,11 +56,17 @@ def corpus(
     if plot is not None:
         _check_plot(plot)
     opened = Corpus.open(folder)
+    opened.check_files(again=check_files)
     with Terminal(quiet=as_json) as terminal:
+        if check_files and not opened.files:
+            terminal.say(
+                f"{folder}: has no digests of its files, so they cannot be checked; a corpus that "
+                f"is prepared again has them"
+            )
         readings = read_splits(opened, side, None if all_audio else audio, terminal)
         statistics = corpus_statistics(opened, side, readings)
     if as_json:
-        typer.echo(json.dumps(asdict(statistics), ensure_ascii=False, indent=2))
+        echo_json(json.dumps(asdict(statistics), ensure_ascii=False, indent=2))
     else:
         print_statistics(statistics)
     if plot is not None:
@@ -64,7 +74,7 @@ def corpus(
 
         draw(plot, statistics, readings)
         if not as_json:
-            typer.echo(f"wrote {plot}")
+            echo(f"wrote {plot}")
 
 
 def _check_plot(path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from asrbench.base.errors import UserError
 from asrbench.cli.options import Decode, Device, TrustPlugins
-from asrbench.cli.terminal import Terminal
+from asrbench.cli.terminal import Terminal, echo
 
 if TYPE_CHECKING:
     from asrbench.stages.evaluate import Evaluation
@@ -42,7 +42,7 @@ def evaluate(
             evaluated += 1
     if not evaluated:
         raise UserError(f"{paths[0]}: found no run to evaluate; `asrbench train` makes weights")
-    typer.echo(f"next: asrbench compare {' '.join(map(str, paths))}")
+    echo(f"next: asrbench compare {' '.join(map(str, paths))}")
 
 
 def score_lines(evaluation: "Evaluation") -> list[str]:

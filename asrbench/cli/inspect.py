@@ -57,29 +57,50 @@ def inspect(
 
     runs, folder = Run.find(paths), paths[0]
     inspected, has_attention = 0, False
+    readable: list[Run] = []
+    errors: list[UserError] = []
     with Terminal() as terminal:
         for run in runs:
-            if not run.weights_path(weights).is_file():
-                terminal.say(f"{run}: skipped, {run.missing_weights(weights)}")
-                continue
-            for name in split or ["test"]:
-                ids = utterance or []
-                found = inspect_run(
-                    run, name, ids, count, weights, device, terminal, trust_plugins=trust_plugins
-                )
-                for line in _run_lines(found):
-                    terminal.say(line)
-                inspected += 1
-                has_attention = has_attention or bool(found.inspection.layers)
+            try:
+                run.history()  # from which the gradients are drawn at the end
+                if not run.weights_path(weights).is_file():
+                    terminal.say(f"{run}: skipped, {run.missing_weights(weights)}")
+                    readable.append(run)
+                    continue
+                for name in split or ["test"]:
+                    ids = utterance or []
+                    found = inspect_run(
+                        run,
+                        name,
+                        ids,
+                        count,
+                        weights,
+                        device,
+                        terminal,
+                        trust_plugins=trust_plugins,
+                    )
+                    for line in _run_lines(found):
+                        terminal.say(line)
+                    inspected += 1
+                    has_attention = has_attention or bool(found.inspection.layers)
+            except UserError as error:
+                if len(runs) == 1:
+                    raise
+                terminal.say(f"{run}: skipped, {error}")
+                errors.append(error)
+            else:
+                readable.append(run)
         if has_attention:
             terminal.say(_LEGEND)
-        sentences = write_gradients(runs, folder)
+        sentences = write_gradients(readable, folder)
         for line in sentences:
             terminal.say(line)
         if sentences:
             terminal.say(f"wrote {folder / 'gradients.json'}, and its picture as .png and .svg")
         else:
             terminal.say("no gradients by depth: no history has those of two layers of a stack")
+    if errors:
+        raise UserError(f"{len(errors)} of {len(runs)} runs were skipped: {errors[0]}")
     if not inspected and not sentences:
         raise UserError(f"{folder}: found nothing to inspect; `asrbench train` makes weights")
 

@@ -20,7 +20,8 @@ Sets = Annotated[
 ]
 Only = Annotated[list[str] | None, typer.Option("--only", help="Only this variant; repeatable.")]
 Seeds = Annotated[
-    list[int] | None, typer.Option("--seed", min=0, help="Only this seed; repeatable.")
+    list[int] | None,
+    typer.Option("--seed", min=0, max=2**63 - 1, help="Only this seed; repeatable."),
 ]
 Folds = Annotated[
     list[int] | None, typer.Option("--fold", min=1, help="Only this fold; repeatable.")

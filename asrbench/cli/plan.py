@@ -18,7 +18,7 @@ from asrbench.cli.options import (
     check_hours,
     chosen_cells,
 )
-from asrbench.cli.terminal import Terminal, print_table
+from asrbench.cli.terminal import Terminal, echo, echo_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,12 +66,12 @@ def plan(
     with Terminal(cells[0].run.log_seconds, quiet=as_json) as terminal:
         outlook = plan_study(study.name, cells, results, terminal, devices=gpus, hours=hours)
     if as_json:
-        typer.echo(json.dumps(outlook.plain(), indent=2))
+        echo_json(json.dumps(outlook.plain(), indent=2))
         return
     _print_steps(outlook)
     _print_study(outlook)
     for line in (*_size_lines(outlook), _total_line(outlook), *_fit_lines(outlook)):
-        typer.echo(line)
+        echo(line)
 
 
 # Tables
@@ -87,7 +87,7 @@ def _print_steps(outlook: "Outlook") -> None:
     header = ["variant", "params", "GFLOP", "step", "worst", "memory", "not alignable"]
     print_table(header, rows, title=title)
     memory = "of the process" if outlook.device == "cpu" else "of tensors"
-    typer.echo(
+    echo(
         "GFLOP: for one second of audio, forward and backward. worst: the slowest step.\n"
         f"memory: peak memory {memory} in a step. not alignable: training utterances\n"
         "that are left out, because they have too few frames for their text.\n"

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from asrbench.cli.terminal import print_table
+from asrbench.cli.terminal import echo, print_table
 
 
 def print_corpus(folder: Path) -> None:
@@ -28,9 +26,9 @@ def print_corpus(folder: Path) -> None:
 def print_left_out(folder: Path, rejected: Mapping[str, int], remarks: Mapping[str, int]) -> None:
     """Prints one line for each reason and each remark, with the file that lists the utterances."""
     for reason, count in rejected.items():
-        typer.echo(f"{count} left out: {reason}; see {folder / 'rejected.jsonl'}")
+        echo(f"{count} left out: {reason}; see {folder / 'rejected.jsonl'}")
     for remark, count in remarks.items():
-        typer.echo(f"{count} kept, with {remark}; see {folder / 'remarks.jsonl'}")
+        echo(f"{count} kept, with {remark}; see {folder / 'remarks.jsonl'}")
 
 
 def _print_checks(checks: list[dict[str, Any]]) -> None:
@@ -48,7 +46,7 @@ def _print_checks(checks: list[dict[str, Any]]) -> None:
         print_table(header, rows, title="Compared with published figures")
     parts = dict.fromkeys(check["split"] for check in checks if check["agrees"] is None)
     if parts:
-        typer.echo(
+        echo(
             f"not compared with published figures, because incomplete: {', '.join(parts)}; "
             f"corpus.json has what was found, under 'checks'"
         )

@@ -18,7 +18,7 @@ from asrbench.base.formatting import (
     points_interval,
     sentence,
 )
-from asrbench.cli.terminal import print_table
+from asrbench.cli.terminal import echo, echo_json, print_table
 from asrbench.text.profiles import PROFILES, RATES, ProfileName, Unit
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ def score(
     )
     if as_json:
         report = ScoreReport.of(comparison, str(gathered.source), gathered.notes)
-        typer.echo(to_json(report))
+        echo_json(to_json(report))
         return
     _print(comparison, runs, gathered.source.name)
     for note in gathered.notes:
-        typer.echo(f"note: {note}")
+        echo(f"note: {note}")
 
 
 def _paths(systems: Sequence[str]) -> dict[str, list[Path]]:
@@ -176,9 +176,9 @@ def _print(
         _print_differences(comparison, compared)
     for system in comparison.systems:
         if system.verdict is not None:
-            typer.echo(f"{system.label}: {system.verdict}. {sentence(system.reason)}")
+            echo(f"{system.label}: {system.verdict}. {sentence(system.reason)}")
     if comparison.statement:
-        typer.echo(f"{comparison.statement}.")
+        echo(f"{comparison.statement}.")
 
 
 def _rate_rows(system: "System", runs: "Sequence[CountedRun]", unit: Unit) -> Iterator[list[str]]:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from asrbench.analysis.segments import EditSegment, marked
+from asrbench.cli.terminal import printable
 
 # Readable without colours too: the reference is struck through, the hypothesis is underlined.
 REFERENCE, HYPOTHESIS = "red strike", "blue underline"
@@ -27,8 +28,3 @@ def coloured(segments: Sequence[EditSegment]) -> Text:
             text.append(printable(segment.reference).replace(" ", SPACE), REFERENCE)
             text.append(printable(segment.hypothesis).replace(" ", SPACE), HYPOTHESIS)
     return text
-
-
-def printable(text: str) -> str:
-    """Returns the text without control characters, which could change the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

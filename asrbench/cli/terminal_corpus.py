@@ -6,13 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from asrbench.cli.prep_report import print_left_out
-from asrbench.cli.terminal import print_table
+from asrbench.cli.terminal import echo, print_table
 
 if TYPE_CHECKING:
     from asrbench.stages.corpus.records import (
@@ -157,7 +156,7 @@ def _print_texts(statistics: "CorpusStatistics") -> None:
 def _print_lines(lines: Iterable[str]) -> None:
     """Prints lines and an empty line after them, or nothing if there are none."""
     if text := "\n".join(lines):
-        typer.echo(f"{text}\n")
+        echo(f"{text}\n")
 
 
 def _percentile_cells(found: "Percentiles | None", form: str, *names: str) -> list[str]:

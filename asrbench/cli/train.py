@@ -19,7 +19,7 @@ from asrbench.cli.options import (
     check_hours,
     chosen_cells,
 )
-from asrbench.cli.terminal import Terminal, print_error, print_table
+from asrbench.cli.terminal import Terminal, echo, print_error, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ def train(
         study = load_study(spec, sets)
     cells = chosen_cells(study, spec, only, seed, fold)
     if print_config:
-        typer.echo("---\n".join(map(dump_cell, cells)), nl=False)
+        echo("---\n".join(map(dump_cell, cells)), end="")
         return
 
     from asrbench.executors.executor import TimeBudget
@@ -111,7 +111,7 @@ def _print_runs(setups: "Sequence[TrainingSetup]", folder: Path) -> None:
     rows = []
     for each in setups:
         name = str(each.run.folder.relative_to(folder))
-        epochs = f"{len(each.run.history())}/{each.cell.train.epochs} epochs"
+        epochs = f"{len(each.run.history_so_far())}/{each.cell.train.epochs} epochs"
         status = "done" if each.run.done else epochs
         rows.append([name, status, f"{each.train.hours:.2f}", str(each.device)])
     print_table(["run", "status", "train hours", "device"], rows, title=f"Runs in {folder}")

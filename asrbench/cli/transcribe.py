@@ -7,6 +7,7 @@ import typer
 
 from asrbench.base.errors import UserError
 from asrbench.cli.options import Decode, Device, TrustPlugins
+from asrbench.cli.terminal import echo
 
 
 def transcribe(
@@ -29,4 +30,4 @@ def transcribe(
     if len(runs) > 1:
         raise UserError(f"{run}: found {len(runs)} runs, allowed: one; the first is {runs[0]}")
     for path, text in stage.transcribe(runs[0], files, decode, device, trust_plugins=trust_plugins):
-        typer.echo(f"{path}\t{text}")
+        echo(f"{path}\t{text}")

@@ -5,7 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +15,9 @@ import numpy.typing as npt
 import soundfile
 
 from asrbench.base.errors import UserError
+from asrbench.base.files import bounded, open_regular
+from asrbench.base.stderr import silenced_stderr
+from asrbench.data.containers import OGG_PAGE_BYTES, claimed_bytes, ends_well, is_concatenated
 from asrbench.data.segment import AudioFault, Segment
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave, rounded
 
@@ -28,16 +31,22 @@ TOLERATED_LOSS_S = 0.05
 UNKNOWN_LENGTH_BYTES = 0x7FFF_0000
 """A header that was written into a pipe claims this length or more, whatever the true one."""
 
-_HEAD_BYTES, _OGG_PAGE_BYTES = 1024, 65_307
-"""Sizes of a NIST header and of the largest Ogg page (RFC 3533, 6)."""
-
+_HEAD_BYTES = 1024
+"""Size of a NIST header."""
 
 _UNTOLD_FRAMES = 2**63 - 1
 """The length that libsndfile gives for a FLAC file without a length in its header."""
 
+_MP3 = re.compile(rb"ID3|\xff[\xe0-\xff]")
+"""The start of an mp3: a tag, or the 11 bits of a frame."""
+
 _OPUS_LEAD_S = 2
 """An Opus decoder that starts this early gives the same samples as one that decodes the whole file.
 In speech at 16 kHz, a lead of 1 s changed 1 % of the samples, by up to 7; 2 s changed none."""
+
+_MOST_BYTES = 2 << 30
+"""Largest file that is read whole, and most memory for the samples of all channels as floats:
+4.7 hours of one channel at 16 kHz. The header alone decides, before memory is taken."""
 
 _LOUDEST = 16.0
 """Floats beyond this are taken for 16-bit samples that nobody divided by full scale."""
@@ -92,6 +101,7 @@ def read_part(path: Path, samples: int | None = None, place: float = 0.0) -> Wav
         rate_hz, frames = int(file.samplerate), int(file.frames)
         if samples is not None:
             frames = min(frames, -(-samples * rate_hz // SAMPLE_RATE_HZ))
+        _check_size(file, frames)
         file.seek(int(place * (file.frames - frames + 1)))
         wave = file.read(frames, dtype="float32", always_2d=True)[:, 0]
     if len(wave) < frames - TOLERATED_LOSS_S * rate_hz:
@@ -105,10 +115,16 @@ def read_part(path: Path, samples: int | None = None, place: float = 0.0) -> Wav
 
 @contextmanager
 def _opened(stream: BinaryIO) -> Iterator[Any]:
+    head = stream.read(3)
+    stream.seek(0)
+    # libmpg123 prints its warnings to the terminal.
+    quiet = silenced_stderr() if _MP3.match(head) else nullcontext()
     try:
-        with soundfile.SoundFile(stream) as file:
+        with quiet, soundfile.SoundFile(stream) as file:
             if file.samplerate not in RATES_HZ:
                 raise AudioFault("unreadable", f"the header says {file.samplerate} Hz")
+            if not file.seekable():
+                raise AudioFault("unreadable", f"{file.subtype} cannot be decoded; encode it anew")
             if file.frames == _UNTOLD_FRAMES:
                 raise AudioFault("unreadable", "the header has no length; encode it from a file")
             yield file
@@ -163,10 +179,20 @@ def _bounds(segment: Segment, frames: int, rate_hz: int) -> tuple[int, int]:
 def _read(file: Any, channel: int | None, frames: int = -1) -> npt.NDArray[Any]:
     """Returns samples of one channel: unchanged if they have 16 bits, otherwise from -1 to 1."""
     index = _index(file, channel)
+    _check_size(file, int(file.frames) if frames < 0 else frames)
     # libsndfile does not scale when it reads floats as integers: 0.9 would become 0.
     dtype = "int16" if file.subtype == "PCM_16" else "float64"
     # A copy releases the memory of the other channels.
     return np.ascontiguousarray(file.read(frames, dtype=dtype, always_2d=True)[:, index])
+
+
+def _check_size(file: Any, frames: int) -> None:
+    """Raises `AudioFault` if `frames` of a file are more than may be in memory at a time."""
+    if frames * file.channels * np.dtype(np.float64).itemsize > _MOST_BYTES:
+        hours = frames / file.samplerate / 3600
+        raise AudioFault(
+            "too long", f"{hours:.1f} hours, {file.channels} channels, by the header; cut it"
+        )
 
 
 def _index(file: Any, channel: int | None) -> int:
@@ -204,6 +230,7 @@ def _decoded(path: Path) -> npt.NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def _decode(path: Path, size: int, changed_ns: int) -> npt.NDArray[np.float32]:
     with _file(path) as stream, _opened(stream) as file:
+        _check_size(file, int(file.frames))
         return np.asarray(file.read(dtype="float32", always_2d=True))
 
 
@@ -212,7 +239,7 @@ def _ends(stream: BinaryIO) -> bytes:
     ends = stream.read(_HEAD_BYTES)
     if not ends:
         raise AudioFault("empty file")
-    stream.seek(max(_HEAD_BYTES, stream.seek(0, io.SEEK_END) - _OGG_PAGE_BYTES))
+    stream.seek(max(_HEAD_BYTES, stream.seek(0, io.SEEK_END) - OGG_PAGE_BYTES))
     ends += stream.read()
     stream.seek(0)
     return ends
@@ -222,13 +249,13 @@ def _bytes(source: str | Path | BinaryIO) -> bytes:
     if not isinstance(source, str | Path):
         return source.read()
     with _file(source) as stream:
-        return stream.read()
+        return bounded(stream, _MOST_BYTES)
 
 
 @contextmanager
 def _file(path: str | Path) -> Iterator[BinaryIO]:
     try:
-        with Path(path).open("rb") as stream:
+        with open_regular(Path(path)) as stream:
             yield stream
     except FileNotFoundError:
         raise AudioFault("missing") from None
@@ -237,17 +264,21 @@ def _file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _check_length(file: Any, data: bytes, samples: int) -> None:
-    """Raises `AudioFault` if the file was cut short, which libsndfile does not report."""
+    """Raises `AudioFault` for a file that was cut short, and for several files in one.
+
+    libsndfile reports neither.
+    """
+    if is_concatenated(file.format, data):
+        raise AudioFault("unreadable", "several files in one, of which only the first is decoded")
     promised = int(file.frames)
-    if file.format == "OGG" and not _ends_well(data):
+    if file.format == "OGG" and not ends_well(data):
         raise AudioFault("unreadable", f"cut short: no last Ogg page after {samples} samples")
     if file.format == "NIST" and (
         count := re.search(rb"sample_count -i (\d+)", data[:_HEAD_BYTES])
     ):
         promised = int(count[1])
-    # libsndfile's log of a wav or aiff file: "data : 64000 (should be 38382)", both in bytes.
-    elif chunk := re.search(r"(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info):
-        claimed, actual = int(chunk[1]), int(chunk[2])
+    elif sizes := claimed_bytes(file.extra_info):
+        claimed, actual = sizes
         if actual and claimed < UNKNOWN_LENGTH_BYTES:
             promised = samples * claimed // actual
     if samples < promised - TOLERATED_LOSS_S * file.samplerate:
@@ -261,15 +292,6 @@ def _ends_early(file: Any) -> bool:
         return not len(file.read(1))
     except soundfile.SoundFileError:
         return True
-
-
-def _ends_well(ogg: bytes) -> bool:
-    """Returns whether an Ogg stream ends in a complete page marked as the last (RFC 3533, 6)."""
-    page = ogg[ogg.rfind(b"OggS") :]
-    if len(page) < 27 or len(page) < 27 + page[26]:
-        return False
-    sizes = page[27 : 27 + page[26]]
-    return bool(page[5] & 0x04) and len(page) >= 27 + len(sizes) + sum(sizes)
 
 
 def _check_finite(wave: Wave) -> None:
@@ -289,6 +311,8 @@ def _resample(wave: Wave, rate_hz: int) -> Wave:
 
 def _one_line(error: Exception) -> str:
     # The exception's own text would contain an address in memory; libsndfile's does not.
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return " ".join(str(getattr(error, "error_string", error)).split())
 
 

@@ -1,6 +1,7 @@
 """The corpus folder, which `prep` writes and every other stage reads.
 
-    corpus.json      name, recipe, source, counts, hours, sample rate, text profile, fingerprint
+    corpus.json      name, recipe, source, counts, hours, sample rate, text profile, fingerprint,
+                     size and digest of each Arrow file
     <split>.arrow    one row for each utterance (Arrow IPC; large: `<split>-00000.arrow` and on)
     rejected.jsonl   the utterances that were left out, each with the reason
     remarks.jsonl    remarks about utterances that are in the corpus
@@ -9,6 +10,7 @@ pyarrow, pandas and polars read it without this program. Here it is read through
 `asrbench.data.corpus_writer` writes it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +23,8 @@ import pyarrow as pa
 
 from asrbench.base.errors import UserError, pick
 from asrbench.base.files import read_json
+from asrbench.base.records import checked, read_record
+from asrbench.data.content_check import StoredFile, check_content
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 from asrbench.text.profiles import Side
 
@@ -29,6 +33,22 @@ FORMAT = 1
 
 
 Rows = npt.NDArray[np.int64]
+
+_NEEDED = {"id": pa.string(), "audio": pa.binary(), "samples": pa.int64(), "text": pa.string()}
+"""The columns that every split has, with their types."""
+
+
+@dataclass(frozen=True)
+class _About:
+    """The keys of `corpus.json` that are read back. Recipes add others."""
+
+    name: str
+    fingerprint: str
+    text_profile: str
+    splits: dict[str, dict[str, Any]]
+    rejected: dict[str, int] = field(default_factory=dict)
+    remarks: dict[str, int] = field(default_factory=dict)
+    files: dict[str, StoredFile] = field(default_factory=dict)
 
 
 class Split:
@@ -119,6 +139,8 @@ class Corpus:
     """How many utterances were left out, by reason."""
     remarks: dict[str, int] = field(default_factory=dict)
     """How many utterances have each remark. Empty in folders that predate remarks."""
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    """Size and digest of each Arrow file by its name. Empty in folders that predate digests."""
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
@@ -132,27 +154,32 @@ class Corpus:
                 f"corpus: {folder} is no prepared corpus; make it with "
                 f"`asrbench prep RECIPE SOURCE --out {folder}`"
             )
-        about = read_json(path)
-        found = about.get("format") if isinstance(about, dict) else None
-        if found != FORMAT:
+        remedy = "prepare the corpus again"
+        found = read_record(path, dict[str, Any], remedy)
+        if found.get("format") != FORMAT:
             raise UserError(
-                f"{path}: found format {found!r}, allowed: {FORMAT}; prepare the corpus again with "
-                f"`asrbench prep`"
+                f"{path}: found format {found.get('format')!r}, allowed: {FORMAT}; prepare the "
+                f"corpus again with `asrbench prep`"
             )
-        missing = [
-            key for key in ("name", "fingerprint", "text_profile", "splits") if key not in about
-        ]
-        if missing:
-            raise UserError(f"{path}: has no '{missing[0]}'; prepare the corpus again")
+        about = checked(found, _About, str(path), remedy)
         return cls(
             folder,
-            about["name"],
-            about["fingerprint"],
-            about["text_profile"],
-            split_names=list(about["splits"]),
-            rejected=about.get("rejected", {}),
-            remarks=about.get("remarks", {}),
+            about.name,
+            about.fingerprint,
+            about.text_profile,
+            split_names=list(about.splits),
+            rejected=about.rejected,
+            remarks=about.remarks,
+            files=about.files,
         )
+
+    def check_files(self, *, again: bool = False) -> None:
+        """Raises `UserError` for a file that is missing or damaged, as `check_content` does.
+
+        Files of a folder that predates digests cannot be checked.
+        """
+        for name, expected in self.files.items():
+            check_content(self.folder / name, expected, again=again)
 
     def split(self, name: str) -> Split:
         """Opens the split `name`. Raises `UserError` if the corpus has no such split."""
@@ -168,19 +195,47 @@ class Corpus:
         return Split([path for name in sorted(self.split_names) for path in self._paths(name)])
 
     def _paths(self, name: str) -> list[Path]:
-        """Returns the files of a split. Raises `UserError` if they are missing."""
-        whole = self.folder / f"{name}.arrow"
-        paths = (
-            [whole] if whole.is_file() else sorted(self.folder.glob(f"{name}-{5 * '[0-9]'}.arrow"))
-        )
+        """Returns the files of a split. Raises `UserError` if one is missing or damaged."""
+        shard = re.compile(re.escape(name) + r"(-\d{5})?\.arrow")
+        names = self.files or (path.name for path in self.folder.glob("*.arrow"))
+        paths = sorted(self.folder / each for each in names if shard.fullmatch(each))
         if not paths:
             raise UserError(f"{self.folder}: {name}.arrow is missing; prepare the corpus again")
+        for path in paths:
+            if path.name in self.files:
+                check_content(path, self.files[path.name])
         return paths
+
+
+def other_files(folder: Path) -> list[str] | None:
+    """Returns the names in a corpus folder that are no part of a corpus, sorted.
+
+    None if the folder holds no corpus of this or an earlier format.
+    """
+    try:
+        about = read_json(folder / "corpus.json")
+    except UserError:
+        return None
+    if not isinstance(about, dict) or not isinstance(about.get("splits"), dict):
+        return None
+    if not isinstance(about.get("fingerprint"), str):
+        return None
+    splits = "|".join(map(re.escape, about["splits"]))
+    own = re.compile(rf"(corpus\.json|(rejected|remarks)\.jsonl|({splits})(-\d{{5}})?\.arrow)")
+    return sorted(path.name for path in folder.iterdir() if not own.fullmatch(path.name))
 
 
 def _mapped(path: Path) -> pa.Table:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read ({reason}); prepare the corpus again") from None
+    found = dict(zip(table.schema.names, table.schema.types, strict=True))
+    for column, kind in _NEEDED.items():
+        if found.get(column) != kind:
+            raise UserError(
+                f"{path}: found the column '{column}' with {found.get(column, 'nothing')}, "
+                f"allowed: {kind}; prepare the corpus again"
+            )
+    return table

@@ -19,13 +19,18 @@ import pyarrow as pa
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import atomic_folder, write_json
-from asrbench.data.corpus import FORMAT
+from asrbench.data.content_check import StoredFile
+from asrbench.data.corpus import FORMAT, Corpus, other_files
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 
 SHARD_BYTES = 2 << 30
 """Size at which a split continues in a new file."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-ROWS_PER_BATCH = 64
+ROWS_PER_BATCH, BATCH_BYTES = 64, 256 << 20
+"""A record batch ends when it has this many rows or bytes of audio."""
+
+MOST_AUDIO_BYTES = 1 << 30
+"""Largest audio of an utterance, 9.3 hours. Arrow counts the bytes of a batch in 31 bits."""
 
 TEXT_COLUMNS = ("id", "speaker", "text", "spelling", "phonetic", "raw")
 MARK_COLUMNS = ("channel", "language")
@@ -104,12 +109,14 @@ class CorpusWriter:
     ) -> Iterator["CorpusWriter"]:
         """Yields a writer. When the block ends without an error, renames the corpus to `out`.
 
-        Raises `UserError`, leaving nothing behind, if `out` exists (with `force`, only if it is no
-        corpus), if another process is making it, if no utterance was added, if the disk is full,
-        and with `strict` if an utterance was rejected.
+        Raises `UserError`, leaving nothing behind, if `out` names no folder or exists (with
+        `force`, only if it is not a corpus and nothing else), if another process is making it, if
+        no utterance was added, if the disk is full, and with `strict` if an utterance was rejected.
         """
-        if force and out.exists() and not (out / "corpus.json").is_file():
-            raise UserError(f"{out}: is no prepared corpus, and --force replaces nothing else")
+        if out.name in ("", "..") or (out.is_symlink() and not out.exists()):
+            found = "a link that leads nowhere" if out.is_symlink() else f"'{out}'"
+            raise UserError(f"--out: found {found}, allowed: the name of a new folder")
+        _refuse_other(out, force)
         with atomic_folder(out, replace=force) as folder:
             writer = cls(folder)
             try:
@@ -136,17 +143,34 @@ class CorpusWriter:
                     "splits": {n: asdict(s.summary()) for n, s in sorted(writer._splits.items())},
                     "rejected": dict(writer._rejected.reasons),
                     "remarks": dict(writer._remarks.reasons),
+                    "files": {
+                        path.name: asdict(stored)
+                        for _, split in sorted(writer._splits.items())
+                        for path, stored in split.files.items()
+                    },
                     "fingerprint": _fingerprint(
                         {n: s.hash.hexdigest() for n, s in writer._splits.items()}
                     ),
                 }
                 | writer.about,
             )
+            _refuse_other(out, force)  # preparing takes hours, in which files can be put there
 
     def add(self, split: str, utterance: Utterance) -> bool:
-        """Adds an utterance to a split. Rejects a second one of the same id and returns `False`."""
+        """Adds an utterance to a split.
+
+        Rejects a second one of the same id, one that is too long, and one whose id is not Unicode,
+        as file names may be, and returns `False`.
+        """
+        if not _is_unicode(utterance.id):
+            self.reject(utterance.id, split, "not Unicode")
+            return False
         if utterance.id in self._ids:
             self.reject(utterance.id, split, "duplicate id")
+            return False
+        if utterance.audio.nbytes > MOST_AUDIO_BYTES:
+            hours = len(utterance.audio) / SAMPLE_RATE_HZ / 3600
+            self.reject(utterance.id, split, "too long", f"{hours:.1f} hours")
             return False
         self._ids.add(utterance.id)
         if split not in self._splits:
@@ -197,11 +221,25 @@ class CorpusWriter:
             raise UserError(f"{source}: no usable utterance (rejected: {found})")
 
 
+def _refuse_other(out: Path, force: bool) -> None:
+    """Raises `UserError` if `force` would delete anything but a prepared corpus."""
+    if not force or not out.exists():
+        return
+    if not out.is_dir() or (others := other_files(out)) is None:
+        raise UserError(f"{out}: is no prepared corpus, and --force replaces nothing else")
+    if others:
+        raise UserError(
+            f"{out}: holds {others[0]}, which is no part of a corpus, and --force would delete it; "
+            f"move it, or choose another --out"
+        )
+
+
 class _Ledger:
     """A JSON Lines file of utterances with reasons, and how often each reason occurs."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
+        # File names need not be Unicode. JSON's escapes can hold what UTF-8 cannot.
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
         self.reasons: Counter[str] = Counter()
 
     def enter(self, id: str, split: str, reason: str, detail: str) -> None:
@@ -230,7 +268,9 @@ class _SplitWriter:
         self._folder, self._split = folder, split
         self._rows: list[dict[str, Any]] = []
         self._audio: list[Samples] = []
-        self._shards: list[Path] = []
+        self._batch_bytes = 0
+        self.files: dict[Path, StoredFile] = {}
+        """The finished files in their order, each with its digest."""
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
         self._shard_bytes = 0
         self._utterances, self._samples = 0, 0
@@ -238,26 +278,25 @@ class _SplitWriter:
         self.hash = hashlib.sha256()
 
     def add(self, utterance: Utterance) -> None:
-        row = {column: getattr(utterance, column) for column in TEXT_COLUMNS}
-        row |= {c: mark for c in MARK_COLUMNS if (mark := getattr(utterance, c)) is not None}
-        self.hash.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
-        self.hash.update(utterance.digest)
+        row = {column: getattr(utterance, column) for column in (*TEXT_COLUMNS, *MARK_COLUMNS)}
+        row = _hashed(self.hash, row, utterance.digest)
         self._rows.append(row | {"samples": len(utterance.audio)})
         self._audio.append(utterance.stored_audio)
         self._utterances += 1
         self._samples += len(utterance.audio)
+        self._batch_bytes += self._audio[-1].nbytes
         self._shard_bytes += self._audio[-1].nbytes
         if utterance.speaker is not None:
             self._speakers.add(utterance.speaker)
-        if len(self._rows) == ROWS_PER_BATCH:
+        if len(self._rows) == ROWS_PER_BATCH or self._batch_bytes >= BATCH_BYTES:
             self._flush()
 
     def close(self) -> None:
         self._flush()
-        if self._writer is not None:
-            self._writer.close()
-        if len(self._shards) == 1:
-            self._shards[0].rename(self._folder / f"{self._split}.arrow")
+        self._end_file()
+        if len(self.files) == 1:
+            ((path, stored),) = self.files.items()
+            self.files = {path.rename(self._folder / f"{self._split}.arrow"): stored}
 
     def summary(self) -> SplitSummary:
         """Returns the counts of the split so far."""
@@ -271,13 +310,22 @@ class _SplitWriter:
         if not self._rows:
             return
         if self._writer is None:
-            path = self._folder / f"{self._split}-{len(self._shards):05d}.arrow"
-            self._shards.append(path)
-            self._writer = pa.ipc.new_file(path, SCHEMA)
+            self._writer = pa.ipc.new_file(self._path, SCHEMA)
         self._writer.write_batch(_record_batch(self._rows, self._audio))
-        self._rows, self._audio = [], []
+        self._rows, self._audio, self._batch_bytes = [], [], 0
         if self._shard_bytes >= SHARD_BYTES:
+            self._end_file()
+
+    @property
+    def _path(self) -> Path:
+        """The path of the file that is being written."""
+        return self._folder / f"{self._split}-{len(self.files):05d}.arrow"
+
+    def _end_file(self) -> None:
+        """Closes the current file, if any, and digests it while it is still in memory."""
+        if self._writer is not None:
             self._writer.close()
+            self.files[self._path] = StoredFile.of(self._path)
             self._writer, self._shard_bytes = None, 0
 
 
@@ -292,6 +340,41 @@ def _record_batch(rows: list[dict[str, Any]], audio: list[Samples]) -> pa.Record
         for field in SCHEMA
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def fingerprint_of(corpus: Corpus) -> str:
+    """Returns the fingerprint that a corpus folder has by its content, all of which is read.
+
+    Raises `UserError` for a split that cannot be read.
+    """
+    hashes = {}
+    for name in corpus.split_names:
+        split, hashed = corpus.split(name), hashlib.sha256()
+        columns = {column: split.column(column) for column in (*TEXT_COLUMNS, *MARK_COLUMNS)}
+        for index in range(len(split)):
+            row = {column: values[index] for column, values in columns.items()}
+            _hashed(hashed, row, hashlib.sha256(split.audio(index).data).digest())
+        hashes[name] = hashed.hexdigest()
+    return _fingerprint(hashes)
+
+
+def _hashed(hashed: "hashlib._Hash", row: dict[str, Any], audio: bytes) -> dict[str, Any]:
+    """Adds an utterance with the digest of its audio to the hash of a split.
+
+    Returns the columns that count: those that were added later only if they have a value.
+    """
+    row = {c: value for c, value in row.items() if c in TEXT_COLUMNS or value is not None}
+    hashed.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
+    hashed.update(audio)
+    return row
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fingerprint(hashes: dict[str, str]) -> str:

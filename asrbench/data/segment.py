@@ -13,7 +13,7 @@ class AudioFault(Fault):
     """Raised for a file that holds no usable utterance.
 
     Reasons: "missing", "empty file", "unreadable", "wrong channel count", "no such channel",
-    "beyond the end", "zero samples".
+    "beyond the end", "zero samples", "too long".
     """
 
 

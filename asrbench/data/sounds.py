@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,6 +12,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 
 from asrbench.base.errors import UserError
+from asrbench.base.files import folders_below
 from asrbench.data.audio import read_part, seconds_of
 from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Wave
@@ -104,18 +104,17 @@ def open_sounds(key: str, folders: tuple[str, ...], longest_s: float = math.inf)
 def _listed(key: str, folder: Path) -> list[tuple[str, Path]]:
     """Returns (relative name, path) of the audio files in `folder`, at any depth, sorted."""
 
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{key}: {error.filename}: cannot be read ({error.strerror})")
-
     if not folder.is_dir():
         raise UserError(f"{key}: found {folder}, allowed: a folder that exists")
     found = []
-    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                path = Path(root, name)
-                found.append((path.relative_to(folder).as_posix(), path))
+    try:
+        for below, names in folders_below(folder):
+            for path in (below / name for name in names if name.lower().endswith(SUFFIXES)):
+                relative = path.relative_to(folder)
+                if not any(part.startswith(".") for part in relative.parts):
+                    found.append((relative.as_posix(), path))
+    except OSError as error:
+        raise UserError(f"{key}: {error.filename}: cannot be read ({error.strerror})") from None
     if not found:
         raise UserError(f"{key}: {folder} has no audio file; allowed: {', '.join(SUFFIXES)}")
     return sorted(found)

@@ -78,7 +78,7 @@ class Outcome:
             if run in failed:
                 runs.append(RunOutcome(*named, "failed", failed[run]))
             elif run in left:
-                note = f"{len(run.history())} of {cell.train.epochs} epochs so far"
+                note = f"{len(run.history_so_far())} of {cell.train.epochs} epochs so far"
                 runs.append(RunOutcome(*named, "left", note))
             else:
                 runs.append(RunOutcome(*named, "done", ""))

@@ -155,7 +155,7 @@ class _Session:
             if run.done:
                 self.reporter.say(f"{run}: done, {_dev_cer(run)}")
             elif self._was_stopped(finished):
-                epochs = f"{len(run.history())} of {each.cell.train.epochs} epochs"
+                epochs = f"{len(run.history_so_far())} of {each.cell.train.epochs} epochs"
                 self.reporter.say(f"{run}: stopped after {epochs}")
                 self.left.append(run)
             else:
@@ -174,7 +174,7 @@ class _Session:
         """Shows how many runs are finished, and the last epoch of each running one."""
         notes = []
         for name in self.pool.running:
-            cell, history = self.unfinished[name].cell, self.unfinished[name].run.history()
+            cell, history = self.unfinished[name].cell, self.unfinished[name].run.history_so_far()
             cer = f" CER {100 * history[-1]['dev_cer']:.1f} %" if history else ""
             epochs = f"{len(history)}/{cell.train.epochs}"
             notes.append(f"{cell.variant} {cell.seed_and_fold} {epochs}{cer}")

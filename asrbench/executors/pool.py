@@ -10,6 +10,7 @@ from types import TracebackType
 
 from asrbench.base.files import make_parents
 from asrbench.base.process_map import available
+from asrbench.base.signals import PARENT
 
 Slot = Mapping[str, str]
 """The environment variables that a process gets in addition: its GPU, its number of threads."""
@@ -69,6 +70,7 @@ class Pool:
     def start(self, name: str, command: Sequence[str], log: Path) -> None:
         """Starts `command` in a free slot and appends its output to `log`.
 
+        A command of asrbench ends when this process does, however that ends (`end_with_caller`).
         Raises `UserError` if the log cannot be created.
         """
         taken = {task.slot for task in self._tasks}
@@ -78,7 +80,7 @@ class Pool:
             log_start = file.tell()
             process = subprocess.Popen(
                 command,
-                env={**os.environ, **self._slots[slot]},
+                env={**os.environ, **self._slots[slot], PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -18,6 +18,7 @@ results/<experiment>/<variant>/seed<k>-<id8>/, or seed<k>-fold<i>of<n>-<id8>/ fo
     profile.json.gz           a trace of some steps, with `--profile`
     train.log                 the printed output, if several runs were trained at a time
     lock, lock.holder         the lock of the process that trains the run now, and its id
+    lock.scores               the lock of the process that writes `scores.json` now
 """
 
 import os
@@ -42,7 +43,9 @@ from asrbench.base.files import (
     write_jsonl,
     write_text,
 )
+from asrbench.base.records import checked, read_record
 from asrbench.experiment import plugins
+from asrbench.experiment.run_records import Figures, check_history
 from asrbench.experiment.spec import Cell, RecordedCell
 from asrbench.experiment.spec_file import dump_cell, load_cell
 
@@ -52,9 +55,6 @@ GREEDY = "greedy"
 BEST, AVERAGE = "best", "average"
 """Two rules of `train.weights`, and the names of the weights that they choose."""
 
-FIGURES_OF_AN_EPOCH = ("epoch", "steps", "train_seconds", "dev_cer")
-"""The figures that every row of `history.jsonl` must have."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -63,7 +63,7 @@ class Run:
     folder: Path
 
     @classmethod
-    def of(cls, results: Path, cell: Cell, fingerprint: str, *sounds: str) -> "Run":
+    def of(cls, results: Path, cell: Cell | RecordedCell, fingerprint: str, *sounds: str) -> "Run":
         """Returns the run of `cell` below `results`, whether its folder exists or not.
 
         `fingerprint` is the corpus', and `sounds` are those of the augmentation's sounds.
@@ -121,6 +121,16 @@ class Run:
     def log_path(self) -> Path:
         return self.folder / "train.log"
 
+    @property
+    def lock_path(self) -> Path:
+        """The lock that the process which trains the run holds."""
+        return self.folder / "lock"
+
+    @property
+    def holder_path(self) -> Path:
+        """The file that names this process."""
+        return self.folder / "lock.holder"
+
     def state_path(self, steps: int, digest: str) -> Path:
         """Returns the path of a state; the digest of its content in the name shows damage."""
         return self.folder / "checkpoints" / f"state-{steps}-{digest}.pt"
@@ -145,7 +155,14 @@ class Run:
         """Returns why a command skips this run, whose `weights_path(which)` is no file."""
         if (which or self.rule) == AVERAGE and not self.done:
             return "its weights are averaged after the last epoch"
-        return "its weights are missing"
+        if not (history := self.history()):
+            return "its weights are missing, because no epoch has ended"
+        epoch = chosen_row(which or self.rule, history)["epoch"]
+        name = self.weights_path(which).name
+        return (
+            f"its weights, {name} of epoch {epoch}, are missing; restore the file, or delete the "
+            f"folder and train the run again"
+        )
 
     def hypotheses_path(self, split: str, decode: str) -> Path:
         middle = split if decode == GREEDY else f"{split}.{decode}"
@@ -169,7 +186,18 @@ class Run:
 
     @property
     def env(self) -> dict[str, Any]:
-        return dict(read_json(self.env_path)) if self.env_path.is_file() else {}
+        """The versions, device and commit of training. Raises `UserError` for another document."""
+        if not self.env_path.is_file():
+            return {}
+        return read_record(self.env_path, dict[str, Any], "restore the file, or delete it")
+
+    def fault(self) -> str | None:
+        """Returns why the files that say what this run is cannot be read; None if they can."""
+        try:
+            _ = self.cell, self.env, self.history(), self.scores()
+        except UserError as error:
+            return str(error)
+        return None
 
     def begin(
         self, cell: Cell, env: dict[str, Any], excluded: Sequence[dict[str, Any]] = ()
@@ -186,15 +214,20 @@ class Run:
         Raises `UserError` for a file whose rows are not those of epochs.
         """
         rows = read_jsonl(self.history_path) if self.history_path.is_file() else []
-        for number, row in enumerate(rows, start=1):
-            if not isinstance(row, dict) or not all(
-                isinstance(row.get(key), (int, float)) for key in FIGURES_OF_AN_EPOCH
-            ):
-                raise UserError(
-                    f"{self.history_path}, line {number}: found no epoch, which has "
-                    f"{', '.join(FIGURES_OF_AN_EPOCH)}; train it again, or restore the file"
-                )
+        check_history(rows, str(self.history_path))
         return rows
+
+    def history_so_far(self) -> list[dict[str, Any]]:
+        """Returns the rows of a run that is perhaps not finished.
+
+        A damaged history has none if there is a state, from which training writes it again.
+        """
+        try:
+            return self.history()
+        except UserError:
+            if not self.state_paths():
+                raise
+            return []
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         write_jsonl(self.history_path, rows)
@@ -206,8 +239,7 @@ class Run:
         Raises `UserError`, with the process, if another one has locked it. The operating system
         releases the lock when a process dies.
         """
-        holder = self.folder / "lock.holder"
-        lock = FileLock(self.folder / "lock", timeout=0)
+        holder, lock = self.holder_path, FileLock(self.lock_path, timeout=0)
         make_parents(holder)
         try:
             lock.acquire()
@@ -223,27 +255,32 @@ class Run:
 
     @property
     def done(self) -> bool:
-        return self.spec_path.is_file() and len(self.history()) >= self.cell.train.epochs
+        return self.spec_path.is_file() and len(self.history_so_far()) >= self.cell.train.epochs
 
     def scores(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Returns figures by split and decode, as `asrbench eval` wrote them; empty before it.
 
         Raises `UserError` for a file of another form.
         """
-        splits = read_json(self.scores_path) if self.scores_path.is_file() else {}
-        decodes = splits.values() if isinstance(splits, dict) else [None]
-        figures = [each for d in decodes for each in (d.values() if isinstance(d, dict) else [d])]
-        if not all(isinstance(each, dict) for each in figures):
-            raise UserError(
-                f"{self.scores_path}: found no figures by split and decode; delete it and run "
-                f"`asrbench eval {self}`"
-            )
+        if not self.scores_path.is_file():
+            return {}
+        splits = read_json(self.scores_path)
+        remedy = f"delete it and run `asrbench eval {self}`"
+        checked(splits, dict[str, dict[str, Figures]], str(self.scores_path), remedy)
         return dict(splits)
 
     def write_scores(self, split: str, decode: str, figures: dict[str, Any]) -> None:
-        scores = self.scores()
-        scores.setdefault(split, {})[decode] = figures
-        write_json(self.scores_path, scores)
+        """Adds the figures to those of other splits and searches; waits for others that do so."""
+        make_parents(self.scores_path)
+        with FileLock(self.folder / "lock.scores"):
+            scores = self.scores()
+            scores.setdefault(split, {})[decode] = figures
+            write_json(self.scores_path, scores)
+
+
+def is_run_name(name: str) -> bool:
+    """Returns whether a folder of that name is one of a run, as `Run.of` names it."""
+    return re.fullmatch(r"seed\d+(-fold\d+of\d+)?-[0-9a-f]{8}", name) is not None
 
 
 def chosen_row(rule: str, history: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -54,16 +54,19 @@ class TextSpec(Spec):
 # Features
 
 
+Bands = Annotated[int, Field(ge=1, le=1000)]
+
+
 class _Frames(Spec):
-    window_ms: Annotated[float, Field(ge=1)] = 25.0
+    window_ms: Annotated[float, Field(ge=1, le=1000)] = 25.0
     """Length of the analysis window, in milliseconds."""
-    hop_ms: Annotated[float, Field(ge=1)] = 10.0
+    hop_ms: Annotated[float, Field(ge=1, le=1000)] = 10.0
     """Time from one frame to the next, in milliseconds."""
 
 
 class LogMel(_Frames):
     kind: Literal["log_mel"] = "log_mel"
-    bands: Count = 80
+    bands: Bands = 80
     """Number of mel bands."""
 
 
@@ -75,7 +78,7 @@ class Mfcc(_Frames):
     kind: Literal["mfcc"] = "mfcc"
     coefficients: Count = 40
     """Number of cepstral coefficients."""
-    bands: Count = 80
+    bands: Bands = 80
     """Number of mel bands from which the coefficients are computed."""
 
     @model_validator(mode="after")
@@ -90,8 +93,8 @@ class Mfcc(_Frames):
 
 class Fbank(_Frames):
     kind: Literal["fbank"] = "fbank"
-    bands: Count = 80
-    """Number of mel bands; features are those of Kaldi's compute-fbank-feats."""
+    bands: Annotated[int, Field(ge=4, le=1000)] = 80
+    """Number of mel bands, at least 4 as in Kaldi, whose compute-fbank-feats this is."""
 
 
 FeatureSpec = Annotated[LogMel | LogSpectrogram | Mfcc | Fbank, Field(discriminator="kind")]
@@ -124,7 +127,7 @@ class RunSpec(Spec):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the tensors; `auto` is CUDA where available."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Number of processes that read batches ahead; 0 reads in the training process."""
+    """Processes that read batches ahead, at most one for each core; 0 is the training process."""
     log_seconds: Positive = 30.0
     """Time between log lines where the output is not a terminal, in seconds."""
     checkpoint_minutes: Positive = 10.0

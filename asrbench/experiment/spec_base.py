@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
+DropoutRate = Annotated[float, Field(ge=0, le=0.99)]
+"""A dropout rate. Closer to 1, the scale 1 / (1 - rate) of what is kept is no longer exact."""
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Impossible(ValueError):

@@ -1,6 +1,7 @@
 """Reads spec files into typed cells: `extends`, `variants`, `grid`, `seeds`, `folds`, `--set`."""
 
 import itertools
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,10 @@ DEFAULTS: Mapping = {
 """The kinds of sections for which a spec need not choose one."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*")
+
+
+MOST_RUNS = 10_000
+"""Largest number of runs in a study. A grid of ten keys could otherwise take all memory."""
 
 
 class _Plan(Spec):
@@ -63,6 +68,18 @@ class _Plan(Spec):
             for value in values:
                 if values.count(value) > 1:
                     raise Impossible(path, f"found {value} twice, allowed: each value once")
+        counts = {
+            "seeds": len(self.seeds),
+            "folds": self.folds or 1,
+            "variants": len(self.variants or [0]),
+            **{f"grid.{key}": len(values) for key, values in self.grid.items()},
+        }
+        if math.prod(counts.values()) > MOST_RUNS:
+            raise Impossible(
+                max(counts, key=lambda path: counts[path]),
+                f"found a study of {math.prod(counts.values()):,} runs, allowed: at most "
+                f"{MOST_RUNS:,}",
+            )
         return self
 
 

@@ -1,4 +1,7 @@
-"""Strict YAML: keys are text and unique, `3e-4` is a number, and dates stay text."""
+"""Strict YAML: keys are text and unique, and a value is what it looks like.
+
+`3e-4` is a number; `010`, `1:30`, `yes` and dates are text. A text is bounded in size and depth.
+"""
 
 import json
 import re
@@ -11,9 +14,59 @@ import yaml
 from asrbench.base.errors import UserError
 from asrbench.base.files import read_utf8
 
+SPEC_BYTES = 1 << 20
+"""Largest YAML file that is read, 1 MiB."""
 
-class _Loader(yaml.SafeLoader):
-    """A YAML loader that rejects duplicate keys and keys that are not text, such as `no`."""
+DEEPEST = 50
+"""Greatest depth of nesting. A spec has fewer than ten levels, and its readers are recursive."""
+
+MOST_VALUES = 100_000
+"""Largest number of values in a text, where an alias counts as all that it stands for."""
+
+
+class _Composer(yaml.composer.Composer):
+    """Makes nodes from events, and rejects what would take the memory or is not plainly a value.
+
+    That is: deep nesting, aliases that multiply, and tags. The check comes before libyaml's own
+    recursion, which crashes the process, because this class composes the nodes of both loaders.
+    """
+
+    def __init__(self) -> None:
+        yaml.composer.Composer.__init__(self)
+        self._sizes: dict[int, int] = {}  # id of a node -> number of values in it
+        self._open = [0]  # number of values so far in each node around the current one
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[attr-defined]  # the parser has it
+        if getattr(event, "tag", None) is not None:
+            name = event.tag.rpartition(":")[2]
+            raise _problem(f"found the tag '{name}', allowed: none; put text in quotes", event)
+        if len(self._open) > DEEPEST:
+            raise _problem(f"found more than {DEEPEST} levels of nesting", event)
+        self._open.append(1)
+        node = super().compose_node(parent, index)
+        size = self._open.pop()
+        if isinstance(event, yaml.AliasEvent):
+            if id(node) not in self._sizes:
+                raise _problem("found a value that contains itself", event)
+            size = self._sizes[id(node)]
+        self._sizes[id(node)] = size
+        self._open[-1] += size
+        if self._open[-1] > MOST_VALUES:
+            raise _problem(f"found more than {MOST_VALUES:,} values", event)
+        return node
+
+
+def _problem(problem: str, event: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+
+
+class _Loader(_Composer, yaml.SafeLoader):
+    """A YAML loader that rejects duplicate keys and keys that are not text, such as `1`."""
+
+    def __init__(self, stream: str) -> None:
+        _Composer.__init__(self)
+        yaml.SafeLoader.__init__(self, stream)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -29,17 +82,30 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern) for tag, pattern in resolvers if not tag.endswith(("timestamp", "float"))
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$|[-+]?\.inf$|\.nan$"),
-    list("-+0123456789."),
-)
+class _DumpedLoader(_Composer, yaml.CSafeLoader):
+    """A loader that uses libyaml's parser, for files that `yaml.safe_dump` wrote."""
+
+    def __init__(self, stream: str) -> None:
+        _Composer.__init__(self)
+        yaml.CSafeLoader.__init__(self, stream)
+
+
+# YAML 1.1 reads 010 as 8, 1:30 as 90, and yes and no as booleans. These are text here, and a number
+# or a boolean looks as in YAML 1.2 (core schema, 10.3.2), which also reads 3e-4 as a number.
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9][\d_]*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?|[-+]?\.inf|\.nan",
+        list("-+0123456789."),
+    ),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$", re.ASCII), _first
+    )
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -50,14 +116,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def read_dumped(path: Path) -> dict[str, Any]:
     """Returns the mapping in a file that `yaml.safe_dump` wrote, ten times as fast.
 
-    It uses libyaml, which gives shorter error messages and crashes on very deep nesting.
+    It uses libyaml, which gives shorter error messages.
     """
-    return _mapping(path, lambda text: yaml.load(text, Loader=yaml.CSafeLoader))
+    return _mapping(path, lambda text: yaml.load(text, Loader=_DumpedLoader))
 
 
 def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
-        keys = parse(read_utf8(path))
+        keys = parse(read_utf8(path, SPEC_BYTES))
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: {fault(error)}") from None
     if not isinstance(keys, dict):
@@ -71,8 +137,8 @@ def parse(text: str) -> Any:
     Raises `yaml.YAMLError` or `ValueError`, which `fault` describes in a few words.
     """
     value = yaml.load(text, Loader=_Loader)
-    # This raises ValueError for a value that contains itself and for an unpaired surrogate.
-    json.dumps(value, default=str, ensure_ascii=False).encode()
+    # This raises ValueError for an unpaired surrogate.
+    json.dumps(value, ensure_ascii=False).encode()
     return value
 
 

@@ -3,6 +3,9 @@
 Legend: B batch, S samples, U symbols.
 """
 
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from asrbench.base.errors import UserError
+from asrbench.base.process_map import available
+from asrbench.base.signals import STOP_SIGNALS, end_with_parent
 from asrbench.data.batch_sampler import Batches
 from asrbench.data.corpus import Split
 from asrbench.data.waveform import Samples
@@ -35,6 +40,23 @@ class Batch(NamedTuple):
     target_lengths_B: Tensor
     counts: bool = True
     """False for a dummy batch, which a rank gets where there are fewer utterances than ranks."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Has a batch travel between processes as bytes in a pipe.
+
+        By default torch puts its tensors into shared memory (/dev/shm), of which a container often
+        has 64 MB. A batch that finds no room there is lost, and training waits for it for ever.
+        """
+        return _from_arrays, tuple(
+            part.numpy() if isinstance(part, Tensor) else part for part in self
+        )
+
+
+def _from_arrays(*parts: Any) -> Batch:
+    """Returns the batch of `Batch.__reduce__`."""
+    return Batch._make(
+        torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in parts
+    )
 
 
 class _Batched(Dataset[Batch | UserError]):
@@ -88,19 +110,35 @@ def load(
 ) -> Iterator[Batch]:
     """Yields the batches of `plan`, in its order, read ahead by `workers` processes.
 
-    An empty list of utterances gives a `dummy_batch`. Raises the `UserError`s of `transform`.
+    There are at most as many processes as batches and as cores that this process may use. An empty
+    list of utterances gives a `dummy_batch`. Raises the `UserError`s of `transform`. A process that
+    dies is a `RuntimeError` that torch raises in whatever this process does at that moment.
     """
     loader = DataLoader(
         _Batched(split, tokenizer, transform),
         batch_size=None,
         sampler=plan,
-        num_workers=workers,
+        num_workers=min(workers, available(), len(plan)),
         pin_memory=pin,
+        worker_init_fn=_begin_worker,
     )
     for batch in loader:
         if isinstance(batch, UserError):
             raise batch
         yield batch
+
+
+def _begin_worker(number: int) -> None:
+    """Separates a process of the loader from the signals that stop training.
+
+    Training finishes its batch after Ctrl-C, for which it needs this process. The process inherits
+    the handlers of training, with which SIGTERM would not end it.
+    """
+    if sys.platform != "win32":
+        os.setpgid(0, 0)
+    for each in STOP_SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    end_with_parent(signal.SIGKILL, os.getppid())
 
 
 def _padded(rows: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:

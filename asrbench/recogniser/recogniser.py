@@ -8,19 +8,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import atomic
-from asrbench.experiment.spec import Cell
+from asrbench.experiment.spec import Cell, RecordedCell
 from asrbench.models.features import Features
 from asrbench.models.heads.head import Encoded, Ratio
 from asrbench.models.model import build_model
+from asrbench.recogniser import weights_file
 from asrbench.recogniser.devices import autocast
 from asrbench.recogniser.loader import Batch
 from asrbench.text.tokenizer import Tokenizer
@@ -109,73 +106,60 @@ class Recogniser:
 
         `epoch` is the number of epochs the weights were trained for.
         """
-        metadata = {
-            "epoch": epoch,
-            "cell": self.cell.plain(),
-            "fingerprint": self.fingerprint,
+        metadata = weights_file.Metadata(
+            epoch=epoch,
+            cell=self.cell.plain(),
+            fingerprint=self.fingerprint,
             **self.tokenizer.plain(),
-        }
+        )
         weights = {name: t.detach().cpu() for name, t in self.model.state_dict().items()}
-        with atomic(path) as temporary:
-            save_file(weights, temporary, {"asrbench": json.dumps(metadata, ensure_ascii=False)})
+        weights_file.write(path, weights, metadata)
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> "Recogniser":
         """Returns the recogniser saved at `path`; the plug-ins of its cell must be loaded.
 
-        Raises `UserError` for a file that `save` did not write.
+        Raises `UserError` for a file that `save` did not write, or that was damaged since.
         """
-        if not path.is_file():
-            raise UserError(f"{path}: no such checkpoint; `asrbench train` makes it")
+        metadata, weights = weights_file.read(path)
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = _read_metadata(file)
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise UserError(f"{path}: found no safetensors file ({error})") from None
-        if metadata is None:
-            raise UserError(f"{path}: found weights that `asrbench train` did not write")
-        try:
-            recogniser = cls._from_metadata(metadata, device)
-        except (ValidationError, KeyError):
+            cell = Cell.model_validate_json(json.dumps(metadata.cell))
+            tokenizer = Tokenizer.of_plain(metadata.tokenizer)
+            recogniser = cls(cell, tokenizer, metadata.fingerprint, device)
+            recogniser.model.load_state_dict(weights)
+        except (ValidationError, KeyError, RuntimeError):
             raise UserError(
                 f"{path}: found a checkpoint of another version of asrbench; train the run again"
             ) from None
-        recogniser.model.load_state_dict(weights)
-        recogniser.epoch = metadata.get("epoch")
+        recogniser.epoch = metadata.epoch
         return recogniser
 
     @staticmethod
     def epoch_of(path: Path) -> int | None:
         """Returns the number of epochs of the weights saved at `path`; None without a file."""
-        metadata = _metadata(path)
-        return None if metadata is None else metadata.get("epoch")
+        metadata = weights_file.read_metadata(path)
+        return None if metadata is None else metadata.epoch
+
+    @staticmethod
+    def spec_of(path: Path) -> tuple[RecordedCell, str] | None:
+        """Returns the spec of the weights saved at `path` and the fingerprint of their corpus.
+
+        None without an intact file of this version.
+        """
+        metadata = weights_file.read_metadata(path)
+        if metadata is None:
+            return None
+        try:
+            cell = RecordedCell.model_validate_json(json.dumps(metadata.cell))
+        except ValidationError:
+            return None
+        return cell, metadata.fingerprint
 
     @staticmethod
     def tokenizer_of(path: Path) -> Tokenizer | None:
-        """Returns the tokenizer of the weights saved at `path`; None without a file."""
-        metadata = _metadata(path)
-        return None if metadata is None else Tokenizer.of_plain(metadata)
-
-    @classmethod
-    def _from_metadata(cls, metadata: dict[str, Any], device: torch.device) -> "Recogniser":
-        return cls(
-            Cell.model_validate_json(json.dumps(metadata["cell"])),
-            Tokenizer.of_plain(metadata),
-            metadata["fingerprint"],
-            device,
-        )
-
-
-def _metadata(path: Path) -> dict[str, Any] | None:
-    """Returns the metadata of the weights saved at `path`; None without an intact file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _read_metadata(file)
-    except (OSError, SafetensorError):
-        return None
-
-
-def _read_metadata(file: Any) -> dict[str, Any] | None:
-    metadata: dict[str, Any] | None = json.loads((file.metadata() or {}).get("asrbench", "null"))
-    return metadata
+        """Returns the tokenizer of the weights saved at `path`; None without an intact file."""
+        try:
+            metadata, _ = weights_file.read(path)
+        except UserError:
+            return None
+        return Tokenizer.of_plain(metadata.tokenizer)

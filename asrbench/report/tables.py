@@ -92,7 +92,14 @@ def markdown(study: Study) -> str:
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return [f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines]
+
+
+_MARKDOWN_SPECIAL = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " ", "\r": " "})
+
+
+def _markdown_cell(text: str) -> str:
+    return text.translate(_MARKDOWN_SPECIAL)
 
 
 # CSV
@@ -101,7 +108,8 @@ def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
 def comma_separated(study: Study) -> str:
     """Returns `table.csv`: one row per run and decoder.
 
-    Rates are fractions, times are seconds, and edits and `n` are in the unit compared.
+    Rates are fractions, times are seconds, and edits and `n` are in the unit compared. Text that a
+    spreadsheet would take for a formula has an apostrophe before it.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -109,12 +117,20 @@ def comma_separated(study: Study) -> str:
     for system in study.all_systems:
         for run in system.runs:
             cells = (RUN_COLUMNS[name].cell(system, run) for name in CSV_TABLE)
-            writer.writerow([*map(_raw, cells), run.run])
+            writer.writerow([*map(_raw, cells), _no_formula(run.run)])
     return file.getvalue()
 
 
 def _raw(cell: TableCell) -> object:
+    if isinstance(cell.value, str):
+        return _no_formula(cell.value)
     return f"{cell.value:.6f}" if isinstance(cell.value, float) else cell.value
+
+
+def _no_formula(text: str) -> str:
+    """Returns one line of text that a spreadsheet shows and does not compute (CWE-1236)."""
+    line = " ".join(text.splitlines())
+    return f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@")) else line
 
 
 # LaTeX
@@ -125,7 +141,7 @@ def latex(study: Study) -> str:
     header, rows = _text_table(study, LATEX_TABLE, study.all_systems)
     return "\n".join(
         [
-            f"% {study.title}",
+            f"% {' '.join(study.title.splitlines())}",  # the next line would be no comment
             f"\\begin{{tabular}}{{l{'r' * (len(header) - 2)}l}}",
             "\\toprule",
             _latex_row(header),
@@ -142,7 +158,7 @@ def _latex_row(texts: Sequence[str]) -> str:
     return " & ".join(map(_escaped, texts)) + " \\\\"
 
 
-_SPECIAL = str.maketrans(
+_LATEX_SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"}
     | {"<": "$<$", ">": "$>$"}
@@ -150,4 +166,4 @@ _SPECIAL = str.maketrans(
 
 
 def _escaped(text: str) -> str:
-    return text.translate(_SPECIAL)
+    return text.translate(_LATEX_SPECIAL)

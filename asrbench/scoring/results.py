@@ -7,6 +7,7 @@ from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
+from types import NoneType
 from typing import Any
 
 from asrbench.base.errors import UserError
@@ -16,6 +17,9 @@ from asrbench.experiment.spec import OPERATIONAL, RecordedCell
 from asrbench.scoring.fold_groups import grouped_by_run, name_of
 from asrbench.scoring.scored_folder import ScoredFolder
 from asrbench.text.profiles import PROFILES, Profile, versioned
+
+DAMAGED = "left out, because a file is damaged: "
+"""The beginning of the note about a run that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,8 @@ def read_scored_runs(
     """Returns each run under every decoder with which it is scored on `split`.
 
     Runs with the same references share one `TestSet`. Errors are counted under `profile`, or else
-    under each run's own. Runs without scores or hypotheses are left out, with a line in `notes`.
+    under each run's own. Runs without scores or hypotheses, and runs with damaged hypotheses, are
+    left out, with a line in `notes`.
     Raises `UserError` for a run that was scored under an older version of its profile, and for
     runs whose joint decoding had different settings.
     """
@@ -186,7 +191,11 @@ def read_scored_runs(
     results: list[ScoredRun] = []
     test_sets: list[TestSet] = []
     for folders in grouped_by_run(scored, split, notes):
-        result = _joined(folders, split, profile, test_sets)
+        try:
+            result = _joined(folders, split, profile, test_sets)
+        except UserError as error:
+            notes.append(f"{DAMAGED}{error}")
+            continue
         notes.extend(line for folder in folders for line in _remarks(folder))
         results.append(result)
     return results
@@ -197,12 +206,12 @@ def _joined(
 ) -> ScoredRun:
     """Returns the run that has these folders, and adds its test set to `test_sets` if it is new."""
     decode, scoring = folders[0].decode, PROFILES[profile or folders[0].run.cell.score.profile]
-    keys = _text_keys(folders[0].stored, scoring)
+    keys = text_keys(folders[0].stored, scoring)
     rows: dict[str, dict[str, Any]] = {}
     ids: list[list[str]] = []
     for folder in folders:
         path = folder.run.hypotheses_path(split, decode)
-        found = _rows(path, keys)
+        found = stored_rows(path, keys, folder.stored.get("utterances"))
         if twice := found.keys() & rows.keys():
             raise UserError(
                 f"{path}: found {min(twice)}, which another fold has as well; run "
@@ -234,21 +243,43 @@ def why_not_comparable(one: ScoredRun, other: ScoredRun) -> str | None:
     return None
 
 
-def _rows(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Returns the row of each utterance by id. Raises `UserError` for a row without its texts."""
+_OPTIONAL: dict[str, frozenset[type]] = {
+    "seconds": frozenset({float, int, NoneType}),
+    "speaker": frozenset({str, NoneType}),
+    "in_train": frozenset({bool, NoneType}),
+}
+"""The types of the values that a row of hypotheses may have beside its texts."""
+
+
+def stored_rows(
+    path: Path, keys: Sequence[str], count: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """Returns the row of each utterance by id.
+
+    Raises `UserError` for a row without its texts or with a value of another type, and if the file
+    does not have `count` rows, where that is known.
+    """
+    remedy = "run `asrbench eval` again"
     rows = read_jsonl(path)
+    # Sets of types are compared, not each value: a study has hundreds of thousands of rows.
     try:
         texts = [*map(itemgetter("id", *keys, "hypothesis"), rows)]
-    except (KeyError, TypeError):
-        texts = [(None,)]
+        beside = {key: {type(row.get(key)) for row in rows} for key in _OPTIONAL}
+    except (KeyError, TypeError, AttributeError):
+        texts, beside = [(None,)], {}
     if not set(map(type, itertools.chain.from_iterable(texts))) <= {str}:
         wanted = ", ".join(f"'{key}'" for key in ("id", *keys))
-        raise UserError(
-            f"{path}: found a row without {wanted} and 'hypothesis'; run `asrbench eval` again"
-        )
+        raise UserError(f"{path}: found a row without {wanted} and 'hypothesis'; {remedy}")
+    for key, found in beside.items():
+        if wrong := found - _OPTIONAL[key]:
+            raise UserError(f"{path}: found {min(wrong, key=str).__name__} as '{key}'; {remedy}")
     by_id = {row["id"]: row for row in rows}
     if len(by_id) < len(rows):
-        raise UserError(f"{path}: found an id a second time; run `asrbench eval` again")
+        raise UserError(f"{path}: found an id a second time; {remedy}")
+    if not rows or len(rows) != (count or len(rows)):
+        raise UserError(
+            f"{path}: found {len(rows)} utterances, scores.json has {count or 'some'}; {remedy}"
+        )
     return by_id
 
 
@@ -279,7 +310,7 @@ def _test_set(
     return known[-1]
 
 
-def _text_keys(stored: dict[str, Any], scoring: Profile) -> list[str]:
+def text_keys(stored: dict[str, Any], scoring: Profile) -> list[str]:
     """Returns the key of the references that the profile counts, in a row of hypotheses.
 
     The key of the other side comes second if the profile counts it as well.

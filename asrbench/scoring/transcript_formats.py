@@ -14,6 +14,7 @@ The suffix tells the format; where formats share a suffix, the content does.
 import csv
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import read_json, read_utf8
+from asrbench.base.files import TEXT_BYTES, parse_json, read_bounded, read_json, read_utf8
 
 Key = Literal["reference", "hypothesis", "text", "spelling", "phonetic"]
 """Which text of an utterance is read from a format that holds several, as JSONL of `asrbench eval`:
@@ -136,7 +137,7 @@ def _kaldi(line: str) -> tuple[str, str]:
 
 # TRN
 
-_TRN = re.compile(r"(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)\s*")
+_TRN = re.compile(r"(?P<text>.*)\((?P<id>[^()\s]+)\)")
 
 _ALTERNATION = re.compile(r"(?<!\S)\{.*?(?:\}|$)")
 """A brace at the beginning of a word, which opens an alternation in sclite."""
@@ -166,15 +167,16 @@ def _trn(path: Path) -> Iterator[TranscriptRow]:
 
 
 def _trn_line(line: str) -> tuple[str, str]:
-    match = _TRN.fullmatch(line)
+    match = _TRN.fullmatch(line.strip())
     if match is None:
         raise UnreadableRow(f"found no id at the end of {_shown(line)}, allowed: text (id)")
-    if alternation := _ALTERNATION.search(match["text"]):
+    text = match["text"].rstrip()
+    if alternation := _ALTERNATION.search(text):
         raise UnreadableRow(
             f"found the alternation {_shown(alternation[0])}, which asrbench cannot score as "
             f"sclite does; leave one of its alternatives in the text"
         )
-    return match["id"], match["text"].strip()
+    return match["id"], text
 
 
 def _joined(rows: Sequence[TranscriptRow], space: str) -> Iterator[TranscriptRow]:
@@ -191,8 +193,8 @@ _MARKERS = re.compile(r"<(?:sos|eos|pad|s|/s)>")
 
 
 def _csv(path: Path, key: Key) -> Iterator[TranscriptRow]:
-    reader = csv.reader(io.StringIO(_decoded(path), newline=""))
-    header = [name.strip() for name in next(reader, [])]
+    rows = _csv_rows(path)
+    header = [name.strip() for name in next(rows, ("", []))[1]]
     text, name = _column(header, key), _column(header, "id")
     if text is None:
         allowed = ", ".join(COLUMNS.get(key, (key,)))
@@ -200,16 +202,28 @@ def _csv(path: Path, key: Key) -> Iterator[TranscriptRow]:
             f"{path}: found the columns {', '.join(header) or 'none'}; for the {key} allowed: "
             f"{allowed}"
         )
-    for cells in reader:
+    for place, cells in rows:
         if not cells:
             continue
-        place = f"line {reader.line_num}"
         if len(cells) != len(header):
             raise UserError(
                 f"{path}, {place}: found {len(cells)} cells under {len(header)} columns"
             )
         id = None if name is None else cells[name]
         yield TranscriptRow(place, id, _MARKERS.sub("", cells[text]))
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yields the place and the cells of each row."""
+    reader = csv.reader(io.StringIO(_decoded(path), newline=""))
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # a quote that is never closed, or a cell over 128 KiB
+            raise UserError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
+        yield f"line {reader.line_num}", cells
 
 
 def _decoded(path: Path) -> str:
@@ -221,7 +235,7 @@ def _decoded(path: Path) -> str:
         return read_utf8(path)
     except UserError:
         try:
-            return path.read_bytes().decode("cp949")
+            return read_bounded(path, TEXT_BYTES).decode("cp949")
         except OSError:
             pass
         except UnicodeDecodeError as error:
@@ -251,7 +265,7 @@ def _json_lines(path: Path, key: Key) -> Iterator[TranscriptRow]:
 
 def _object(line: str) -> Any:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError as error:
         raise UnreadableRow(f"not JSON ({error})") from None
 
@@ -275,7 +289,7 @@ def _is_nemo(row: Any) -> bool:
 def _own(row: Any, key: Key) -> tuple[str, str]:
     allowed = f"allowed: an object with the texts 'id' and '{key}'"
     if not isinstance(row, dict):
-        raise UnreadableRow(f"found {_shown(json.dumps(row, ensure_ascii=False))}, {allowed}")
+        raise UnreadableRow(f"found {_json_shown(row)}, {allowed}")
     for name in ("id", key):
         if not isinstance(row.get(name), str):
             raise UnreadableRow(f"found no text under '{name}', {allowed}")
@@ -292,8 +306,16 @@ def _nemo(row: dict[str, Any], key: Key, stems: Mapping[str, int]) -> tuple[str,
             f"and '{side}'"
         )
     audio, offset_s = PurePosixPath(row["audio_filepath"]), row.get("offset")
+    if not audio.name:
+        raise UnreadableRow("found no file name under 'audio_filepath', allowed: a path")
+    if offset_s is not None and not _is_time(offset_s):
+        raise UnreadableRow(f"found {_json_shown(offset_s)} under 'offset', allowed: seconds")
     name = audio.stem if stems[audio.stem] == 1 else str(audio.with_suffix(""))
     return f"{name}-{offset_s:09.3f}" if offset_s else name, row[side]
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def _json(path: Path, key: Key) -> Iterator[TranscriptRow]:
@@ -309,7 +331,7 @@ def _json(path: Path, key: Key) -> Iterator[TranscriptRow]:
 def _parsed(path: Path) -> Any:
     """Returns the JSON document in a file, or None if the file is not one JSON document."""
     try:
-        return json.loads(read_utf8(path))
+        return parse_json(read_utf8(path))
     except ValueError:
         return None
 
@@ -331,7 +353,13 @@ def _whisper(path: Path, found: Any) -> TranscriptRow:
         )
     text = found.get("text")
     if not isinstance(text, str):
-        text = " ".join(str(segment.get("text", "")).strip() for segment in found["segments"])
+        for number, segment in enumerate(found["segments"], start=1):
+            if not isinstance(segment, dict) or not isinstance(segment.get("text"), str):
+                raise UserError(
+                    f"{path}, segment {number}: found {_json_shown(segment)}, allowed: an object "
+                    f"with a 'text'"
+                )
+        text = " ".join(segment["text"].strip() for segment in found["segments"])
     return TranscriptRow(path.name, path.stem, text.strip())
 
 
@@ -343,6 +371,10 @@ def _whisper_folder(path: Path) -> Iterator[TranscriptRow]:
             f"a file"
         )
     return (_whisper(file, read_json(file)) for file in files)
+
+
+def _json_shown(value: Any) -> str:
+    return _shown(json.dumps(value, ensure_ascii=False))
 
 
 def _shown(line: str, limit: int = 40) -> str:

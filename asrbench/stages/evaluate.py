@@ -16,6 +16,7 @@ from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
 from asrbench.models.flops import forward_flops
+from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.loader import load, make_batch
 from asrbench.recogniser.loading import load_recogniser, open_corpus
 from asrbench.recogniser.recogniser import Recogniser
@@ -51,16 +52,28 @@ def evaluate_runs(
     """Evaluates each run on each split, and skips runs without weights or without that search.
 
     Without `decode`, each run is decoded by the search of its dev passes in training. Raises
-    `UserError` if no run has a search of that name.
+    `UserError` if no run has a search of that name, and, after the others are evaluated, if a run
+    cannot be read.
     """
+    runs = list(runs)
+    resolve_device(device)
     searches: dict[str, None] = {}
     skipped = []
     found = False
+    unreadable: list[UserError] = []
     for run in runs:
-        if not run.weights_path().is_file():
-            reporter.say(f"{run}: skipped, {run.missing_weights()}")
+        try:
+            if not run.weights_path().is_file():
+                reporter.say(f"{run}: skipped, {run.missing_weights()}")
+                continue
+            run.scores()  # before hours of decoding, whose scores are written into that file
+            recogniser = load_recogniser(run, device, trust_plugins=trust_plugins)
+        except UserError as error:
+            if len(runs) == 1:
+                raise
+            reporter.say(f"{run}: skipped, {error}")
+            unreadable.append(error)
             continue
-        recogniser = load_recogniser(run, device, trust_plugins=trust_plugins)
         searches |= dict.fromkeys(recogniser.searches)
         if decode and decode not in recogniser.searches:
             allowed = ", ".join(recogniser.searches)
@@ -73,6 +86,8 @@ def evaluate_runs(
         pick("--decode", decode, searches)
     for line in skipped:
         reporter.say(line)
+    if unreadable:
+        raise UserError(f"{len(unreadable)} of {len(runs)} runs were skipped: {unreadable[0]}")
 
 
 def evaluate(

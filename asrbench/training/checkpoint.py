@@ -14,9 +14,12 @@ from typing import Any
 import torch
 
 from asrbench.base.errors import UserError, pick
-from asrbench.base.files import digest, flush, temporary_beside
+from asrbench.base.files import digest, flush, temporary_beside, writing
+from asrbench.base.records import checked
 from asrbench.base.reporting import Reporter
 from asrbench.experiment.run_folder import Run
+from asrbench.experiment.run_records import Count, EpochRow
+from asrbench.recogniser import weights_file
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.training.epoch_metrics import EpochMetrics
 from asrbench.training.step import Trainer
@@ -24,6 +27,23 @@ from asrbench.training.weight_average import WeightAverage
 
 KEPT = 2
 """The number of states that are kept: the newest, and the previous one in case that is damaged."""
+
+_REMEDY = "resume with that version, or delete the folder and train the run again"
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a state holds, by which a file of another version is told."""
+
+    metrics: dict[str, Any]
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    history: list[EpochRow]
+    steps: Count
+    best_epoch: Count | None
+    identity: str
+    tokenizer: str
+    average: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,7 +96,8 @@ def save(state: State, run: Run) -> None:
 
     If the run is complete, its states are deleted at the end. Only the main rank calls this, after
     all ranks have read the metrics. Raises `Diverged`, with nothing saved, if the loss or the
-    gradient of a step since the last read is not finite.
+    gradient of a step since the last read is not finite. Raises `UserError` if the disk is full;
+    the newest state is then intact, and `resume` writes what is missing beside it.
     """
     stored = {
         "metrics": state.metrics.plain(),
@@ -90,7 +111,8 @@ def save(state: State, run: Run) -> None:
         "tokenizer": state.trainer.recogniser.tokenizer.digest,
     }
     with temporary_beside(run.state_path(state.steps, "new")) as temporary:
-        torch.save(stored, temporary)
+        with writing(temporary) as file:
+            torch.save(stored, file)
         flush(temporary)
         temporary.replace(run.state_path(state.steps, digest(temporary)))
     publish(state, run)
@@ -109,16 +131,36 @@ def resume(state: State, run: Run, reporter: Reporter) -> None:
         if ranks.is_main:
             _check_tokenizer(state, stored, run)
     stored = ranks.broadcast(stored)
-    state.trainer.recogniser.model.load_state_dict(stored["model"])
-    state.trainer.optimizer.load_state_dict(stored["optimizer"])
-    state.history, state.metrics = stored["history"], EpochMetrics(**stored["metrics"])
-    state.steps, state.best_epoch = stored["steps"], stored["best_epoch"]
-    # States of earlier versions have none.
-    state.average = WeightAverage(**stored.get("average", {}))
+    try:
+        state.trainer.recogniser.model.load_state_dict(stored["model"])
+        state.trainer.optimizer.load_state_dict(stored["optimizer"])
+        state.history, state.metrics = stored["history"], EpochMetrics(**stored["metrics"])
+        state.steps, state.best_epoch = stored["steps"], stored["best_epoch"]
+        # States of earlier versions have none.
+        state.average = WeightAverage(**stored.get("average", {}))
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise UserError(f"{run}: found a state of another version of asrbench; {_REMEDY}") from None
     if ranks.is_main:
-        for stray in run.folder.rglob("*.tmp-*"):
-            stray.unlink()
+        _delete_damaged_best(run, reporter)
         publish(state, run)
+        if state.best_epoch is not None and not run.weights_path("best").is_file():
+            reporter.say(
+                f"{run.weights_path('best')}: is lost, the weights of epoch {state.best_epoch}, "
+                f"which are the best so far; training continues and writes the file when a later "
+                f"epoch is better; otherwise restore it, or delete {run} and train the run again"
+            )
+
+
+def _delete_damaged_best(run: Run, reporter: Reporter) -> None:
+    """Deletes and reports damaged files of the best weights, which no state could tell from whole
+    ones."""
+    for path in map(run.weights_path, ("best", "best.previous")):
+        if path.is_file():
+            try:
+                weights_file.read(path)
+            except UserError as error:
+                reporter.say(f"{error}; it was deleted")
+                path.unlink()
 
 
 def _check_tokenizer(state: State, stored: dict[str, Any], run: Run) -> None:
@@ -135,10 +177,11 @@ def _check_tokenizer(state: State, stored: dict[str, Any], run: Run) -> None:
 def _newest_whole(run: Run, reporter: Reporter) -> dict[str, Any]:
     damaged: list[Path] = []
     for path in run.state_paths():
-        stored = _read(path)
+        stored = read_state(path)
         if stored is None:
             damaged.append(path)
             continue
+        checked(stored, _Stored, str(path), _REMEDY)
         pick(f"{path}: run", stored["identity"], [run.folder.name])
         for each in damaged:
             reporter.say(f"{each}: is damaged and was deleted; training resumes from {path.name}")
@@ -150,7 +193,7 @@ def _newest_whole(run: Run, reporter: Reporter) -> dict[str, Any]:
     )
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_state(path: Path) -> dict[str, Any] | None:
     """Returns the stored state, on the CPU; None if the file does not match its digest."""
     if path.stem.rpartition("-")[2] != digest(path):
         return None
@@ -189,6 +232,6 @@ def _publish_best(state: State, run: Run) -> None:
     elif state.best_epoch is not None and Recogniser.epoch_of(previous) == state.best_epoch:
         previous.replace(best)
     else:
-        # The file holds an epoch later than this state; the next epoch becomes the best.
+        # The file is lost, or holds another epoch than the best one. Only an epoch that is better
+        # than that one may take its place.
         best.unlink(missing_ok=True)
-        state.best_epoch = None

@@ -18,6 +18,8 @@ import torch
 from asrbench.base.cpu import CpuTimes
 from asrbench.base.distributed import Ranks
 from asrbench.base.errors import RankError, UserError
+from asrbench.base.memory import is_out_of_memory
+from asrbench.base.process_map import available
 from asrbench.base.reporting import Reporter
 from asrbench.data.batch_sampler import Batches, epoch_plan, micro_batches_of, share_of
 from asrbench.data.waveform import SAMPLE_RATE_HZ
@@ -79,8 +81,8 @@ def train(
     """Trains the run of `setup` to its end, from its last checkpoint if it has one.
 
     Every rank calls this; the main rank alone locks the run folder and writes to it. Raises
-    `Interrupted` on SIGINT or SIGTERM and `TimeUp` at the deadline, after saving a checkpoint;
-    raises `Failed` when the run cannot continue, with the last checkpoint intact.
+    `Interrupted` on one of the `STOP_SIGNALS` and `TimeUp` at the deadline, after saving a
+    checkpoint; raises `Failed` when the run cannot continue, with the last checkpoint intact.
     """
     cell, run, ranks = setup.cell, setup.run, setup.ranks
     fingerprint = setup.corpus.fingerprint
@@ -91,6 +93,11 @@ def train(
         reporter.say(
             f"{run}: leaves out {len(excluded)} of {len(setup.train)} training utterances, which "
             f"have fewer frames than their text needs; see {run.excluded_path.name}"
+        )
+    if cell.run.workers > available():
+        reporter.say(
+            f"{run}: run.workers: found {cell.run.workers}, but this process may use "
+            f"{available()} cores; {available()} processes read batches ahead"
         )
     with (
         _held(run, ranks),
@@ -119,8 +126,9 @@ def train(
         session = _Session(setup, kept, reporter, deadline or Deadline(), stop, stepped)
         while not state.complete:
             _stop_if_stuck(state, run)
-            _train_epoch(state, session)
-            _close_epoch(state, session)
+            with _explains_lost_worker(setup):
+                _train_epoch(state, session)
+                _close_epoch(state, session)
 
 
 @contextmanager
@@ -314,10 +322,12 @@ def _stop_if_stuck(state: State, run: Run) -> None:
 
 @contextmanager
 def _explains_out_of_memory(session: _Session, where: str) -> Iterator[None]:
-    """Turns torch's out-of-memory error into `OutOfMemory`, which says what to change."""
+    """Turns an error of lack of memory into `OutOfMemory`, which says what to change."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         train, ranks = session.setup.cell.train, session.setup.ranks
         message = (
             f"{session.setup.run}: out of memory on {session.setup.device} {where}; nothing "
@@ -337,6 +347,25 @@ def explains_lost_sound(setup: TrainingSetup) -> Iterator[None]:
         message = (
             f"{setup.run}: {error}; nothing was saved since the last checkpoint, which is "
             f"intact; restore the file, and the same command continues from there"
+        )
+        raise _on_one_rank(Failed(message), setup.ranks) from None
+
+
+@contextmanager
+def _explains_lost_worker(setup: TrainingSetup) -> Iterator[None]:
+    """Turns the death of a process of the loader into `Failed`.
+
+    torch raises it in the handler of SIGCHLD, or where it waits for a batch.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        message = (
+            f"{setup.run}: a process that reads batches ahead has ended "
+            f"({str(error).split('. ')[0].rstrip('. ')}); the last checkpoint is intact, and the "
+            f"same command continues from it; where memory runs out, --set run.workers=0 needs less"
         )
         raise _on_one_rank(Failed(message), setup.ranks) from None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Reporter
+from asrbench.base.signals import STOP_SIGNALS, heed_parent_no_more
 
 
 class Interrupted(Exception):
@@ -58,11 +59,20 @@ class Deadline:
 
 @contextmanager
 def stop_signals(reporter: Reporter) -> Iterator[list[int]]:
-    """Yields a list of the SIGINT and SIGTERM received; a second signal has its usual effect."""
+    """Yields a list of the `STOP_SIGNALS` received; a second signal has its usual effect.
+
+    A signal that this process ignores, as SIGHUP under nohup, is no reason to stop; but SIGINT is,
+    because a parent passes it on, and a shell has its background processes ignore it.
+    """
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: handler
+        for number in STOP_SIGNALS
+        if (handler := signal.getsignal(number)) is not signal.SIG_IGN or number == signal.SIGINT
+    }
 
     def note(number: int, frame: object) -> None:
+        heed_parent_no_more()
         received.append(number)
         reporter.say(
             "stopping after this batch or dev pass; a second signal stops without a checkpoint"

@@ -4,14 +4,13 @@ Legend: B batch, T frames (queries), S frames (keys), D width, H heads, K width 
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count
+from asrbench.experiment.spec_base import Count, DropoutRate
 from asrbench.experiment.spec_model import AttentionSpec
 from asrbench.models.attention.block import AttentionBlock
 from asrbench.models.layers.dropout import Dropout
@@ -25,7 +24,7 @@ class HeadsSpec(AttentionSpec):
 
     heads: Count = 8
     """Number of attention heads."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: DropoutRate = 0.1
     """Share of attention weights, and of the block's outputs, dropped in training."""
 
 

@@ -6,13 +6,13 @@ Symbol 0, CTC's blank, is start and end here.
 """
 
 import math
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, Impossible, Spec
+from asrbench.experiment.spec_base import Count, DropoutRate, Impossible, Spec
 from asrbench.models.layers.positions import sinusoids
 
 
@@ -25,7 +25,7 @@ class TransformerDecoderSpec(Spec):
     """Number of attention heads."""
     feed_forward: Count = 2048
     """Width of each layer's feed-forward part."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: DropoutRate = 0.1
     """Share dropped in training."""
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, Spec
+from asrbench.experiment.spec_base import Count, DropoutRate, Spec
 from asrbench.models.layers.dropout import Dropout
 from asrbench.models.layers.gru import bidirectional_gru
 from asrbench.models.layers.masking import MaskedBatchNorm, valid_frames
@@ -26,7 +26,7 @@ class RecurrenceSpec(Spec):
     """Number of bidirectional layers."""
     width: Count = 1024
     """Units in one direction; a layer's output is twice as wide."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: DropoutRate = 0.1
     """Share of each layer's outputs dropped in training."""
 
 

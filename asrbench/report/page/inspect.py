@@ -2,14 +2,14 @@
 
 import base64
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from asrbench.analysis.gradients import DepthRatio, depth_ratio, in_words
-from asrbench.base.files import read_json
+from asrbench.base.errors import UserError
+from asrbench.base.records import read_record
 from asrbench.experiment.run_folder import Run
 from asrbench.report.page.vectors import Vector, inlined
 from asrbench.report.plots import inspect as plots_inspect
@@ -42,8 +42,9 @@ class Inspections:
 
 def inspections(study: Study) -> Inspections:
     """Returns the pictures of all runs that were inspected, up to `BYTES`."""
-    found = list(_found(study))
-    if not found:
+    damaged: list[str] = []
+    found = list(_found(study, damaged))
+    if not found and not damaged:
         return Inspections("", ())
     shown: list[PicturedUtterance] = []
     size = 0
@@ -55,11 +56,31 @@ def inspections(study: Study) -> Inspections:
         shown.append(replace(utterance, pictures=pictures))
     left = len(found) - len(shown)
     rest = f" {left:,} more are in the run folders, to limit the size of the page." if left else ""
-    return Inspections(f"Written by `asrbench inspect`.{rest}", tuple(shown))
+    lost = "".join(f" Left out: {fault}." for fault in damaged)
+    return Inspections(f"Written by `asrbench inspect`.{rest}{lost}", tuple(shown))
 
 
-def _found(study: Study) -> Iterator[tuple[PicturedUtterance, list[Path]]]:
-    """Yields what was inspected, still without pictures, and the paths of its pictures."""
+@dataclass(frozen=True)
+class _Entry:
+    """An utterance in `inspect.<split>.json`."""
+
+    id: str
+    pictures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What is read back of `inspect.<split>.json`."""
+
+    utterances: list[_Entry]
+    pictures: list[str] = field(default_factory=list)
+
+
+def _found(study: Study, damaged: list[str]) -> Iterator[tuple[PicturedUtterance, list[Path]]]:
+    """Yields what was inspected, still without pictures, and the paths of its pictures.
+
+    Files that cannot be read are left out, with the reason in `damaged`.
+    """
     inspected: set[Path] = set()
     for system in study.systems:
         for each in system.runs:
@@ -71,16 +92,38 @@ def _found(study: Study) -> Iterator[tuple[PicturedUtterance, list[Path]]]:
                 if path in inspected or not path.is_file():
                     continue
                 inspected.add(path)
-                for id, paths in _entries(folder, read_json(path)):
+                try:
+                    entries = list(_entries(path))
+                except UserError as error:
+                    damaged.append(str(error))
+                    continue
+                for id, paths in entries:
                     yield PicturedUtterance(system.variant, each.seed, id, ()), paths
 
 
-def _entries(folder: Path, figures: dict[str, Any]) -> Iterator[tuple[str, list[Path]]]:
-    """Yields the id of each inspected utterance, empty for the split, with its pictures."""
-    for entry in ({"id": "", **figures}, *figures["utterances"]):
-        names = [name for name in entry.get("pictures") or () if name.endswith(".png")]
-        if paths := [folder / name for name in names if (folder / name).is_file()]:
-            yield entry["id"], paths
+def _entries(path: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Yields the id of each inspected utterance, empty for the split, with its pictures.
+
+    `path` is a file that `asrbench inspect` wrote. Raises `UserError` for one of another form.
+    """
+    figures = read_record(path, _Figures, "run `asrbench inspect` again")
+    for entry in (_Entry("", figures.pictures), *figures.utterances):
+        found = [_picture(path, name) for name in entry.pictures]
+        if paths := [each for each in found if each.suffix == ".png" and each.is_file()]:
+            yield entry.id, paths
+
+
+def _picture(path: Path, name: str) -> Path:
+    """Returns the path of a picture that `path` names, which is in the same folder.
+
+    The page would show any other file to everybody who gets it, so it is an error.
+    """
+    if name != Path(name).name or "\0" in name or (path.parent / name).is_symlink():
+        raise UserError(
+            f"{path}: found the picture {name!r}, allowed: files in its own folder; run "
+            f"`asrbench inspect` again"
+        )
+    return path.parent / name
 
 
 def _address(path: Path) -> str:

@@ -3,7 +3,7 @@
 `asrbench.stages.compare.study` computes their differences.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from asrbench.base.formatting import counted
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import BEST, GREEDY, Run
 from asrbench.scoring.results import (
+    DAMAGED,
     ScoredRun,
     ScoredSystem,
     TestSet,
@@ -74,10 +75,13 @@ def select(
     """
     notes: list[str] = []
     paths = list(paths)
-    runs = list({run.folder.resolve(): run for run in Run.find(paths)}.values())
+    runs = _whole({run.folder.resolve(): run for run in Run.find(paths)}.values(), notes)
     split = _choose_split(runs, split, " ".join(map(str, paths)), notes)
     scored = read_scored_runs(runs, split, notes, profile)
     if not scored:
+        for note in notes:
+            if note.startswith(DAMAGED):
+                raise UserError(note.removeprefix(DAMAGED))
         left_out = f" ({notes[-1]})" if notes else ""
         raise UserError(
             f"found no run with all its hypotheses of {split}{left_out}; `asrbench eval "
@@ -102,6 +106,19 @@ def select(
         ),
         notes=tuple(notes),
     )
+
+
+def _whole(runs: Collection[Run], notes: list[str]) -> list[Run]:
+    """Returns the runs whose files can be read; the others are left out, with a line in `notes`.
+
+    Raises `UserError` if none can be read.
+    """
+    faults = [(run, run.fault()) for run in runs]
+    damaged = [fault for _, fault in faults if fault is not None]
+    if len(damaged) == len(runs):
+        raise UserError(damaged[0])
+    notes.extend(f"{DAMAGED}{fault}" for fault in damaged)
+    return [run for run, fault in faults if fault is None]
 
 
 def _elsewhere(

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asrbench.base.memory import is_out_of_memory
 from asrbench.base.subprocess_call import SubprocessDied, call_in_subprocess
 from asrbench.data.batch_sampler import Batches, epoch_plan, length_plan, micro_batches_of
 from asrbench.data.waveform import SAMPLE_RATE_HZ
@@ -144,14 +145,16 @@ def estimate(cell: Cell, results: Path) -> Cost | None:
             return call_in_subprocess(
                 measure, _with(cell, accumulate=micro_batches), results, tokenizer=setup.tokenizer
             )
-        except (SubprocessDied, torch.OutOfMemoryError):
+        except (SubprocessDied, MemoryError, RuntimeError) as error:
+            if not isinstance(error, SubprocessDied) and not is_out_of_memory(error):
+                raise
             if micro_batches >= max(map(len, batches)):
                 return None
             micro_batches *= 2
 
 
 def measure(cell: Cell, results: Path, tokenizer: Tokenizer | None = None) -> Cost:
-    """Measures what the run of `cell` costs in this process. Raises `torch.OutOfMemoryError`.
+    """Measures what the run of `cell` costs in this process. Raises an error of lack of memory.
 
     The states of torch's random generators are restored.
     """

@@ -231,7 +231,7 @@ def plan_study(
 
 def _planned(setup: TrainingSetup, cost: Cost | None) -> PlannedRun:
     cell, run = setup.cell, setup.run
-    epochs_left = 0 if run.done else cell.train.epochs - len(run.history())
+    epochs_left = 0 if run.done else cell.train.epochs - len(run.history_so_far())
     return PlannedRun(
         variant=cell.variant,
         seed=cell.seed,

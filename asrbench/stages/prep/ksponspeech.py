@@ -44,6 +44,7 @@ DEV_SHARE, DEV_MOST = 0.05, 2_500
 """The share of train, and the largest number, that becomes dev if the official dev is missing."""
 
 _NAME = re.compile(r"(?P<id>KsponSpeech_(?P<number>E?\d+))\.(?:pcm|wav)")
+_TEXT_NAME = re.compile(r"(?P<id>KsponSpeech_E?\d+)\.txt")
 _FOLDERS = re.compile(
     r"(?:KsponSpeech_\d\d/)?(?:KsponSpeech_)?(?P<first>\d{4})"
     r"(?:\.\.(?:KsponSpeech_)?(?P<last>\d{4}))?"
@@ -92,7 +93,7 @@ def prepare(options: Options, preparation: Preparation) -> None:
     if limit is not None and limit < 2:
         raise UserError(f"--limit: found {limit}, allowed: 2 or more, for train and dev")
     with (
-        Tree(source, ".pcm", ".wav", ".trn") as tree,
+        Tree(source, ".pcm", ".wav", ".txt", ".trn") as tree,
         preparation.new_corpus(
             name="ksponspeech",
             source=str(source),
@@ -197,6 +198,11 @@ def _find(tree: Tree, form: _TextForm, writer: "CorpusWriter") -> dict[str, list
                 splits[unlisted].append(_Utterance(id, name, None, form))
             else:
                 writer.reject(id, "", "in no list", name)
+    for name in tree.names:
+        match = _TEXT_NAME.fullmatch(PurePosixPath(name).name)
+        if match and match["id"] not in audio_of and match["id"] not in listed:
+            split = _split_of(match["id"], name) or ""
+            writer.reject(match["id"], split, "missing", f"{name} has no audio beside it")
     return splits
 
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from asrbench.base.errors import Fault, UserError
-from asrbench.base.files import read_utf8
+from asrbench.base.files import TEXT_BYTES, bounded, open_regular, parse_json, read_utf8
 from asrbench.text.normal_form import normalise
 
 if TYPE_CHECKING:
@@ -54,12 +54,13 @@ def _text(path: Path) -> str:
     if path.suffix != ".gz":
         return read_utf8(path)
     try:
-        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return file.read()
+        with open_regular(path) as packed, gzip.open(packed) as file:
+            return bounded(file, TEXT_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
 def split_key(line: str) -> tuple[str, str]:
@@ -138,8 +139,8 @@ class _Object(dict[str, Any]):
 def json_object(line: str) -> dict[str, Any]:
     """Returns the object of one line of JSON Lines. Raises `Fault` for anything else."""
     try:
-        found = json.loads(line, object_pairs_hook=_Object)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(line, object_pairs_hook=_Object)
+    except ValueError as error:
         raise Fault("not JSON", str(error)) from None
     if not isinstance(found, _Object):
         raise Fault("not a JSON object", line[:80])

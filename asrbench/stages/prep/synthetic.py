@@ -24,6 +24,9 @@ from asrbench.stages.prep.recipe import (
 )
 from asrbench.stages.prep.splits import SPLITS, Fractions
 
+MOST_HOURS = 100_000
+"""Greatest length of the corpus, eleven years of speech."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -91,8 +94,10 @@ def _check(options: Options, shares: Fractions, snr_db: tuple[float, float]) -> 
     """Raises `UserError` for options that no corpus can have."""
     from asrbench.stages.prep.synthetic_voices import MAX_VOICES, MIN_VOICES
 
-    if not 0 < options.hours < float("inf"):
-        raise UserError(f"hours: found {options.hours:g}, allowed: more than 0")
+    if not 0 < options.hours <= MOST_HOURS:
+        raise UserError(
+            f"hours: found {options.hours:g}, allowed: more than 0, at most {MOST_HOURS:,}"
+        )
     if options.seed < 0:
         raise UserError(f"seed: found {options.seed}, allowed: 0 or more")
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
@@ -100,8 +105,10 @@ def _check(options: Options, shares: Fractions, snr_db: tuple[float, float]) -> 
         raise UserError(f"splits: found {found}, allowed: three shares above 0 that sum to 1")
     if not MIN_VOICES <= options.voices <= MAX_VOICES:
         raise UserError(f"voices: found {options.voices}, allowed: {MIN_VOICES} to {MAX_VOICES}")
-    if not snr_db[0] <= snr_db[1]:
-        raise UserError(f"snr: found {snr_db[0]:g} to {snr_db[1]:g} dB, allowed: low to high")
+    if not -100 <= snr_db[0] <= snr_db[1] <= 100:
+        raise UserError(
+            f"snr: found {snr_db[0]:g} to {snr_db[1]:g} dB, allowed: low to high, from -100 to 100"
+        )
 
 
 RECIPE = Recipe(

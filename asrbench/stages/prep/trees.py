@@ -1,15 +1,19 @@
 """A corpus as it was downloaded: files in a folder, or in zip files."""
 
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from asrbench.base.errors import Fault, UserError
+from asrbench.base.files import bounded, folders_below, open_regular
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 """Errors of `zipfile` for a member that is truncated, corrupt, encrypted or of unknown format."""
+
+
+MOST_BYTES = 256 << 20
+"""Largest file that is read, 256 MiB. The longest list of KsponSpeech has 60 MB."""
 
 
 class Tree:
@@ -47,23 +51,32 @@ class Tree:
         Raises `Fault`, "missing" or "unreadable".
         """
         try:
-            if (self.root / name).is_file():
-                return (self.root / name).read_bytes()
+            if (self.root / name).exists():
+                with open_regular(self.root / name) as file:
+                    return bounded(file, MOST_BYTES)
             for archive in self._zips:
                 if name in archive.NameToInfo:
-                    return archive.read(name)
+                    with archive.open(name) as member:
+                        return bounded(member, MOST_BYTES)
             raise Fault("missing", f"{self.root / name}")
         except (OSError, *_DAMAGE) as error:
-            raise Fault("unreadable", f"{self.root / name}: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise Fault("unreadable", f"{self.root / name}: {reason}") from None
 
 
 def _files(root: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Yields the relative paths of the files under a folder; nothing if `root` is a file."""
-    for folder, _, files in os.walk(root, followlinks=True):
-        relative = os.path.relpath(folder, root).replace(os.sep, "/")
-        for file in files:
-            if file.endswith(suffixes):
-                yield file if relative == "." else f"{relative}/{file}"
+    """Yields the relative paths of the files under a folder; nothing if `root` is a file.
+
+    Raises `UserError` for a folder that cannot be read.
+    """
+    if root.is_file():
+        return
+    try:
+        for folder, files in folders_below(root):
+            relative = folder.relative_to(root)
+            yield from ((relative / file).as_posix() for file in files if file.endswith(suffixes))
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[str]:

@@ -1,0 +1,50 @@
+"""The signals that stop a command, and processes that end when their parent does."""
+
+import ctypes
+import os
+import signal
+import sys
+
+STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+if sys.platform != "win32":
+    STOP_SIGNALS += (signal.SIGHUP,)
+"""Ctrl-C, a request to end, and a terminal or a connection that was closed."""
+
+PARENT = "ASRBENCH_PARENT"
+"""The environment variable with the id of the process that a command must not outlive."""
+
+_PR_SET_PDEATHSIG = 1
+"""The operation of prctl(2), from Linux's linux/prctl.h."""
+
+
+def end_with_parent(number: signal.Signals, parent: int) -> None:
+    """Has the system send this process the signal `number` when its parent ends, however it ends.
+
+    `parent` is the id of the parent. If it has ended already, the signal is sent at once. Does
+    nothing on systems other than Linux.
+    """
+    if sys.platform != "linux":
+        return
+    _on_end_of_parent(number)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+def heed_parent_no_more() -> None:
+    """Has the end of the parent send this process no further signal.
+
+    Linux sends one for each thread of the parent, and a second one would end this process before
+    it saves.
+    """
+    if sys.platform == "linux":
+        _on_end_of_parent(0)
+
+
+def _on_end_of_parent(number: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def end_with_caller() -> None:
+    """Has SIGTERM end this process when the process that `PARENT` names ends, if it is set."""
+    if parent := os.environ.pop(PARENT, ""):
+        end_with_parent(signal.SIGTERM, int(parent))

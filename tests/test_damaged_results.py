@@ -1,0 +1,95 @@
+"""Damaged files of results: each is refused in one line or used, and no run stops another."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mutations import BYTES, DOCUMENTS, damaged_files, other_value, refusal, without_key
+from scored_runs import REFERENCES, RESULTS, begin, score, wrong
+from typer.testing import CliRunner
+
+from asrbench.cli.app import app
+from asrbench.experiment.run_folder import Run
+from asrbench.report.page.inspect import inspections
+from asrbench.report.study import Study
+from asrbench.scoring.results import DAMAGED
+from asrbench.stages.compare.study import study_of, write
+
+FILES = ("spec.yaml", "env.json", "history.jsonl", "scores.json", "hypotheses.test.jsonl")
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """Two variants with two seeds each, in results/an4 of the working folder."""
+    monkeypatch.chdir(tmp_path)
+    made = [begin(variant, seed) for variant in ("ds2", "ds2_selfattn") for seed in (0, 1)]
+    for edits, run in enumerate(made, start=1):
+        score(run, wrong(edits), more={"utterances": len(REFERENCES)})
+    return made
+
+
+def compared() -> Study:
+    study = study_of([RESULTS], replicates=0)
+    write(study, Path("out"))
+    return study
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_refused_or_used_and_never_a_traceback(
+    name: str, runs: list[Run]
+) -> None:
+    path = runs[-1].folder / name
+    if name == "spec.yaml":  # every JSON document is YAML
+        path.write_text(json.dumps(yaml.safe_load(path.read_text())))
+    kinds = (*BYTES, without_key, other_value) if name == "spec.yaml" else DOCUMENTS
+    for _ in damaged_files(path, 80, 13, kinds):
+        refusal(compared)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_run_is_left_out_and_the_others_are_compared(name: str, runs: list[Run]) -> None:
+    (runs[-1].folder / name).write_bytes(b'{"a": \xff')
+    result: Any = CliRunner().invoke(app, ["compare", "results", "--replicates", "0"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: the study lacks 1 run: ")
+    assert str(runs[-1].folder / name) in result.stderr.replace("\n", "")
+    study = Study.from_json(Path("results/study.json").read_text())
+    assert [len(system.runs) for system in study.systems] == [2, 1]
+    assert [note for note in study.notes if note.startswith(DAMAGED)]
+
+
+def test_a_cut_file_of_hypotheses_is_noticed(runs: list[Run]) -> None:
+    """Cut at the end of a line, where every line that is left is whole."""
+    path = runs[-1].hypotheses_path("test", "greedy")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    (note,) = (note for note in compared().notes if note.startswith(DAMAGED))
+    assert "found 3 utterances, scores.json has 4" in note
+
+
+def test_a_compare_that_fails_leaves_no_file(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    study = study_of([RESULTS], replicates=20)
+    Path("out").mkdir()
+    Path("out/table.md").write_text("before")
+    monkeypatch.setattr("asrbench.report.page.write", broken)
+    with pytest.raises(RuntimeError):
+        write(study, Path("out"))
+    assert [path.name for path in Path("out").iterdir()] == ["table.md"]
+    assert Path("out/table.md").read_text() == "before"
+
+
+def test_inspections_that_cannot_be_read_are_left_out_of_the_page(runs: list[Run]) -> None:
+    study = study_of([RESULTS], replicates=20)
+    path = runs[-1].inspect_path("test")
+    assert inspections(study).summary == ""
+    path.write_text(json.dumps({"utterances": [{"id": "u1", "pictures": ["a.png"]}]}))
+    for _ in damaged_files(path, 150, 17, DOCUMENTS):
+        assert "\n" not in inspections(study).summary
+    path.write_text(json.dumps({"utterances": [], "pictures": ["../secret.png"]}))
+    assert "found the picture '../secret.png', allowed: files in" in inspections(study).summary
