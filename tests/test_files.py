@@ -13,8 +13,6 @@ import pytest
 from asrbench.base.errors import UserError
 from asrbench.base.files import (
     atomic,
-    atomic_folder,
-    folders_below,
     open_regular,
     read_json,
     read_jsonl,
@@ -25,6 +23,7 @@ from asrbench.base.files import (
     write_jsonl,
     write_text,
 )
+from asrbench.base.folders import atomic_folder, folders_below
 
 
 def names(folder):
@@ -103,7 +102,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
-from asrbench.base.files import atomic_folder
+from asrbench.base.folders import atomic_folder
 with atomic_folder(Path({str(tmp_path / "an4")!r})) as folder:
     (folder / "train.arrow").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -148,7 +147,7 @@ def test_replacing_happens_at_the_end_or_not_at_all(tmp_path):
 KILLED_AT_STEP = """
 import itertools, os, sys
 from pathlib import Path
-from asrbench.base.files import atomic_folder
+from asrbench.base.folders import atomic_folder
 step, out = int(sys.argv[1]), Path(sys.argv[2])
 steps = itertools.count()
 CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "shutil.rmtree")

@@ -143,7 +143,7 @@ def test_within_the_margin_is_equivalent():
     found = judge({"a": three(NEAR, equivalence=WITHIN)}, TEST_SET)["a"]
     assert found.verdict == "equivalent"
     assert found.reason.endswith(
-        "The difference is within the margin: the margin is 1 points and the 90 % interval "
+        "The difference is within the margin: the margin is 1 point and the 90 % interval "
         "-0.30 to +0.50, p = 0.004 of equivalence"
     )
     assert found.equivalence == WITHIN

@@ -140,6 +140,14 @@ def scores_of_another_form(run: Path) -> None:
     (run / "scores.json").write_text('{"test": 3}')
 
 
+def sounds_of_another_form(run: Path) -> None:
+    change_json(run / "env.json", lambda env: env.update(sounds=[3]))
+
+
+def sound_without_fingerprint(run: Path) -> None:
+    change_json(run / "env.json", lambda env: env.update(sounds={"noise": {}}))
+
+
 def spec_changed(run: Path) -> None:
     path = run / "spec.yaml"
     path.write_text(path.read_text().replace("lr: 0.01", "lr: 0.02"))
@@ -205,6 +213,8 @@ RUN_DAMAGE = {
     hypotheses_gone: "hypotheses.test.jsonl is missing",
     scores_gone: "has no figures in scores.json",
     scores_of_another_form: "scores.json, 'test': ",
+    sounds_of_another_form: "env.json, 'sounds': found [3], allowed: an object",
+    sound_without_fingerprint: "env.json, 'sounds.noise.fingerprint': missing",
     spec_changed: "spec.yaml, env.json or the name was changed",
     spec_cut: "spec.yaml",
     spec_gone: "seed7-01234567: has no spec.yaml",
@@ -387,7 +397,8 @@ def test_fingerprint_counts_columns_that_were_added_later(tmp_path: Path) -> Non
 KILLED_IN_PREP = """
 import os, sys
 from pathlib import Path
-from asrbench.base.files import atomic, atomic_folder
+from asrbench.base.files import atomic
+from asrbench.base.folders import atomic_folder
 with atomic_folder(Path(sys.argv[1]), replace=True) as folder:
     (folder / "train.arrow").write_text("half")
     with atomic(Path(sys.argv[2])) as temporary:

@@ -20,6 +20,12 @@ def points(difference: float | None, digits: int = 2) -> str:
     return NONE if difference is None else f"{round(100 * difference, digits) + 0:+.{digits}f}"
 
 
+def margin_points(difference: float) -> str:
+    """Returns a positive difference of rates with its unit: `0.5 points`, `1 point`."""
+    figure = f"{100 * difference:g}"
+    return f"{figure} point{'' if figure == '1' else 's'}"
+
+
 def percent_interval(interval: Iterable[float] | None) -> str:
     """Returns an interval of a rate: `2.70 to 7.17`."""
     return NONE if interval is None else " to ".join(map(percent, interval))

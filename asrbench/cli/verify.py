@@ -23,7 +23,7 @@ def verify(
     Computes again what is stored: the identity of each run, its error rates from its hypotheses,
     the fingerprint of each corpus from its texts and audio. Prints one line for each fault.
     """
-    from asrbench.base.files import is_locked
+    from asrbench.base.folders import is_locked
     from asrbench.base.formatting import counted
     from asrbench.stages.verify import Contents, faults_of
 

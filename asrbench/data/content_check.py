@@ -1,8 +1,8 @@
 """The digest of each file of a corpus, and the check that a file still has its own.
 
-The SHA-256 of a file of 1 GB takes 1.0 s (one core), so a file is checked once: a large one that
-was found whole is remembered for this user, under its size, times and inode. Whoever writes to
-a file or copies it changes these, and it is read again.
+To digest a large file takes longer than to open it, so a file is checked once: a large one that was
+found whole is remembered for this user, under its size, times and inode. Whoever writes to a file
+or copies it changes these, and it is read again.
 """
 
 import json

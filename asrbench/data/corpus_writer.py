@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import atomic_folder, write_json
+from asrbench.base.files import write_json
+from asrbench.base.folders import atomic_folder
 from asrbench.data.content_check import StoredFile
 from asrbench.data.corpus import FORMAT, Corpus, other_files
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples

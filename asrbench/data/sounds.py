@@ -12,7 +12,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import folders_below
+from asrbench.base.folders import folders_below
 from asrbench.data.audio import read_part, seconds_of
 from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Wave

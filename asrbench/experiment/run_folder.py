@@ -45,7 +45,7 @@ from asrbench.base.files import (
 )
 from asrbench.base.records import checked, read_record
 from asrbench.experiment import plugins
-from asrbench.experiment.run_records import Figures, check_history
+from asrbench.experiment.run_records import Environment, Figures, check_history
 from asrbench.experiment.spec import Cell, RecordedCell
 from asrbench.experiment.spec_file import dump_cell, load_cell
 
@@ -189,7 +189,10 @@ class Run:
         """The versions, device and commit of training. Raises `UserError` for another document."""
         if not self.env_path.is_file():
             return {}
-        return read_record(self.env_path, dict[str, Any], "restore the file, or delete it")
+        remedy = "restore the file, or delete it"
+        found = read_record(self.env_path, dict[str, Any], remedy)
+        checked(found, Environment, str(self.env_path), remedy)
+        return found
 
     def fault(self) -> str | None:
         """Returns why the files that say what this run is cannot be read; None if they can."""

@@ -20,6 +20,21 @@ AnyFloat = Annotated[float, Field(strict=True)]
 
 
 @dataclass(frozen=True)
+class SoundFolders:
+    """The folders of sounds of one kind of augmentation, in `env.json`."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The part of `env.json` that says what a run was trained on."""
+
+    fingerprint: str = ""
+    sounds: dict[str, SoundFolders] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EpochRow:
     """A row of `history.jsonl`; the fields after `dev_cer` are missing in some versions."""
 

@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import digest, is_locked, read_json, read_jsonl, settle, strays, unsettled
+from asrbench.base.files import digest, read_json, read_jsonl, strays
+from asrbench.base.folders import is_locked, settle, unsettled
 from asrbench.data.corpus import Corpus, other_files
 from asrbench.data.corpus_writer import fingerprint_of
 from asrbench.data.folds import CorpusFold
 from asrbench.experiment.run_folder import AVERAGE, BEST, Run, chosen_row, is_run_name
 from asrbench.recogniser import weights_file
 from asrbench.recogniser.recogniser import Recogniser
-from asrbench.scoring.results import stored_rows, text_keys
 from asrbench.scoring.score import score
+from asrbench.scoring.stored_hypotheses import stored_rows, text_keys
 from asrbench.text.profiles import PROFILES, versioned
 from asrbench.training.checkpoint import read_state
 
@@ -162,8 +163,8 @@ def _history(run: Run) -> Iterator[str]:
     rows, where = run.history(), run.history_path
     steps = 0
     for number, row in enumerate(rows, start=1):
-        if row["epoch"] != number or row["steps"] <= steps or not math.isfinite(row["dev_cer"]):
-            yield f"{where}, line {number}: found no epoch {number} after {steps} steps"
+        if row["steps"] <= steps:
+            yield f"{where}, line {number}: found {row['steps']} steps after {steps}"
         steps = row["steps"]
     if len(rows) > run.cell.train.epochs:
         yield f"{where}: found {len(rows)} epochs, planned were {run.cell.train.epochs}"

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from asrbench.base.formatting import (
     counted,
+    margin_points,
     p_equals,
     percent,
     points,
@@ -234,7 +235,7 @@ def _limits(verdict: Verdict, difference: Difference, speakers: int | None) -> I
 
 def _margin(equivalence: Equivalence, verdict: Verdict) -> str:
     interval = (
-        f"the margin is {100 * equivalence.margin:g} points and the 90 % interval "
+        f"the margin is {margin_points(equivalence.margin)} and the 90 % interval "
         f"{points_interval(equivalence.interval)}, {p_equals(equivalence.p)} of equivalence"
     )
     low, high = equivalence.interval

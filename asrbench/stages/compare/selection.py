@@ -16,11 +16,11 @@ from asrbench.scoring.results import (
     DAMAGED,
     ScoredRun,
     ScoredSystem,
-    TestSet,
     differing_keys,
     read_scored_runs,
     why_not_comparable,
 )
+from asrbench.scoring.stored_hypotheses import TestSet
 from asrbench.stats.verdicts import FEWEST_SEEDS
 from asrbench.text.profiles import Profile
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from asrbench.base.errors import Fault, UserError
-from asrbench.base.files import bounded, folders_below, open_regular
+from asrbench.base.files import bounded, open_regular
+from asrbench.base.folders import folders_below
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 """Errors of `zipfile` for a member that is truncated, corrupt, encrypted or of unknown format."""

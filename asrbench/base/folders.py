@@ -1,0 +1,148 @@
+"""Folders that are whole or not there, also after a kill, and the folders below another."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from asrbench.base.errors import UserError
+from asrbench.base.files import flush, make_parents
+
+
+@contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yields an empty folder, which is renamed to `path` if the block ends without an exception.
+
+    With `replace`, an existing `path` is replaced at that moment; if it is a symbolic link, the
+    folder that it names is. The new folder is made beside `path` under a fixed name, and `path` is
+    replaced by two renames, so that the next call completes or undoes what a killed process left.
+    Raises `UserError` if `path` exists without `replace`, or if another process is making it.
+    """
+    place = path.resolve() if path.is_symlink() else path
+    made = make_parents(place)
+    temporary, old = _beside(place)
+    lock = FileLock(_lock_of(place), timeout=0)
+    try:
+        with _held(lock, path):
+            _settle(place)
+            if place.exists() and not replace:
+                raise UserError(f"{path}: exists already; choose another --out, or --force")
+            temporary.mkdir()
+            try:
+                yield temporary
+                for file in temporary.rglob("*"):
+                    if file.is_file():
+                        flush(file)
+                if place.exists():
+                    place.rename(old)
+                temporary.rename(place)
+            finally:
+                _settle(place)
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):  # another process has put something there
+                parent.rmdir()
+        raise
+
+
+def unsettled(folder: Path) -> list[Path]:
+    """Returns the folders within `folder` whose making was interrupted, sorted.
+
+    They may not exist yet. Those that a living process is making are not among them.
+    """
+    named = (re.fullmatch(r"\.(.+)\.(tmp|old)", path.name) for path in folder.iterdir())
+    found = {folder / each[1] for each in named if each and (folder / each[0]).is_dir()}
+    return sorted(path for path in found if not is_locked(_lock_of(path)))
+
+
+def is_locked(path: Path) -> bool:
+    """Returns whether a living process holds the lock of that path."""
+    if not path.is_file():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except (Timeout, OSError):  # it can be another user's
+        return True
+
+
+def settle(path: Path) -> None:
+    """Completes or undoes what a killed process left of making the folder `path`.
+
+    Raises `UserError` if another process is making it.
+    """
+    with _held(FileLock(_lock_of(path), timeout=0), path):
+        _settle(path)
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    """Returns where a folder `path` is made, and where the one that it replaces waits."""
+    return path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def _settle(path: Path) -> None:
+    """Brings a replacement that was interrupted at any step to its end, and clears up after it.
+
+    The old folder exists only once the new one is complete. It is renamed before it is deleted, so
+    that a folder of its name is always whole.
+    """
+    temporary, old = _beside(path)
+    if old.exists():
+        if not path.exists():
+            (temporary if temporary.exists() else old).rename(path)
+        if old.exists():
+            _clear(temporary)
+            old.rename(temporary)
+    _clear(temporary)
+
+
+@contextmanager
+def _held(lock: FileLock, path: Path) -> Iterator[None]:
+    """Holds the lock of `path`. The system frees the lock of a process that was killed."""
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{path}: another process is making it; wait, or stop that first") from None
+    try:
+        yield
+    finally:
+        # Removed while the lock is held. A process that opened the file before finds `path` made,
+        # or makes it.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _clear(folder: Path) -> None:
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yields `root` and each folder below it, with the sorted names of its files.
+
+    Follows symbolic links. Each folder is yielded once, even if several links lead to it or a link
+    leads back to a folder above. Raises `OSError` for a folder that cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    seen: set[tuple[int, int]] = set()
+    for folder, below, files in os.walk(root, onerror=refuse, followlinks=True):
+        about = os.stat(folder)
+        if (about.st_dev, about.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        below.sort()  # in place: os.walk goes on in this order
+        yield Path(folder), sorted(files)
