@@ -20,6 +20,9 @@ from asrbench.base.errors import UserError
 TEXT_BYTES = 1 << 30
 """Largest text file that is read, 1 GiB. The list of a million utterances has about 300 MB."""
 
+_PIECE = 1 << 20
+"""Bytes that are read at a time: `read(n)` allocates all n of them, however short the file is."""
+
 _STRAY = re.compile(r".+\.tmp-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}(\.gz)?")
 """A temporary name, with the machine and the process that made it."""
 
@@ -212,10 +215,14 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 def bounded(file: IO[bytes] | io.BufferedIOBase, limit: int) -> bytes:
     """Returns all bytes of an open file. Raises `OSError` if it has more than `limit`."""
-    data = file.read(limit + 1)
-    if len(data) > limit:
+    pieces: list[bytes] = []
+    size = 0
+    while size <= limit and (piece := file.read(_PIECE)):
+        pieces.append(piece)
+        size += len(piece)
+    if size > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes")
-    return data
+    return b"".join(pieces)
 
 
 def read_utf8(path: Path, limit: int = TEXT_BYTES) -> str:
