@@ -107,7 +107,7 @@ def _command(
         for number, file in enumerate(files, start=1):
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.stdin, sys.stdout, sys.stderr = (
-            open(number, mode, encoding="utf-8", closefd=False)
+            open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
             for number, mode in enumerate(("r", "w", "w"))
         )
         _bound(memory)
