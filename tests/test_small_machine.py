@@ -30,7 +30,7 @@ from asrbench.text.tokenizer import Tokenizer
 from asrbench.training import loop
 from asrbench.training.loop import train
 from asrbench.training.setup import set_up
-from asrbench.training.stopping import Failed, stop_signals
+from asrbench.training.stopping import Failed, Interrupted, stop_signals
 
 ROOTS = (Path(__file__).parent, Path(__file__).parents[1])
 WITH_ROOTS = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS))}
@@ -250,10 +250,22 @@ def test_a_run_ends_with_the_command_that_started_it_even_if_that_was_killed(
     eventually(lambda: not child.exists() or "State:\tZ" in (child / "status").read_text())
 
 
-def test_a_closed_terminal_stops_training_unless_its_signal_is_ignored() -> None:
-    with stop_signals(Silent()) as stop:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert stop == [signal.SIGHUP]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal_that_asks_a_process_to_end_stops_training(
+    tmp_path: Path, corpus: Path, number: signal.Signals
+) -> None:
+    class Sends(Silent):
+        def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+            if task.startswith("epoch") and done == 1:
+                os.kill(os.getpid(), number)
+
+    setup = set_up(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path)
+    with pytest.raises(Interrupted, match=r"in epoch 1 after batch 1 of 3; the same command"):
+        train(setup, Sends())
+    assert len(setup.run.state_paths()) == 1
+
+
+def test_a_closed_terminal_does_not_stop_training_where_its_signal_is_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stop_signals(Silent()) as stop:
