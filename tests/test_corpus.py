@@ -504,6 +504,25 @@ def test_no_damaged_file_is_read(name: str, tmp_path: Path) -> None:
     read_all(folder)
 
 
+def test_a_file_that_is_cut_after_it_was_opened_is_one_line(tmp_path: Path) -> None:
+    """A read beyond the end of a mapped file would end the process by SIGBUS."""
+    utterances = [utterance(i, samples=9_000) for i in range(9)]
+    folder = write(tmp_path / "toy", {"train": utterances}).folder
+    split = Corpus.open(folder).split("train")
+    texts = split.texts
+    path = folder / "train.arrow"
+    size = path.stat().st_size
+    os.truncate(path, 4_096)
+    line = (
+        f"{path}: was cut while it was read, from {size:,} bytes to 4,096; restore the file, or "
+        f"prepare the corpus again"
+    )
+    assert refusal(lambda: split.audio(8)) == line
+    assert refusal(lambda: split.ids) == line
+    assert refusal(lambda: split.samples) == line
+    assert split.texts == texts
+
+
 def test_a_missing_file_among_several_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ pyarrow, pandas and polars read it without this program. Here it is read through
 `asrbench.data.corpus_writer` writes it.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,9 +62,12 @@ class Split:
         self, paths: Sequence[Path], side: Side = "text", rows: Rows | None = None
     ) -> None:
         self._paths, self.side, self._rows = paths, side, rows
-        table = pa.concat_tables([_mapped(path) for path in paths])
-        self._audio = table.column("audio")
-        self._starts = np.cumsum([0, *(len(chunk) for chunk in self._audio.chunks)])
+        self._files = [_Mapped.open(path) for path in paths]
+        table = pa.concat_tables([file.table for file in self._files])
+        self._audio = [
+            (file, chunk) for file in self._files for chunk in file.table.column("audio").chunks
+        ]
+        self._starts = np.cumsum([0, *(len(chunk) for _, chunk in self._audio)])
         # The audio stays where it is: `take` would copy it.
         table = table.drop_columns("audio")
         self._table = table if rows is None else table.take(rows)
@@ -102,7 +106,7 @@ class Split:
     @cached_property
     def samples(self) -> npt.NDArray[np.int64]:
         """The length of each utterance, in samples at 16 kHz."""
-        return np.asarray(self._table.column("samples").to_numpy(), dtype=np.int64)
+        return np.asarray(self.column("samples"), dtype=np.int64)
 
     @property
     def hours(self) -> float:
@@ -110,18 +114,28 @@ class Split:
         return float(self.samples.sum()) / SAMPLE_RATE_HZ / 3600
 
     def column(self, name: str) -> list[Any]:
-        """Returns a column, all `None` in a folder that predates the column."""
+        """Returns a column, all `None` in a folder that predates the column.
+
+        Raises `UserError` if a file was cut since it was opened.
+        """
         if name not in self._table.column_names:
             return [None] * len(self)
+        for file in self._files:
+            file.check_length()
         return list(self._table.column(name).to_pylist())
 
     def audio(self, index: int) -> Samples:
-        """Returns the 16 kHz samples of one utterance: a read-only view, without a copy."""
+        """Returns the 16 kHz samples of one utterance: a read-only view, without a copy.
+
+        Raises `UserError` if its file was cut since it was opened.
+        """
         stored = index if self._rows is None else int(self._rows[index])
         chunk = int(np.searchsorted(self._starts, stored, side="right")) - 1
         row = stored - int(self._starts[chunk])
+        file, array = self._audio[chunk]
+        file.check_length()
         # A binary array is (validity, int32 offsets, bytes). Its scalars would be copies.
-        _, offsets, data = self._audio.chunk(chunk).buffers()
+        _, offsets, data = array.buffers()
         start, end = np.frombuffer(offsets, dtype=np.int32)[row : row + 2].tolist()
         return np.frombuffer(data, dtype="<i2", count=(end - start) // 2, offset=start)
 
@@ -225,17 +239,43 @@ def other_files(folder: Path) -> list[str] | None:
     return sorted(path.name for path in folder.iterdir() if not own.fullmatch(path.name))
 
 
-def _mapped(path: Path) -> pa.Table:
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); prepare the corpus again") from None
-    found = dict(zip(table.schema.names, table.schema.types, strict=True))
-    for column, kind in _NEEDED.items():
-        if found.get(column) != kind:
+@dataclass(frozen=True)
+class _Mapped:
+    """An Arrow file of a split, read through a memory map."""
+
+    path: Path
+    file: pa.MemoryMappedFile
+    table: pa.Table
+
+    @classmethod
+    def open(cls, path: Path) -> "_Mapped":
+        """Raises `UserError` for a file that cannot be read or lacks a column."""
+        try:
+            file = pa.memory_map(str(path))
+            table = pa.ipc.open_file(file).read_all()
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).partition("\n")[0]
             raise UserError(
-                f"{path}: found the column '{column}' with {found.get(column, 'nothing')}, "
-                f"allowed: {kind}; prepare the corpus again"
+                f"{path}: cannot be read ({reason}); prepare the corpus again"
+            ) from None
+        found = dict(zip(table.schema.names, table.schema.types, strict=True))
+        for column, kind in _NEEDED.items():
+            if found.get(column) != kind:
+                raise UserError(
+                    f"{path}: found the column '{column}' with {found.get(column, 'nothing')}, "
+                    f"allowed: {kind}; prepare the corpus again"
+                )
+        return cls(path, file, table)
+
+    def check_length(self) -> None:
+        """Raises `UserError` if the file was cut since it was opened.
+
+        A read beyond its end would end this process by SIGBUS. It still does if the file is cut
+        between this check and the read, which follows at once.
+        """
+        found, opened = os.fstat(self.file.fileno()).st_size, self.file.size()
+        if found < opened:
+            raise UserError(
+                f"{self.path}: was cut while it was read, from {opened:,} bytes to {found:,}; "
+                f"restore the file, or prepare the corpus again"
             )
-    return table
