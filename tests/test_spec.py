@@ -813,7 +813,11 @@ def near(value, annotation=None):
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
-        values = [({"kind": "spec_test"},), ({"path": "mine.py", "digest": "f1" * 8},)]
+        values = [
+            ("ds2 [joint]",),
+            ({"kind": "spec_test"},),
+            ({"path": "mine.py", "digest": "f1" * 8},),
+        ]
     elif isinstance(value, tuple):
         values = [
             (*value[:i], other, *value[i + 1 :]) for i, v in enumerate(value) for other in near(v)

@@ -23,7 +23,7 @@ def compare(
     paths: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs.")],
     baseline: Annotated[
         str | None,
-        typer.Option(help="Variant to compare with; the default is ds2, else the first."),
+        typer.Option(help="Variant, or row, to compare with; the default is ds2, else the first."),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Split; the default is test, else the first that is scored.")
@@ -53,6 +53,14 @@ def compare(
             "for; ds2_wide and ds2_timed are.",
         ),
     ] = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW",
+            help="Compare these rows only, each a model with its search, whatever the search of "
+            "the baseline is: 'ds2_crossattn [joint]'; the default is that of the specs.",
+        ),
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="Prepared corpus, for audio in the report.")
     ] = None,
@@ -79,7 +87,7 @@ def compare(
 
     with uncollected():
         study = study_of(
-            paths, baseline, split, profile, unit, replicates, seed, margin, control or ()
+            paths, baseline, split, profile, unit, replicates, seed, margin, control or (), system
         )
     if as_json:
         echo_json(to_json(study))

@@ -121,6 +121,8 @@ class DecodeSpec(Spec):
 class CompareSpec(Spec):
     margin: Positive | None = None
     """Largest difference that does not matter, in points; smaller ones are `equivalent`."""
+    systems: tuple[str, ...] = ()
+    """Rows that are judged although their search is not the baseline's: `joint_las [joint]`."""
 
 
 class RunSpec(Spec):

@@ -60,6 +60,12 @@ class ScoredRun:
         return mean_of(folder.stored.get("real_time_factor") for folder in self.folders)
 
     @property
+    def decoding_memory_gb(self) -> float | None:
+        """Peak memory of decoding: of the device, or on a CPU of the process; most over folds."""
+        known = (folder.stored.get("peak_memory_gb") for folder in self.folders)
+        return max((peak for peak in known if peak is not None), default=None)
+
+    @property
     def flops_per_audio_second(self) -> float | None:
         """Operations of a forward pass over a second of audio; the mean over folds."""
         return mean_of(folder.stored.get("flops_per_audio_second") for folder in self.folders)

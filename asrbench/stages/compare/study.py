@@ -46,15 +46,16 @@ def study_of(
     seed: int = 0,
     margin: float | None = None,
     controls: Collection[str] = (),
+    systems: Collection[str] | None = None,
 ) -> Study:
     """Compares the scored runs at or below `paths`.
 
-    `select` explains `baseline`, `split` and `profile`; the bootstrap draws `replicates` from
-    `seed`, and none of them gives the rates alone. `margin`, in points, and the variants `controls`
-    are explained by `compare_selection`. Raises `UserError` for runs that cannot be read or must
-    not be averaged.
+    `select` explains `baseline`, `split`, `profile` and the labels `systems`; the bootstrap draws
+    `replicates` from `seed`, and none of them gives the rates alone. `margin`, in points, and the
+    variants `controls` are explained by `compare_selection`. Raises `UserError` for runs that
+    cannot be read or must not be averaged.
     """
-    selection = select(paths, baseline, split, profile)
+    selection = select(paths, baseline, split, profile, systems)
     return compare_selection(
         selection, unit=unit, replicates=replicates, seed=seed, margin=margin, controls=controls
     )
@@ -92,7 +93,7 @@ def compare_selection(
             speakers=first.test_set.speakers,
             replicates=replicates,
             seed=seed,
-            incomparable=dict(_incomparable(systems)),
+            incomparable=dict(_incomparable(systems, selection.across_searches)),
             controls=control_labels,
             margin=None if margin is None else margin / 100,
             where=first.run,
@@ -219,20 +220,28 @@ def _findings(
         in_train=test_set.in_train,
         replicates=replicates,
         untrained=[system.label for system in systems if not system.trained],
-        incomparable=[label for label, _ in _incomparable(selection.systems)],
+        incomparable=[
+            label for label, _ in _incomparable(selection.systems, selection.across_searches)
+        ],
     )
 
 
-def _incomparable(systems: Sequence[ScoredSystem]) -> Iterator[tuple[str, str]]:
-    """Yields each system that differs from the baseline in more than the model, and the reason."""
+def _incomparable(
+    systems: Sequence[ScoredSystem], across_searches: bool
+) -> Iterator[tuple[str, str]]:
+    """Yields each system that differs from the baseline in more than the model, and the reason.
+
+    With `across_searches` the search counts as a part of the system.
+    """
     baseline = systems[0]
     expected = baseline.runs[0].run.cell.train
     for system in systems[1:]:
         found = system.runs[0].run.cell.train
-        if system.decode != baseline.decode:
+        if system.decode != baseline.decode and not across_searches:
             yield (
                 system.label,
-                f"another decoder: {system.decode}, where {baseline.label} has {baseline.decode}",
+                f"another decoder: {system.decode}, where {baseline.label} has {baseline.decode}; "
+                f"--system '{system.label}' compares them with their searches",
             )
         elif found.batch_seconds != expected.batch_seconds:
             yield (
@@ -280,6 +289,7 @@ def _study_system(
 
 def _cost(system: ScoredSystem, baseline: ScoredSystem) -> SystemCost:
     memory = [run.peak_memory_gb for run in system.runs if run.peak_memory_gb is not None]
+    decoding = [run.decoding_memory_gb for run in system.runs if run.decoding_memory_gb is not None]
     # The operations of other decoders are not counted, and are most of their cost.
     greedy = [run for run in system.runs if run.decode == GREEDY]
     return SystemCost(
@@ -288,6 +298,7 @@ def _cost(system: ScoredSystem, baseline: ScoredSystem) -> SystemCost:
         step_ratio=system.step_ratio(baseline),
         memory_gb=max(memory, default=None),
         real_time_factor=mean_of(run.real_time_factor for run in system.runs),
+        decoding_memory_gb=max(decoding, default=None),
         flops_per_audio_second=mean_of(run.flops_per_audio_second for run in greedy),
     )
 
