@@ -19,6 +19,7 @@ from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
 from asrbench.models.attention.positional import PositionalAttention
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
 from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
+from asrbench.models.attention.whisper import WhisperAttention
 from asrbench.models.layers.masking import valid_frames
 from asrbench.models.layers.positions import by_pair, distances, rotated, sinusoids
 from asrbench.models.model import initialise
@@ -48,6 +49,7 @@ SPECS: dict[str, AttentionSpec] = {
     "linear": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear"),
     "linear fixed": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear", learnable=False),
     "head_mixing": HeadMixing(heads=HEADS),
+    "whisper": WhisperAttention(heads=HEADS, head_dim=HEAD, dropout=0.1),
 }
 OVER_TIME = [name for name in SPECS if name not in ("none", "head_mixing")]
 
@@ -307,6 +309,7 @@ SCORES: dict[str, Score] = {
     "gaussian fixed": gaussian,
     "linear": linear,
     "linear fixed": linear,
+    "whisper": plain,
 }
 
 
@@ -358,7 +361,7 @@ def test_only_plain_self_attention_is_blind_to_order(name: str) -> None:
     straight_BTD = block(x_BTD, everything(x_BTD))[:, order]
     shuffled_BTD = block(x_BTD[:, order], everything(x_BTD))
     blind = torch.allclose(straight_BTD, shuffled_BTD, rtol=1e-4, atol=1e-4)
-    assert blind == (name == "self")
+    assert blind == (name in ("self", "whisper"))
 
 
 # Positions

@@ -39,6 +39,10 @@ def _ds2(attention: str, **sizes: Any) -> Keys:
     return {"kind": "deepspeech2", "attention": {"kind": attention}, **sizes}
 
 
+def _layered(kind: str, attention: str, **sizes: Any) -> Keys:
+    return {"kind": kind, "attention": {"kind": attention, **sizes}}
+
+
 CTC: Keys = {"kind": "ctc"}
 
 MODELS = {
@@ -92,6 +96,18 @@ MODELS = {
         "a control: the baseline, widened to the operations of ds2_selfattn for 10 s of audio",
         "this program",
         control_of="ds2_selfattn",
+    ),
+    "transformer_ctc": Entry(
+        _layered("transformer", "self", heads=4),
+        CTC,
+        "a Transformer encoder at a quarter of the frame rate instead of recurrence",
+        "Dong et al. 2018, arXiv:1706.03762",
+    ),
+    "conformer_ctc": Entry(
+        _layered("conformer", "positional", heads=4, position="transformer_xl"),
+        CTC,
+        "a Conformer encoder of the paper's size M at a quarter of the frame rate",
+        "arXiv:2005.08100",
     ),
 }
 
