@@ -437,6 +437,28 @@ def test_gaussian_widths_of_four_heads() -> None:
     torch.testing.assert_close((-block.log_rate).exp(), torch.tensor([4.0, 16.0, 64.0, 256.0]))
 
 
+@pytest.mark.parametrize("width", [8, 256])
+def test_learned_positions_start_as_large_as_sinusoids(width: int) -> None:
+    """Their mean square is 1/2, whatever the width; all other weights are those of plain
+    self-attention, and the same seed draws the same."""
+    keys = {"heads": HEADS, "head_dim": HEAD}
+    specs = [
+        PositionalAttention(position="learned", max_distance=2048, **keys),
+        PositionalAttention(position="learned", max_distance=2048, **keys),
+        SelfAttention(**keys),
+    ]
+    blocks = [ATTENTION.build(spec, width=width) for spec in specs]
+    for block in blocks:
+        initialise(block, 5)
+    first, again, plain_block = (block.state_dict() for block in blocks)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert {name for name in first if name not in plain_block} == {"position"}
+    assert all(torch.equal(first[name], plain_block[name]) for name in plain_block)
+    of_sinusoids = sinusoids(torch.arange(2048), width).square().mean().item()
+    assert of_sinusoids == pytest.approx(0.5, abs=1e-6)
+    assert first["position"].square().mean().item() == pytest.approx(of_sinusoids, rel=0.05)
+
+
 # The original study's block
 
 

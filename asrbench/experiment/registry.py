@@ -109,6 +109,12 @@ MODELS = {
         "a Conformer encoder of the paper's size M at a quarter of the frame rate",
         "arXiv:2005.08100",
     ),
+    "whisper_ctc": Entry(
+        _layered("whisper", "whisper", heads=6),
+        CTC,
+        "Whisper's encoder of the size tiny at half the frame rate, without its decoder",
+        "arXiv:2212.04356",
+    ),
 }
 
 
@@ -142,6 +148,17 @@ def defining_kinds(keys: Keys, path: tuple[str, ...] = ()) -> dict[tuple[str, ..
         if isinstance(value, Mapping):
             found |= defining_kinds(value, (*path, name))
     return found
+
+
+def nearest_with(name: str, path: tuple[str, ...], kind: str) -> list[str]:
+    """Returns the models that have `kind` at `path` and otherwise differ least from `name`."""
+    own = kinds_of(name)
+    apart = {
+        other: len(kinds_of(other).items() ^ own.items())
+        for other in MODELS
+        if kinds_of(other).get(path) == kind
+    }
+    return [other for other, distance in apart.items() if distance == min(apart.values())]
 
 
 def kinds_of(name: str) -> dict[tuple[str, ...], str]:
