@@ -16,9 +16,12 @@ from asrbench.experiment.kinds import ASRBENCH
 from asrbench.experiment.registry import CTC
 from asrbench.experiment.spec_base import Impossible
 from asrbench.experiment.spec_model import ATTENTION
+from asrbench.models.attention import self_attention
 from asrbench.models.attention.head_mixing import HeadMixing
 from asrbench.models.attention.self_attention import SelfAttention
+from asrbench.models.encoders import conformer
 from asrbench.models.encoders.transformer import Transformer, TransformerSpec
+from asrbench.models.layers import feed_forward, subsampling
 from asrbench.models.layers.feed_forward import FeedForward
 from asrbench.models.layers.subsampling import Subsampling, SubsamplingSpec
 from asrbench.models.model import initialise
@@ -164,6 +167,21 @@ def test_every_attention_block_fits_the_slot(name: str, kind: str) -> None:
         alone = model.encode(x_BTF[b : b + 1, :frames], frames_B[b : b + 1])
         close(encoded.utterance(b).x_BTD, alone.x_BTD)
     assert len(model.encoder.attention_layers()) == (0 if kind == "none" else 2)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_padding_changes_nothing_where_it_is_computed_too(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where frame-wise products run over padding and leave garbage there."""
+    for module in (subsampling, feed_forward, self_attention, conformer):
+        monkeypatch.setattr(module, "of_valid", lambda f, x_BTD, mask_BT: f(x_BTD))
+    model = build(of_kinds({"kind": name}, CTC))
+    x_BTF, frames_B = batch()
+    encoded = model.encode(x_BTF, frames_B)
+    for b, frames in enumerate(frames_B.tolist()):
+        alone = model.encode(x_BTF[b : b + 1, :frames], frames_B[b : b + 1])
+        close(encoded.utterance(b).x_BTD, alone.x_BTD)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
