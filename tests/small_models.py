@@ -27,6 +27,11 @@ SMALL: dict[str, Any] = {
     "head_dim": 16,
     "max_distance": 3,
     "dropout": 0.0,
+    "layers": 2,
+    "width": 16,
+    "feed_forward": 32,
+    "kernel": 5,
+    "subsampling": {"channels": 4},
     "front_end": {"kind": "ds2", "channels": 4},
     "recurrence": {"layers": 2, "width": 16, "dropout": 0.0},
     "prediction": {"kind": "lstm", "layers": 1, "width": 16, "dropout": 0.0},
@@ -67,8 +72,10 @@ def small(name: str, *, encoder: Keys | None = None, head: Keys | None = None) -
 def of_kinds(encoder: Keys, head: Keys) -> ModelSpec:
     """Returns the model that `encoder` and `head` describe, its sizes those of `SMALL`."""
     sizes = sizes_of(ENCODERS, encoder["kind"])
-    if "attention" in encoder:
-        sizes["attention"] = sizes_of(ATTENTION, encoder["attention"]["kind"])
+    own = ENCODERS.of(encoder["kind"]).spec.model_fields.get("attention")
+    if own is not None:
+        keys = overlaid(own.default.model_dump(), encoder.get("attention", {}))
+        sizes["attention"] = overlaid(keys, sizes_of(ATTENTION, keys["kind"]))
     head = overlaid(head, sizes_of(HEADS, head["kind"]))
     return _model({"encoder": overlaid(encoder, sizes), "head": head})
 

@@ -19,6 +19,7 @@ from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
 from asrbench.models.attention.positional import PositionalAttention
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
 from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
+from asrbench.models.attention.whisper import WhisperAttention
 from asrbench.models.layers.masking import valid_frames
 from asrbench.models.layers.positions import by_pair, distances, rotated, sinusoids
 from asrbench.models.model import initialise
@@ -48,6 +49,7 @@ SPECS: dict[str, AttentionSpec] = {
     "linear": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear"),
     "linear fixed": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear", learnable=False),
     "head_mixing": HeadMixing(heads=HEADS),
+    "whisper": WhisperAttention(heads=HEADS, head_dim=HEAD, dropout=0.1),
 }
 OVER_TIME = [name for name in SPECS if name not in ("none", "head_mixing")]
 
@@ -307,6 +309,7 @@ SCORES: dict[str, Score] = {
     "gaussian fixed": gaussian,
     "linear": linear,
     "linear fixed": linear,
+    "whisper": plain,
 }
 
 
@@ -358,7 +361,7 @@ def test_only_plain_self_attention_is_blind_to_order(name: str) -> None:
     straight_BTD = block(x_BTD, everything(x_BTD))[:, order]
     shuffled_BTD = block(x_BTD[:, order], everything(x_BTD))
     blind = torch.allclose(straight_BTD, shuffled_BTD, rtol=1e-4, atol=1e-4)
-    assert blind == (name == "self")
+    assert blind == (name in ("self", "whisper"))
 
 
 # Positions
@@ -432,6 +435,28 @@ def test_gaussian_widths_of_four_heads() -> None:
     """2^(8h/4) frames: 4, 16, 64, 256."""
     block = TemporalWeightBlock(TemporalAttention(heads=4, weight="gaussian"), 16)
     torch.testing.assert_close((-block.log_rate).exp(), torch.tensor([4.0, 16.0, 64.0, 256.0]))
+
+
+@pytest.mark.parametrize("width", [8, 256])
+def test_learned_positions_start_as_large_as_sinusoids(width: int) -> None:
+    """Their mean square is 1/2, whatever the width; all other weights are those of plain
+    self-attention, and the same seed draws the same."""
+    keys = {"heads": HEADS, "head_dim": HEAD}
+    specs = [
+        PositionalAttention(position="learned", max_distance=2048, **keys),
+        PositionalAttention(position="learned", max_distance=2048, **keys),
+        SelfAttention(**keys),
+    ]
+    blocks = [ATTENTION.build(spec, width=width) for spec in specs]
+    for block in blocks:
+        initialise(block, 5)
+    first, again, plain_block = (block.state_dict() for block in blocks)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert {name for name in first if name not in plain_block} == {"position"}
+    assert all(torch.equal(first[name], plain_block[name]) for name in plain_block)
+    of_sinusoids = sinusoids(torch.arange(2048), width).square().mean().item()
+    assert of_sinusoids == pytest.approx(0.5, abs=1e-6)
+    assert first["position"].square().mean().item() == pytest.approx(of_sinusoids, rel=0.05)
 
 
 # The original study's block

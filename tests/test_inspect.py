@@ -49,7 +49,11 @@ from asrbench.stages.inspect.records import VERSION, HeadAttention
 from asrbench.text.tokenizer import BLANK, Tokenizer
 
 TOKENIZER = Tokenizer.of("char", ["abc"])
-KINDS = ["ds2", "ds2_selfattn", "ds2_posattn", "ds2_twattn", "ds2_crossattn", "ds2_selfattn_deck"]
+LAYERED = ["transformer_ctc", "conformer_ctc", "whisper_ctc"]
+KINDS = [
+    *("ds2", "ds2_selfattn", "ds2_posattn", "ds2_twattn", "ds2_crossattn", "ds2_selfattn_deck"),
+    *LAYERED,
+]
 CPU = torch.device("cpu")
 
 
@@ -287,6 +291,7 @@ def test_what_is_seen_is_what_evaluation_does(name: str, tmp_path: Path, corpus:
         "ds2": {},
         "ds2_crossattn": {"decoder.0": "symbols to frames"},
         "ds2_selfattn_deck": {"attention.0": "heads to heads"},
+        **{each: {"blocks.0.attention": "frames to frames"} for each in LAYERED},
     }.get(name, {"attention.0": "frames to frames"})
     for layer in seen.layers.values():
         assert len(layer.heads) == 2
@@ -316,7 +321,9 @@ def test_weights_kept_are_distributions_of_the_right_shape(
         np.testing.assert_allclose(weights_HTS.sum(-1), 1, atol=0.02)
 
 
-@pytest.mark.parametrize("name", ["ds2_posattn", "ds2_crossattn", "ds2_selfattn_deck"])
+@pytest.mark.parametrize(
+    "name", ["ds2_posattn", "ds2_crossattn", "ds2_selfattn_deck", "conformer_ctc"]
+)
 def test_figures_do_not_depend_on_batches_or_on_who_is_chosen(
     name: str, tmp_path: Path, corpus: Path
 ) -> None:

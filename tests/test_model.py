@@ -309,7 +309,8 @@ def test_dropout_acts_between_layers() -> None:
 
 @every_model
 def test_dropout_acts_in_training_only(name: str) -> None:
-    encoder = {"recurrence": {"dropout": 0.3}}
+    has_recurrence = hasattr(MODELS[name].model.encoder, "recurrence")
+    encoder = {"recurrence": {"dropout": 0.3}} if has_recurrence else {"dropout": 0.3}
     model, (x_BTF, frames_B) = build(small(name, encoder=encoder)), batch()
 
     def once() -> Tensor:
@@ -360,6 +361,11 @@ def test_variants_share_the_bits_of_what_they_share() -> None:
             "recurrence.1.backwards.weight_hh_l0",
         ),
         ("ds2_selfattn", "encoder.attention.1.qkv.weight", "attention.1.qkv.weight"),
+        (
+            "conformer_ctc",
+            "encoder.blocks.1.attention.distance.weight",
+            "blocks.1.attention.distance.weight",
+        ),
     ],
 )
 def test_weights_are_drawn_as_for_the_committed_studies(

@@ -83,6 +83,17 @@ def test_measuring_finds_every_figure_and_leaves_no_trace(
     assert cost.average_bytes == cost.weights_bytes
 
 
+@pytest.mark.parametrize("name", ["transformer_ctc", "conformer_ctc", "whisper_ctc"])
+def test_encoders_without_recurrence_are_measured(name: str, tmp_path: Path, corpus: Path) -> None:
+    cell = cell_of(tmp_path, corpus, *sets_for(name), "train.epochs=2")
+    cost = measure(cell, tmp_path / "results")
+    recogniser = Recogniser(cell, Tokenizer.of("char", ["abc"]), "", CPU)
+    assert cost.parameters == recogniser.model.parameter_count
+    assert cost.flops_per_audio_second > 0
+    assert cost.train_seconds > 0
+    assert (cost.utterances, cost.excluded) == (6, 0)
+
+
 def test_what_ctc_cannot_align_is_counted(tmp_path: Path) -> None:
     """`aaaa...` needs a blank between each two: more frames than a hop of 120 ms leaves."""
     corpus = make_corpus(tmp_path / "corpus", ["abc", "a" * 20], ["abc"])

@@ -314,8 +314,8 @@ def labels(study):
             "did you mean 'ds2_selfattn'?",
         ),
         (
-            "variants: {a: {model: {name: conformer}}}",
-            f"variants.a.model.name: found 'conformer', allowed: {', '.join(MODELS)}",
+            "variants: {a: {model: {name: quartznet}}}",
+            f"variants.a.model.name: found 'quartznet', allowed: {', '.join(MODELS)}",
         ),
         (
             "model: {name: ds2, encoder: {attention: {kind: self}}}",
@@ -333,9 +333,22 @@ def labels(study):
             "ds2_selfattn means; see ds2_crossattn",
         ),
         (
-            "model: {name: ds2, encoder: {kind: conformer}}",
-            "model.encoder.kind: found 'conformer', allowed: 'deepspeech2', which is what model "
+            "model: {name: ds2, encoder: {kind: quartznet}}",
+            "model.encoder.kind: found 'quartznet', allowed: 'deepspeech2', which is what model "
             "ds2 means",
+        ),
+        (
+            "model: {name: ds2, encoder: {kind: transformer}}",
+            "model.encoder.kind: found 'transformer', allowed: 'deepspeech2', which is what model "
+            "ds2 means; see transformer_ctc",
+        ),
+        (
+            "model: {name: conformer_ctc, encoder: {kernel: 32}}",
+            "model.encoder.kernel: found 32, allowed: an odd number",
+        ),
+        (
+            "model: {name: whisper_ctc, encoder: {width: 65}}",
+            "model.encoder.width: found 65, allowed: an even number from 4",
         ),
         (
             "model: {name: ds2_selfattn, encoder: {attention: {kind: additive}}}",
@@ -825,7 +838,7 @@ def near(value, annotation=None):
     elif isinstance(value, BaseModel):
         values = []
     else:
-        values = [value * 2, value / 2, value + 1]
+        values = [value * 2, value / 2, value + 1, value + 2, value + 0.5]
     return [other for other in values if other != value]
 
 

@@ -39,6 +39,10 @@ def _ds2(attention: str, **sizes: Any) -> Keys:
     return {"kind": "deepspeech2", "attention": {"kind": attention}, **sizes}
 
 
+def _layered(kind: str, attention: str, **sizes: Any) -> Keys:
+    return {"kind": kind, "attention": {"kind": attention, **sizes}}
+
+
 CTC: Keys = {"kind": "ctc"}
 
 MODELS = {
@@ -99,6 +103,24 @@ MODELS = {
         "this program",
         control_of="ds2_selfattn",
     ),
+    "transformer_ctc": Entry(
+        _layered("transformer", "self", heads=4),
+        CTC,
+        "a Transformer encoder at a quarter of the frame rate instead of recurrence",
+        "Dong et al. 2018, arXiv:1706.03762",
+    ),
+    "conformer_ctc": Entry(
+        _layered("conformer", "positional", heads=4, position="transformer_xl"),
+        CTC,
+        "a Conformer encoder of the paper's size M at a quarter of the frame rate",
+        "arXiv:2005.08100",
+    ),
+    "whisper_ctc": Entry(
+        _layered("whisper", "whisper", heads=6),
+        CTC,
+        "Whisper's encoder of the size tiny at half the frame rate, without its decoder",
+        "arXiv:2212.04356",
+    ),
 }
 
 
@@ -132,6 +154,17 @@ def defining_kinds(keys: Keys, path: tuple[str, ...] = ()) -> dict[tuple[str, ..
         if isinstance(value, Mapping):
             found |= defining_kinds(value, (*path, name))
     return found
+
+
+def nearest_with(name: str, path: tuple[str, ...], kind: str) -> list[str]:
+    """Returns the models that have `kind` at `path` and otherwise differ least from `name`."""
+    own = kinds_of(name)
+    apart = {
+        other: len(kinds_of(other).items() ^ own.items())
+        for other in MODELS
+        if kinds_of(other).get(path) == kind
+    }
+    return [other for other, distance in apart.items() if distance == min(apart.values())]
 
 
 def kinds_of(name: str) -> dict[tuple[str, ...], str]:

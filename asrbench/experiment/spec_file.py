@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from asrbench.base.errors import UserError, pick
 from asrbench.experiment import plugins
 from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, nested, where_of
-from asrbench.experiment.registry import MODELS, kinds_of
+from asrbench.experiment.registry import MODELS, kinds_of, nearest_with
 from asrbench.experiment.spec import Cell, RecordedCell
 from asrbench.experiment.spec_base import Impossible, Seed, Spec
 from asrbench.experiment.spec_validation import LABELS, unknown_key, validated
@@ -261,7 +261,7 @@ def _from_registry(model: Mapping, layers: list[Layer]) -> Mapping:
     for path, own in kinds_of(name).items():
         found = _kind_at(model, path)
         if found not in (None, own):
-            matching = [n for n in MODELS if kinds_of(n).get(path) == found]
+            matching = nearest_with(name, path, found)
             raise UserError(
                 f"{where_of(('model', *path, 'kind'), layers)}: found '{found}', allowed: "
                 f"'{own}', which is what model {name} means"

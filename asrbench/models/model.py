@@ -2,6 +2,7 @@
 Legend: B batch, T frames, F feature bins, U symbols.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -98,17 +99,24 @@ def build_model(spec: ModelSpec, *, bins: int, symbols: int, seed: int | None) -
 def initialise(module: nn.Module, seed: int) -> None:
     """Draws matrices and kernels uniformly within 1 / sqrt(fan-in) and sets biases to zero.
 
-    Other vectors (norms, temporal rates) keep the constants that their modules gave them.
+    A module whose parameters need another bound has it in `bounds`, by the parameter's name. Other
+    vectors (norms, temporal rates) keep the constants that their modules gave them.
     """
     for name, parameter in module.named_parameters():
         if parameter.dim() >= 2:
             generator = torch.Generator().manual_seed(key(seed, "weight", _drawn_as(name)))
-            bound = (parameter.shape[0] / parameter.numel()) ** 0.5
+            bound = _bound(module, name, parameter)
             parameter.copy_(
                 torch.empty_like(parameter).uniform_(-bound, bound, generator=generator)
             )
         elif "bias" in name.rpartition(".")[2]:
             parameter.zero_()
+
+
+def _bound(module: nn.Module, name: str, parameter: nn.Parameter) -> float:
+    path, _, last = name.rpartition(".")
+    bounds: dict[str, float] = getattr(module.get_submodule(path), "bounds", {})
+    return bounds.get(last, math.sqrt(parameter.shape[0] / parameter.numel()))
 
 
 def _drawn_as(name: str) -> str:

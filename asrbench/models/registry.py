@@ -9,7 +9,11 @@ from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
 from asrbench.models.attention.positional import PositionalAttention, positional_block
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
 from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
+from asrbench.models.attention.whisper import WhisperAttention, WhisperAttentionBlock
+from asrbench.models.encoders.conformer import Conformer, ConformerSpec
 from asrbench.models.encoders.deepspeech2 import DeepSpeech2, DeepSpeech2Spec
+from asrbench.models.encoders.transformer import Transformer, TransformerSpec
+from asrbench.models.encoders.whisper import Whisper, WhisperSpec
 from asrbench.models.heads.ctc import Ctc, CtcSpec
 from asrbench.models.heads.ctc_attention import CtcAttention, CtcAttentionSpec
 from asrbench.models.heads.transducer import Transducer, TransducerSpec
@@ -19,8 +23,12 @@ ATTENTION.register(SelfAttention, SelfAttentionBlock)
 ATTENTION.register(PositionalAttention, positional_block)
 ATTENTION.register(TemporalAttention, TemporalWeightBlock)
 ATTENTION.register(HeadMixing, HeadMixingBlock)
+ATTENTION.register(WhisperAttention, WhisperAttentionBlock)
 
 ENCODERS.register(DeepSpeech2Spec, DeepSpeech2)
+ENCODERS.register(TransformerSpec, Transformer)
+ENCODERS.register(ConformerSpec, Conformer)
+ENCODERS.register(WhisperSpec, Whisper)
 
 HEADS.register(CtcSpec, Ctc)
 HEADS.register(CtcAttentionSpec, CtcAttention)

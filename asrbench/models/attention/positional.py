@@ -5,7 +5,7 @@ R = 2T - 1 distances.
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import model_validator
@@ -44,8 +44,12 @@ class SinusoidalAttentionBlock(SelfAttentionBlock):
 class LearnedPositionBlock(SelfAttentionBlock):
     """Self-attention on x plus a learned vector for each frame.
 
-    Frames from `max_distance` on share the last vector.
+    Frames from `max_distance` on share the last vector. Vectors start with the variance of the
+    sinusoids, 1/2: within 1 / sqrt(fan-in) they would hardly act beside the output of a layer norm,
+    whose variance is 1, so that the block would begin, and long remain, blind to order.
     """
+
+    bounds: ClassVar[dict[str, float]] = {"position": math.sqrt(3 / 2)}
 
     def __init__(self, spec: PositionalAttention, width: int) -> None:
         super().__init__(spec, width)

@@ -50,7 +50,7 @@ class SelfAttentionBlock(AttentionBlock):
         super().__init__()
         self.heads, inner = spec.heads, spec.heads * spec.head_dim
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * inner)
+        self.qkv: nn.Module = nn.Linear(width, 3 * inner)
         self.weights_dropout = Dropout(spec.dropout)
         self.out = nn.Linear(inner, width)
         self.dropout = Dropout(spec.dropout)
