@@ -43,7 +43,8 @@ class Command:
     """The file or folder in the home that the command makes or changes."""
     begin: Callable[[Path], object] = lambda home: None
     """Brings a home in which all was done into the state before the command."""
-    seconds: float = 10.0
+    seconds: float = 30.0
+    """It hangs if it takes longer, which leaves it some room on a machine that is busy."""
 
 
 class Bench:
@@ -51,25 +52,40 @@ class Bench:
 
     def __init__(self, home: Path, kept: Path) -> None:
         self.home = home
+        self._whole = kept / "whole"
         self._kept = kept
+        self._states: dict[Command, Path] = {}
         self._expected: dict[Command, Contents] = {}
-        shutil.copytree(home, kept, symlinks=True)
+        shutil.copytree(home, self._whole, symlinks=True)
 
     def begin(self, command: Command) -> None:
         """Makes the home what it is before `command`, whatever happened in it."""
+        if command not in self._states:
+            self._restore(self._whole)
+            command.begin(self.home)
+            self._states[command] = self._kept / str(len(self._states))
+            shutil.copytree(self.home, self._states[command], symlinks=True)
+        else:
+            self._restore(self._states[command])
+
+    def restore(self) -> None:
+        """Makes the home whole."""
+        self._restore(self._whole)
+
+    def _restore(self, state: Path) -> None:
         for path in self.home.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        shutil.copytree(self._kept, self.home, symlinks=True, dirs_exist_ok=True)
-        command.begin(self.home)
+        shutil.copytree(state, self.home, symlinks=True, dirs_exist_ok=True)
 
     def run(self, command: Command, **options: Any) -> Outcome:
-        return run(*command.arguments, folder=self.home, seconds=command.seconds, **options)
+        options = {"seconds": command.seconds, **options}
+        return run(*command.arguments, folder=self.home, **options)
 
     def expected(self, command: Command) -> "Contents":
         """Returns what the command makes where nothing disturbs it. Carries it out once."""
         if command not in self._expected:
             self.begin(command)
-            outcome = self.run(command)
+            outcome = self.run(command, seconds=300)
             if outcome.status != 0:
                 raise RuntimeError(f"{command.name}: {outcome.fault or outcome.refusal}")
             self._expected[command] = contents(self.home / command.makes)
@@ -84,7 +100,11 @@ class Bench:
 def bench_of(home: Path) -> Iterator[Bench]:
     """Yields the bench of a home, which is whole again afterwards."""
     with TemporaryDirectory() as folder:
-        yield Bench(home, Path(folder) / "kept")
+        bench = Bench(home, Path(folder))
+        try:
+            yield bench
+        finally:
+            bench.restore()
 
 
 # The commands
@@ -103,7 +123,7 @@ def without(*patterns: str) -> Callable[[Path], None]:
 
 REPORT = ("results/*.*",)
 PREPARES = Command("prep", PREP, "corpus", without("corpus"))
-TRAINS = Command("train", TRAIN, "results", without("results"), seconds=30)
+TRAINS = Command("train", TRAIN, "results", without("results"))
 EVALUATES = Command(
     "eval", EVAL, "results", without("results/*/*/*/hypotheses.*", "**/scores.json")
 )
