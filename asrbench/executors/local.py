@@ -43,7 +43,7 @@ class Sequential:
         for number, each in enumerate(setups):
             run = each.run
             if each.ranks.broadcast(run.done):
-                reporter.say(f"{run}: done{_missing_weights(run)}")
+                _skip(run, reporter)
                 continue
             # The first run is started in any case, so that every start makes some progress.
             late = self.budget.hours(each) <= used_hours or self.budget.hours_left(each) <= 0
@@ -97,7 +97,7 @@ class Parallel:
         waiting = []
         for each in setups:
             if each.run.done:
-                reporter.say(f"{each.run}: done{_missing_weights(each.run)}")
+                _skip(each.run, reporter)
             else:
                 waiting.append(each)
         count = min(self.count, max(1, len(waiting)))
@@ -220,6 +220,13 @@ def _dev_cer(run: Run) -> str:
 def _without_run_name(run: Run, line: str) -> str:
     """Removes the run's name from an error line that is shown beside the name."""
     return line.removeprefix(f"{run}: ")
+
+
+def _skip(run: Run, reporter: Reporter) -> None:
+    """Says that a run is done, and deletes what it needs no more if a kill has left that."""
+    for path in run.states_left_over():
+        path.unlink(missing_ok=True)
+    reporter.say(f"{run}: done{_missing_weights(run)}")
 
 
 def _missing_weights(run: Run) -> str:

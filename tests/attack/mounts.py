@@ -19,6 +19,11 @@ _MS_RDONLY, _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 1, 32, 16384, 1 << 18
 
 _CAPABILITY_VERSION_3 = 0x20080522
 """The version of the arguments of capset(2)."""
+_ALL_FILES = 1 << 1 | 1 << 2 | 1 << 3
+"""CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER."""
+_PR_SET_KEEPCAPS = 8
+"""The operation of prctl(2) by which another user keeps the capabilities of root."""
+_NOBODY = 65534
 
 
 def with_own_mounts(work: Callable[[], T]) -> T:
@@ -105,9 +110,23 @@ def mount_file(folder: Path, size: int) -> None:
 def without_rights() -> None:
     """Gives up the rights that root has beyond those of the owner of a file."""
     if os.geteuid() == 0:
-        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-        none = (ctypes.c_uint32 * 6)()
-        _call("capset", header, none)
+        _keep_capabilities(0)
+
+
+def as_other_user() -> None:
+    """Becomes another user where this is root, whose processes are not limited; all files may
+    still be read and written."""
+    if os.geteuid() == 0:
+        _call("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        _keep_capabilities(_ALL_FILES)
+
+
+def _keep_capabilities(kept: int) -> None:
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    # Effective, permitted and inheritable ones, the lower half of each before the upper halves.
+    sets = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
+    _call("capset", header, sets)
 
 
 def _options(options: dict[str, object]) -> bytes:
