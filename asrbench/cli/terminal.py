@@ -109,9 +109,12 @@ def print_error(error: UserError) -> None:
     if quiet:
         time.sleep(1)  # torchrun ends all processes when one ends, so let the first one print
         return
-    console = Console(stderr=True, highlight=False)
     line = " ".join(str(error).splitlines())
-    console.print(f"[red]error:[/] {_escaped(line)}", soft_wrap=True)
+    try:
+        console = Console(stderr=True, highlight=False)
+        console.print(f"[red]error:[/] {_escaped(line)}", soft_wrap=True)
+    except MemoryError:
+        os.write(2, f"error: {printable(line)}\n".encode())
 
 
 def _escaped(text: str) -> str:

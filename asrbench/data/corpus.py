@@ -227,9 +227,13 @@ def other_files(folder: Path) -> list[str] | None:
 
 def _mapped(path: Path) -> pa.Table:
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        # Nothing is copied, so that threads, which take memory, would make nothing faster.
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        table = pa.ipc.open_file(pa.memory_map(str(path)), options=options).read_all()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
+        if isinstance(error, MemoryError) or "Failed to launch worker thread" in reason:
+            raise MemoryError(reason) from None
         raise UserError(f"{path}: cannot be read ({reason}); prepare the corpus again") from None
     found = dict(zip(table.schema.names, table.schema.types, strict=True))
     for column, kind in _NEEDED.items():

@@ -13,6 +13,7 @@ import torch
 
 from asrbench.base.errors import RankError, UserError
 from asrbench.base.reporting import Reporter
+from asrbench.base.resources import resource_error
 from asrbench.executors.executor import INTERRUPTED, Outcome, TimeBudget
 from asrbench.executors.pool import Finished, Pool, machine_slots
 from asrbench.experiment.run_folder import AVERAGE, Run, chosen_row
@@ -73,8 +74,12 @@ class Sequential:
             except Exception as error:
                 if len(setups) == 1 or each.ranks.world_size > 1:
                     raise
-                traceback.print_exc()
                 # The text only: the error itself keeps the model and its memory alive.
+                if line := resource_error(error):
+                    reporter.say(f"{run}: {line}")
+                    failed[run] = str(line)
+                    continue
+                traceback.print_exc()
                 failed[run] = f"{type(error).__name__}: {error}"
                 broken = True
         return Outcome.of(setups, left=left, failed=failed, interrupted=interrupted, broken=broken)

@@ -43,7 +43,7 @@ class Command:
     """The file or folder in the home that the command makes or changes."""
     begin: Callable[[Path], object] = lambda home: None
     """Brings a home in which all was done into the state before the command."""
-    seconds: float = 30.0
+    seconds: float = 60.0
     """It hangs if it takes longer, which leaves it some room on a machine that is busy."""
 
 

@@ -331,9 +331,10 @@ def _into_full_pipe() -> None:
     reader, writer = os.pipe()
     os.set_inheritable(reader, True)
     os.set_blocking(writer, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writer, bytes(4096))
+    for size in (4096, 1):
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, bytes(size))
     os.dup2(writer, 1)
 
 
