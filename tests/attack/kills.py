@@ -315,27 +315,27 @@ def with_strays(home: Path) -> None:
 
 NEMO = ("prep", "nemo", "train.json", "--dev", "dev.json", "--test", "test.json", "--out", "corpus")
 VICTIMS = {
-    Victim(PREPARES, whole_or_none, repairs=True): 3.0,
-    Victim(Command("prep nemo", NEMO, "corpus", with_manifests), whole_or_none): 2.0,
+    Victim(PREPARES, whole_or_none, repairs=True): 0.5,
+    Victim(Command("prep nemo", NEMO, "corpus", with_manifests), whole_or_none): 0.3,
     Victim(
         Command("prep --force", (*PREPARES.arguments, "--force"), "corpus", with_other_corpus),
         old_or_new,
         repairs=True,
-    ): 2.5,
-    Victim(TRAINS, repairs=True): 3.0,
+    ): 0.4,
+    Victim(TRAINS, repairs=True): 0.45,
     Victim(
         replace(TRAINS, name="train, 2 workers", arguments=(*TRAIN, "--set", "run.workers=2"))
-    ): 1.0,
+    ): 0.12,
     Victim(
         replace(TRAINS, name="train --parallel", arguments=(*TRAIN, "--parallel", "2"), seconds=120)
-    ): 0.3,
-    Victim(EVALUATES): 2.0,
-    Victim(INSPECTS): 1.0,
-    Victim(replace(COMPARES, begin=with_old_report), named_by_verify, repairs=True): 1.0,
-    Victim(replace(RATES, begin=with_old_rates), named_by_verify, repairs=True): 2.0,
+    ): 0.04,
+    Victim(EVALUATES): 0.35,
+    Victim(INSPECTS): 0.12,
+    Victim(replace(COMPARES, begin=with_old_report), named_by_verify, repairs=True): 0.12,
+    Victim(replace(RATES, begin=with_old_rates), named_by_verify, repairs=True): 0.4,
     Victim(
         Command("verify --repair", ("verify", "results", "corpus", "--repair"), ".", with_strays)
-    ): 2.0,
+    ): 0.4,
 }
 """The commands, and how often each is killed for one attempt of another attack."""
 

@@ -400,18 +400,18 @@ ATTACKS = (
         "environment",
         "locale, encodings, HOME, TMPDIR, PATH, TERM, COLUMNS, variables of torchrun and OpenMP",
         partial(attempts_in, environments),
-        0.6,
+        0.55,
     ),
     Attack(
         "streams",
         "standard streams that are closed, full or slow, and a terminal that goes away",
         partial(attempts_in, streams),
-        0.3,
+        0.25,
     ),
     Attack(
         "limits",
         "open files, processes, umask, a deleted working directory",
         partial(attempts_in, limits),
-        0.4,
+        0.25,
     ),
 )
