@@ -477,6 +477,15 @@ def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, fault: Exce
     assert error("corpus", "anywhere").startswith("out of memory: ")
 
 
+def test_a_deleted_working_directory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert error("models") == "the working directory was deleted; change to another one"
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
 def test_standard_streams_may_be_closed(tmp_path: Path, closed: tuple[int, ...]) -> None:
     """A file that is opened does not get their numbers either."""

@@ -3,6 +3,7 @@
 Commands import what is heavy inside their functions, so that `asrbench --help` loads no torch.
 """
 
+import os
 from typing import Any
 
 import typer
@@ -43,6 +44,7 @@ class _Commands(TyperGroup):
         fill_closed_streams()
         write_any_character()
         try:
+            _check_working_directory()
             with lasting_output():
                 return super().invoke(ctx)
         except UserError as error:
@@ -54,6 +56,13 @@ class _Commands(TyperGroup):
         # Here nothing holds the frames of the error, nor the memory that it ran out of, any more.
         print_error(line)
         raise typer.Exit(2)
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working directory was deleted; change to another one") from None
 
 
 HELP = "An honest ablation runner: does this attention make this speech recogniser better?"

@@ -118,6 +118,10 @@ def memories(draw: random.Random) -> list[Surrounding]:
     """Ten limits from 1 MB to 1 GB beyond what the process has when it begins."""
 
     def limit(size: int) -> None:
+        # Its OpenBLAS tries for ever to get 32 MB when it is loaded, before any code of asrbench
+        # could say anything; so do many programs with a limit like these when they start.
+        import scipy.special  # noqa: F401
+
         most = data_bytes() + size
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
