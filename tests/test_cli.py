@@ -467,6 +467,7 @@ def test_a_limit_that_is_none(road: Path, tmp_path: Path) -> None:
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x"),
         RuntimeError("can't start new thread"),
         ImportError("libopenblas.so: cannot map zero-fill pages"),
+        SystemError("error return without exception set"),
     ],
 )
 def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:

@@ -14,8 +14,12 @@ _SHORT_OF = (
     "can't start new thread",
     "cannot map zero-fill pages",
     "failed to map segment",
+    "error return without exception set",
 )
-"""What torch, Python and the loader of libraries say in errors of other classes."""
+"""What torch, Python and the loader of libraries say in errors of other classes.
+
+The last is Python's own where an import finds no memory even for its `MemoryError`.
+"""
 
 
 def reuse_memory() -> None:
@@ -41,7 +45,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     # torch has a class of its own only for the memory of devices, and this module needs no torch.
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError | ImportError)
+        isinstance(error, RuntimeError | ImportError | SystemError)
         and (type(error).__name__ == "OutOfMemoryError" or any(s in str(error) for s in _SHORT_OF))
     )
 
