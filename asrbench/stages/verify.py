@@ -11,7 +11,6 @@ Nothing is written. What is left over can be deleted by `Fault.repair`.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,7 +89,6 @@ def faults_of(contents: Contents) -> Iterator[Fault]:
     yield from _twice(contents.runs)
     for run in contents.runs:
         if not is_locked(run.lock_path):
-            yield from _states_left_over(run)
             yield from _each(_RUN_CHECKS, run)
     for corpus in contents.corpora:
         yield from _each(_CORPUS_CHECKS, corpus)
@@ -126,14 +124,6 @@ def _left_over(folder: Path) -> Iterator[Fault]:
 
 
 # Runs
-
-
-def _states_left_over(run: Run) -> Iterator[Fault]:
-    with suppress(UserError):  # a check says so
-        for path in run.states_left_over():
-            yield Fault(
-                f"{path}: was left by a process that is gone; --repair deletes it", path.unlink
-            )
 
 
 def _without_spec(folders: Iterable[Path]) -> Iterator[Fault]:
