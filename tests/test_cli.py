@@ -371,6 +371,10 @@ def test_a_bug_keeps_its_traceback(made: Path, monkeypatch: pytest.MonkeyPatch) 
             "out/table.md: No space left on device; make room, or choose another place",
         ),
         (
+            errno.EMFILE,
+            "out/table.md: Too many open files; raise the limit for open files (ulimit -n)",
+        ),
+        (
             errno.EACCES,
             "out/table.md: Permission denied; choose a place that is yours, or change its rights",
         ),
@@ -415,7 +419,13 @@ def test_a_limit_that_is_none(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x")],
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x"),
+        RuntimeError("can't start new thread"),
+        ImportError("libopenblas.so: cannot map zero-fill pages"),
+        SystemError("error return without exception set"),
+    ],
 )
 def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
     def full(*_: object) -> None:
@@ -423,6 +433,29 @@ def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, fault: Exce
 
     monkeypatch.setattr("asrbench.data.corpus.Corpus.open", full)
     assert error("corpus", "anywhere").startswith("out of memory: ")
+
+
+def test_a_deleted_working_directory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert error("models") == "the working directory was deleted; change to another one"
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_standard_streams_may_be_closed(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """A file that is opened does not get their numbers either."""
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "list.tsv").write_text("audio\ttext\na.wav\ta\n")
+    command = f"exec {sys.executable} -m asrbench prep table list.tsv --out c "
+    redirected = command + " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(["sh", "-c", redirected], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    line = "error: list.tsv: no usable utterance (rejected: 1 empty file)\n"
+    assert done.stderr.endswith("" if 2 in closed else line)
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_text_that_the_output_cannot_show_is_escaped(tmp_path: Path) -> None:

@@ -395,6 +395,22 @@ def test_repair_deletes_what_is_left_over_and_nothing_else(home: Path) -> None:
     assert {path: path.is_file() and path.read_bytes() for path in home.rglob("*")} == whole
 
 
+def test_repair_moves_the_rest_of_a_report_whose_process_was_killed(home: Path) -> None:
+    results, waits = home / "results", home / "results" / ".report.whole"
+    (results / "table.md").write_text("new")
+    waits.mkdir()
+    (waits / "study.json").write_text("new")
+    code, out, _ = call("verify", results)
+    assert code == 2
+    assert [*filter(lambda line: "making it was interrupted" in line, out)] == [
+        f"{results / 'report'}: making it was interrupted; --repair completes or undoes it"
+    ]
+    code, out, _ = call("verify", results, "--repair")
+    assert (code, out[-1]) == (0, "1 run and 0 corpora checked, found no fault; repaired 1")
+    assert (results / "study.json").read_text() == "new"
+    assert not waits.exists()
+
+
 def test_folder_of_neither_is_refused(tmp_path: Path) -> None:
     code, _, err = call("verify", tmp_path)
     assert (code, err) == (2, f"error: {tmp_path}: found no run folder and no prepared corpus\n")

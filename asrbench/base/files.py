@@ -33,6 +33,10 @@ _REMEDIES = {
     errno.ENOSPC: "make room, or choose another place",
     errno.EDQUOT: "make room, or choose another place",
     errno.EFBIG: "raise the limit for the size of a file, or choose another place",
+    errno.EMFILE: "raise the limit for open files (ulimit -n)",
+    errno.ENFILE: "close other programs, which have too many files open",
+    errno.EAGAIN: "raise the limit for processes (ulimit -u), or free memory",
+    errno.ENOMEM: "use less at a time, or free memory",
     errno.EIO: "the device is damaged or was removed; choose another place",
 }
 """Errors of the operating system that the user can fix, and how."""

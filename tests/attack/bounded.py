@@ -132,7 +132,7 @@ def _command(
 
 def _bound(memory: int) -> None:
     """Limits memory, the size of files and core dumps; makes connecting to a network an error."""
-    own = _data_bytes()
+    own = data_bytes()
     resource.setrlimit(resource.RLIMIT_DATA, (own + memory, own + memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -144,7 +144,7 @@ def _bound(memory: int) -> None:
     socket.socket.bind = refuse  # type: ignore[method-assign]
 
 
-def _data_bytes() -> int:
+def data_bytes() -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmData:"))
     return int(line.split()[1]) * 1024

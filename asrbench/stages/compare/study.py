@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from asrbench.analysis.findings import Findings, analyse
 from asrbench.base.errors import UserError, pick
-from asrbench.base.files import make_parents, write_text
+from asrbench.base.files import write_text
+from asrbench.base.folders import atomic_files
 from asrbench.base.records import field_values, to_json
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
@@ -342,7 +342,8 @@ def _contradictions(
 def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
     """Writes the tables, `study.json`, the figures and `report.html`; returns their paths.
 
-    They are made in a temporary folder and moved at the end, so that an error leaves none of them.
+    They are made in a temporary folder and moved at the end, so that an error leaves none of them,
+    and after a kill the next call, or `asrbench verify --repair`, moves the rest.
 
     A study without a bootstrap has no figures and no page. The page has audio if `corpus`, the
     prepared corpus, is given.
@@ -353,9 +354,7 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
         "table.tex": tables.latex(study),
         "study.json": to_json(study) + "\n",
     }
-    make_parents(folder / "table.md")
-    with TemporaryDirectory(prefix=".compare.", dir=folder) as name:
-        temporary = Path(name)
+    with atomic_files(folder, "report") as temporary:
         for file, text in texts.items():
             write_text(temporary / file, text)
         paths = [temporary / file for file in texts]
@@ -363,4 +362,4 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
             from asrbench.report import page  # slow to import, and the rates alone do not need it
 
             paths += [*plots_study.draw(study, temporary), page.write(study, temporary, corpus)]
-        return [path.replace(folder / path.relative_to(temporary)) for path in paths]
+    return [folder / path.name for path in paths]
