@@ -33,6 +33,8 @@ _REMEDIES = {
     errno.ENOSPC: "make room, or choose another place",
     errno.EDQUOT: "make room, or choose another place",
     errno.EFBIG: "raise the limit for the size of a file, or choose another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "it is a link that leads back to itself; choose another place",
     errno.EIO: "the device is damaged or was removed; choose another place",
 }
 """Errors of the operating system that the user can fix, and how."""

@@ -39,7 +39,12 @@ class Outcome:
 
     @property
     def refusal(self) -> str | None:
-        """The one line with which the command refused its input; None if there is no such line."""
+        """The one line with which the command refused its input; None if there is no such line.
+
+        A command line that cannot be parsed is refused by its usage, and a line that says why.
+        """
+        if self.status == 2 and self.err.startswith("Usage: "):
+            return self.err.strip().splitlines()[-1].removeprefix("Error: ")
         lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
         return lines[0].removeprefix("error: ") if self.status == 2 and len(lines) == 1 else None
 
