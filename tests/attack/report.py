@@ -13,6 +13,7 @@ from types import ModuleType
 from asrbench.base.cpu import this_cpu
 from attack.attempt import Attack, Tally
 from attack.bounded import FILE_SIZE, MEMORY, SECONDS
+from attack.home import SPLITS
 
 MIB, GIB = 2**20, 2**30
 ANSWERS = ("done", "refused", "fault")
@@ -25,17 +26,15 @@ own. What is tried follows from the seed, so the same command tries the same aga
 
 An attempt is one command of asrbench, or a few, in a process that is bounded: {seconds:.0f} s,
 {memory:.0f} GiB of memory beyond what Python and PyTorch take when they are imported, files of at
-most {size:.0f} GiB, and no network. It starts from a finished study of two small variants on {texts}.
-Each attempt ends in one of three ways:
+most {size:.0f} GiB, and no network. It starts from a finished study of two small variants on
+{recordings} recordings. Each attempt ends in one of three ways:
 
 - *done*: the command did its work; where there is a right answer, this was it.
 - *refused*: one line says what is wrong with the input, the exit status is 2, and, where the class
   below says so, no file was left or changed.
-- *fault*: anything else. That is a traceback, a signal, no end within the time, more memory, another
-  exit status, an error of several lines, or damage that was accepted.
+- *fault*: anything else. That is a traceback, a signal, no end within the time, more memory,
+  another exit status, an error of several lines, or damage that was accepted.
 """
-
-TEXTS = "12 recordings"
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ def line(result: Result) -> str:
     tally = result.tally
     answers = ", ".join(f"{tally.answers[kind]} {kind}" for kind in ANSWERS)
     return (
-        f"{result.name}: {tally.tried} tried, {answers}; slowest {tally.slowest:.1f} s, most memory "
-        f"{tally.peak_bytes / MIB:.0f} MiB; {result.seconds:.0f} s in all"
+        f"{result.name}: {tally.tried} tried, {answers}; slowest {tally.slowest:.1f} s, "
+        f"most memory {tally.peak_bytes / MIB:.0f} MiB; {result.seconds:.0f} s in all"
     )
 
 
@@ -85,7 +84,9 @@ def page(
     """Returns the page, in Markdown, on the attacks of `modules` that have a result."""
     carried_out = [each for module in modules for each in module.ATTACKS if each.name in results]
     parts = [
-        HEAD.format(seconds=SECONDS, memory=MEMORY / GIB, size=FILE_SIZE / GIB, texts=TEXTS),
+        HEAD.format(
+            seconds=SECONDS, memory=MEMORY / GIB, size=FILE_SIZE / GIB, recordings=_recordings()
+        ),
         _run(results, seed, scale, seconds),
         "## What was tried\n",
         *(_sentences(module, results) for module in modules),
@@ -95,6 +96,10 @@ def page(
         _faults(results, seed, scale),
     ]
     return "\n".join(parts)
+
+
+def _recordings() -> int:
+    return sum(map(len, SPLITS.values()))
 
 
 def _run(results: Mapping[str, Result], seed: int, scale: float, seconds: float) -> str:

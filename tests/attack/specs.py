@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from attack.attempt import Attack, Attempt, refused
 from attack.bounded import Outcome, run
-from attack.leftovers import nothing_left
+from attack.leftovers import difference, nothing_left, state
 
 SPEC, AGAIN = "full.yaml", "again.yaml"
 PRINT = ("train", SPEC, "--print-config")
@@ -94,8 +94,6 @@ def _documents(folder: Path, draw: random.Random, count: int) -> Iterator[Attemp
 
 def _nothing_made(folder: Path) -> Check:
     """Returns a check: the command leaves the folder as it is, whether it refuses or not."""
-    from attack.leftovers import difference, state
-
     before = state(folder)
     return lambda outcome: difference(before, folder)
 
@@ -131,11 +129,31 @@ SURPRISES = (
     *("|\n  1", ">-\n  1", "[1", "{a: 1", "[1, ]", "{1}", "&a 1", "*a", "&a [*a]", "!!int '1'"),
     *("!!python/object/apply:os.system [id]", "!!python/name:os.system", "!!binary aGk=", "! 1"),
     *("!!float 1", "!!set {a}", "!!omap [a: 1]", "@1", "`1`", "%1", "1 # comment", "1 : 2", "- 1"),
-    *("? 1", "...", "---", "--- 1", "\t1", "1\t", "\x00", "\x07", "\x7f", "\ufffe", "(1)", "${HOME}"),
+    *(
+        "? 1",
+        "...",
+        "---",
+        "--- 1",
+        "\t1",
+        "1\t",
+        "\x00",
+        "\x07",
+        "\x7f",
+        "\ufffe",
+        "(1)",
+        "${HOME}",
+    ),
 )
 """Values that other readers of YAML take for something else than they look like."""
 
-DIRECTIVES = ("%YAML 1.1\n---\n", "%YAML 9.9\n---\n", "%TAG ! x\n---\n", "---\n---\n", "\ufeff", "#")
+DIRECTIVES = (
+    "%YAML 1.1\n---\n",
+    "%YAML 9.9\n---\n",
+    "%TAG ! x\n---\n",
+    "---\n---\n",
+    "\ufeff",
+    "#",
+)
 
 
 def _surprises(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
@@ -204,9 +222,9 @@ def options_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def numbers_of(schema: dict[str, Any]) -> tuple[dict[str, Any], Callable[[Any], Any]] | None:
-    """Returns the schema of the number of a key, and what makes a value of one; None if it has none.
+    """Returns the schema of the number of a key, and a function from a number to a value.
 
-    The value of a key with several numbers is a list of the same number.
+    The value of a key with several numbers is a list of the same number. None for other keys.
     """
     for each in options_of(schema):
         if each.get("type") in ("integer", "number"):
@@ -214,8 +232,12 @@ def numbers_of(schema: dict[str, Any]) -> tuple[dict[str, Any], Callable[[Any], 
         if each.get("type") == "array":
             items = each.get("prefixItems") or [each.get("items", {})]
             if items[0].get("type") in ("integer", "number"):
-                return items[0], lambda number, n=len(items): [number] * n
+                return items[0], partial(_repeat, len(items))
     return None
+
+
+def _repeat(times: int, number: Any) -> list[Any]:
+    return [number] * times
 
 
 def extremes(schema: dict[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -307,6 +329,7 @@ def _trained(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]
 
 # Sizes of studies
 
+
 def _sizes(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
     many = list(range(20_000))
     ways: Sequence[tuple[str, dict[str, Any]]] = (
@@ -316,7 +339,10 @@ def _sizes(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
         ("10^9 folds", {"folds": 10**9}),
         ("10^30 folds", {"folds": 10**30}),
         ("20,000 variants", {"variants": {f"v{i}": None for i in many}}),
-        ("a grid of 10^6", {"grid": {"train.epochs": many[1:1001], "text.vocabulary": many[:1000]}}),
+        (
+            "a grid of 10^6",
+            {"grid": {"train.epochs": many[1:1001], "text.vocabulary": many[:1000]}},
+        ),
         ("a grid of 10^60", {"grid": {f"a.b{i}": [1, 2] for i in range(200)}}),
         ("a grid over nothing", {"grid": {"": [1, 2]}}),
         ("a grid over a section", {"grid": {"train": [{"epochs": 1}, {"epochs": 2}]}}),
@@ -354,9 +380,18 @@ def _sizes(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
 
 
 ATTACKS = (
-    Attack("spec: bytes", "Bits of a spec are turned, its end is cut off, it is not UTF-8.", _bytes, 2),
-    Attack("spec: values", "Keys are dropped, and values become those of other types.", _documents, 3),
-    Attack("spec: keys", "Keys that are unknown, doubled, or no text: all have to be refused.", _keys, 2),
+    Attack(
+        "spec: bytes", "Bits of a spec are turned, its end is cut off, it is not UTF-8.", _bytes, 2
+    ),
+    Attack(
+        "spec: values", "Keys are dropped, and values become those of other types.", _documents, 3
+    ),
+    Attack(
+        "spec: keys",
+        "Keys that are unknown, doubled, or no text: all have to be refused.",
+        _keys,
+        2,
+    ),
     Attack(
         "spec: YAML",
         "Values and directives that other readers of YAML take for something else: `010`, `1:30`, "
@@ -366,8 +401,8 @@ ATTACKS = (
     ),
     Attack(
         "spec: --set",
-        "Every key of the schema gets values of other types, values at its bounds, and values beyond "
-        "them, which have to be refused; an accepted spec is printed and read again as the same.",
+        "Every key of the schema gets values of other types, values at its bounds, and values "
+        "beyond them, which have to be refused; an accepted spec is printed and read again.",
         _values,
         5,
     ),
