@@ -273,14 +273,13 @@ def _declare_deflated(path: Path, size: int) -> None:
 def _archives(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
     (folder / "packed").mkdir()
     trn, pcm = "KsponSpeech_scripts/train.trn", "KsponSpeech_01/KsponSpeech_0001/KsponSpeech_000001"
-    ways: tuple[tuple[str, str, Way, tuple[str, ...]], ...] = (
+    kspon = ("prep", "ksponspeech", "packed")
+    ways: list[tuple[str, str, Way, tuple[str, ...]]] = [
         ("cuts of 64 GB", "cuts.jsonl.gz", _gzip_bomb, ("prep", "lhotse", "packed")),
         ("a manifest of 64 GB", "m.json.gz", _gzip_bomb, ("prep", "nemo", "packed/m.json.gz")),
-        *(
-            (f"a zip with 8 GB of {name}", "a.zip", _zip_bomb(name), ("prep", "ksponspeech", "packed"))
-            for name in (trn, f"{pcm}.txt", f"{pcm}.pcm", "../../outside.trn")
-        ),
-    )  # fmt: skip
+    ]
+    for name in (trn, f"{pcm}.txt", f"{pcm}.pcm", "../../outside.trn"):
+        ways.append((f"a zip with 8 GB of {name}", "a.zip", _zip_bomb(name), kspon))
     for number in range(count):
         what, name, make, command = ways[number % len(ways)]
         path = folder / "packed" / name
