@@ -46,7 +46,7 @@ class Outcome:
 
         A command line that cannot be parsed is refused by its usage, and a line that says why.
         """
-        if self.status == 2 and self.err.startswith("Usage: "):
+        if self.status == 2 and self.err.startswith(("Usage: ", "Error: ")):
             return self.err.strip().splitlines()[-1].removeprefix("Error: ")
         lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
         return lines[0].removeprefix("error: ") if self.status == 2 and len(lines) == 1 else None

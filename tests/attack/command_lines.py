@@ -5,7 +5,7 @@ refused leaves no file, and no command changes the recordings, the spec or the c
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -268,7 +268,7 @@ def _astronomic(folder: Path, draw: random.Random, count: int) -> Iterator[Attem
     """Numbers beyond all use: the command works as with the most that there is, or refuses."""
     plan = ("plan", *COMMANDS["plan"])
     train = ("train", *COMMANDS["train"])
-    lines: Sequence[Command] = (
+    lines: list[Command] = [
         *((*plan, "--hours", hours) for hours in ("1e30", "1e300", "5e-324")),
         *((*plan, "--hours", "1", "--gpus", gpus) for gpus in (str(10**9), str(10**30))),
         (*plan, "--hours", "1e-9", "--gpus", str(10**9), "--set", "train.epochs=1000000000"),
@@ -293,15 +293,16 @@ def _astronomic(folder: Path, draw: random.Random, count: int) -> Iterator[Attem
         *(("prep", "synthetic", "--out", "new", "--hours", hours) for hours in ("1e30", "1e300")),
         ("prep", "synthetic", "--out", "new", "--hours", "0.001", "--voices", str(10**9)),
         ("prep", "synthetic", "--out", "new", "--hours", "0.001", "--seed", str(10**30)),
-    )
+    ]
+    draw.shuffle(lines)
     before = _furnished(folder)
     whole = folder.with_name(f"{folder.name}-whole")
-    for _ in range(-(-count // len(lines))):
-        for command in lines:
-            what = " ".join(command[-4:])[:100]
-            yield Attempt(what, command, _judged(folder, before), make=_patiently(command, folder))
-            _restore(folder, whole)
-            before = state(folder)
+    for number in range(count):
+        command = lines[number % len(lines)]
+        what = " ".join(command[-4:])[:100]
+        yield Attempt(what, command, _judged(folder, before), make=_patiently(command, folder))
+        _restore(folder, whole)
+        before = state(folder)
 
 
 # A plug-in's sizes
