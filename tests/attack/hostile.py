@@ -129,9 +129,9 @@ NOT_FILES: tuple[tuple[str, Way], ...] = (
     ("a link to itself", lambda path: path.symlink_to(path.name)),
     ("a link to nothing", lambda path: path.symlink_to("nothing")),
     ("a folder", Path.mkdir),
-    ("/proc/kmsg", lambda path: path.symlink_to("/proc/kmsg")),
+    ("/proc/self/mem", lambda path: path.symlink_to("/proc/self/mem")),
     ("a terabyte of zeros", _sparse(2**40)),
-    ("a gigabyte of zeros", _sparse(10**9)),
+    ("700 MB of zeros", _sparse(7 * 10**8)),
 )
 
 
