@@ -411,10 +411,23 @@ def test_a_study_that_is_out_of_time_says_what_is_left_and_goes_on(
 def test_a_limit_that_is_none(made: Path, tmp_path: Path) -> None:
     command = ("train", made / "tiny.yaml", "--results", tmp_path / "r")
     assert error(*command, "--max-hours", "0") == "--max-hours: found 0, allowed: more than 0"
+    assert error(*command, "--max-hours", "inf").endswith(
+        "found inf, allowed: more than 0 and finite"
+    )
     assert error(*command, "--set", "train.max_hours=0").startswith(
         "--set train.max_hours: found 0"
     )
     assert not (tmp_path / "r").exists()
+
+
+def test_a_path_that_no_file_can_have_is_one_line(road: Path, tmp_path: Path) -> None:
+    assert error("corpus", "a" * 300) == f"{'a' * 300}: File name too long; choose a shorter name"
+    (tmp_path / "circle").symlink_to("circle")
+    assert error("corpus", tmp_path / "circle").startswith(f"{tmp_path / 'circle'}")
+    for margin in ("nan", "inf"):
+        assert error("compare", road / "results", "--margin", margin, "--json") == (
+            f"--margin: found {margin}, allowed: a number of points above zero"
+        )
 
 
 @pytest.mark.parametrize(

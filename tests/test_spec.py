@@ -421,6 +421,11 @@ def labels(study):
             "grid.train.epochs: found 1 twice, allowed: each value once",
         ),
         ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
+        (
+            f"variants: {{{'a' * 201}: }}",
+            "variants: found a name of 201 characters, allowed: at most 200",
+        ),
+        ("plugins: [s.yaml]", "found a plug-in of that name, allowed: names that end in .py"),
         ("grid: {corpus: [a/b]}", f"grid: found the name 'corpus=a/b', allowed: {NAMES}"),
         # YAML
         ("train: [1", "line 4: expected ',' or ']', but got '<stream end>'"),

@@ -37,6 +37,8 @@ _REMEDIES = {
     errno.ENFILE: "close other programs, which have too many files open",
     errno.EAGAIN: "raise the limit for processes (ulimit -u), or free memory",
     errno.ENOMEM: "use less at a time, or free memory",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "it is a link that leads back to itself; choose another place",
     errno.EIO: "the device is damaged or was removed; choose another place",
 }
 """Errors of the operating system that the user can fix, and how."""

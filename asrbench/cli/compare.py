@@ -11,6 +11,7 @@ from rich.text import Text
 from asrbench.base.errors import UserError
 from asrbench.base.formatting import counted
 from asrbench.base.memory import uncollected
+from asrbench.cli.options import MOST_REPLICATES
 from asrbench.cli.terminal import echo, echo_json, print_table, printable
 from asrbench.text.profiles import ProfileName, Unit
 
@@ -35,7 +36,10 @@ def compare(
         Unit, typer.Option(help="Compare character errors (CER) or word errors (WER).")
     ] = "character",
     replicates: Annotated[
-        int, typer.Option(min=0, help="Bootstrap replicates; 0 gives the rates only.")
+        int,
+        typer.Option(
+            min=0, max=MOST_REPLICATES, help="Bootstrap replicates; 0 gives the rates only."
+        ),
     ] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     margin: Annotated[

@@ -18,6 +18,7 @@ from asrbench.base.formatting import (
     points_interval,
     sentence,
 )
+from asrbench.cli.options import MOST_REPLICATES
 from asrbench.cli.terminal import echo, echo_json, print_table
 from asrbench.text.profiles import PROFILES, RATES, ProfileName, Unit
 
@@ -58,7 +59,10 @@ def score(
         str | None, typer.Option(help="Regular expression on ids; its first group is the speaker.")
     ] = None,
     replicates: Annotated[
-        int, typer.Option(min=0, help="Bootstrap replicates; 0 gives the rates only.")
+        int,
+        typer.Option(
+            min=0, max=MOST_REPLICATES, help="Bootstrap replicates; 0 gives the rates only."
+        ),
     ] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,

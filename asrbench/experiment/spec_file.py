@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +37,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*")
 MOST_RUNS = 10_000
 """Largest number of runs in a study. A grid of ten keys could otherwise take all memory."""
 
+LONGEST_NAME = 200
+"""Characters of the longest name of an experiment or a variant; file systems take names of 255."""
+
 
 class _Plan(Spec):
     """The keys that make several cells of one file."""
@@ -65,9 +69,8 @@ class _Plan(Spec):
         for path, values in lists.items():
             if not values:
                 raise Impossible(path, "found [], allowed: one value or more")
-            for value in values:
-                if values.count(value) > 1:
-                    raise Impossible(path, f"found {value} twice, allowed: each value once")
+            for value in _repeated(values):
+                raise Impossible(path, f"found {value} twice, allowed: each value once")
         counts = {
             "seeds": len(self.seeds),
             "folds": self.folds or 1,
@@ -81,6 +84,16 @@ class _Plan(Spec):
                 f"{MOST_RUNS:,}",
             )
         return self
+
+
+def _repeated(values: Iterable[Any]) -> Iterator[Any]:
+    """Yields the values that have occurred before, in a time that grows with their number only."""
+    seen = set()
+    for value in values:
+        key = value if isinstance(value, Hashable) else (list, repr(value))
+        if key in seen:
+            yield value
+        seen.add(key)
 
 
 @dataclass(frozen=True)
@@ -232,6 +245,10 @@ def _check_name(where: str, name: str) -> None:
         raise UserError(
             f"{where}: found the name '{name}', allowed: letters, digits, . _ = , + -, "
             f"a letter or digit first"
+        )
+    if len(name) > LONGEST_NAME:
+        raise UserError(
+            f"{where}: found a name of {len(name):,} characters, allowed: at most {LONGEST_NAME}"
         )
 
 

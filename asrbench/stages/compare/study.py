@@ -1,5 +1,6 @@
 """Computes the record of a study from scored runs, and writes it with all of its views."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,7 @@ def compare_selection(
     named in `controls`, are no part of the family that p-values are corrected for.
     """
     margin = _margin(selection) if margin is None else margin
-    if margin is not None and margin <= 0:
+    if margin is not None and not 0 < margin < math.inf:
         raise UserError(f"--margin: found {margin:g}, allowed: a number of points above zero")
     control_labels = _controls(selection, controls)
 
