@@ -331,6 +331,7 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
     """Writes the tables, `study.json`, the figures and `report.html`; returns their paths.
 
     They are made in a temporary folder and moved at the end, so that an error leaves none of them.
+    Figures of an earlier study that this one has no data for are deleted.
 
     A study without a bootstrap has no figures and no page. The page has audio if `corpus`, the
     prepared corpus, is given.
@@ -351,4 +352,11 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
             from asrbench.report import page  # slow to import, and the rates alone do not need it
 
             paths += [*plots_study.draw(study, temporary), page.write(study, temporary, corpus)]
-        return [path.replace(folder / path.relative_to(temporary)) for path in paths]
+        targets = [folder / path.relative_to(temporary) for path in paths]
+        stale = {*plots_study.files(folder)} - {*targets} if study.replicates else set()
+        for path in (*targets, *stale):
+            if path.is_dir() and not path.is_symlink():
+                raise UserError(f"{path}: is a folder; move it, or choose another --out")
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return [path.replace(target) for path, target in zip(paths, targets, strict=True)]
