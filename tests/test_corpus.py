@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from mutations import DOCUMENTS, damaged_files, flipped, refusal, truncated
+from mutations import BYTES, DOCUMENTS, damaged_files, flipped, refusal, truncated
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import digest
@@ -552,6 +552,46 @@ def test_a_folder_without_digests_is_read(tmp_path: Path) -> None:
     for _ in damaged_files(folder / "train.arrow", 100, 2, (flipped, truncated)):
         with suppress(UserError):
             read_all(folder)
+
+
+def test_a_damaged_file_of_a_folder_without_digests_is_refused_or_read(tmp_path: Path) -> None:
+    """Texts that are no UTF-8, audio beyond its batch: Arrow does not check these by itself."""
+    splits = {"train": [utterance(i) for i in range(5)]}
+    folder = write(tmp_path / "toy", splits).folder
+    about = json.loads((folder / "corpus.json").read_text())
+    (folder / "corpus.json").write_text(json.dumps(about | {"files": {}}))
+    refused = 0
+    for _ in damaged_files(folder / "train.arrow", 300, 2, BYTES):
+        refused += refusal(lambda: read_all(folder)) is not None
+    assert refused > 150
+
+
+@pytest.mark.parametrize("size", [0, 200, 1500])
+def test_a_file_that_is_cut_while_it_is_open_is_one_line(size: int, tmp_path: Path) -> None:
+    """Through a memory map it would be SIGBUS."""
+    folder = write(tmp_path / "toy", {"train": [utterance(i) for i in range(5)]}).folder
+    split = Corpus.open(folder).split("train")
+    os.truncate(folder / "train.arrow", size)
+    for read in (lambda: split.texts, lambda: split.audio(4)):
+        said = refusal(read)
+        assert said is not None
+        assert said.startswith(f"{folder / 'train.arrow'}: cannot be read (")
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_what_is_no_file_is_one_line_and_not_waited_for(digests: bool, tmp_path: Path) -> None:
+    folder = write(tmp_path / "toy", {"train": [utterance(0)]}).folder
+    about = json.loads((folder / "corpus.json").read_text())
+    if not digests:
+        (folder / "corpus.json").write_text(json.dumps(about | {"files": {}}))
+    path = folder / "train.arrow"
+    path.unlink()
+    for make in (os.mkfifo, os.mkdir, lambda path: os.symlink(path.name, path)):
+        make(path)
+        said = refusal(lambda: read_all(folder))
+        assert said is not None
+        assert said.startswith(f"{path}: ")
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_a_damaged_description_is_one_line(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def _matches(ids: Sequence[str], pattern: str) -> dict[str, str]:
     with within(
         PATTERN_SECONDS,
         f"--speaker-of: found '{pattern}', which takes more than {PATTERN_SECONDS} s on "
-        f"{counted(len(ids), 'id')}; allowed: an expression without nested repetitions, as '^([^-_]+)'",
+        f"{counted(len(ids), 'id')}; allowed: one without nested repetitions, as '^([^-_]+)'",
     ):
         found = {name: expression.search(name) for name in ids}
     return {name: match[1] for name, match in found.items() if match is not None}

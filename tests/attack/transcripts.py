@@ -129,6 +129,7 @@ def _damage(path: Path, draw: random.Random) -> str:
 T = TypeVar("T")
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -136,22 +137,25 @@ ANYTHING = st.recursive(
 )
 
 
-def _objects(*keys: str, wrong: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects with these keys and other ones, whose values are texts and sometimes `wrong`."""
-    known = {key: st.one_of(TEXTS, TEXTS, TEXTS, wrong) for key in keys}
-    return st.fixed_dictionaries(known, optional={"offset": wrong, "duration": wrong, "a": wrong})
+def _objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects of the formats that are JSON, with other keys beside their own."""
+    beside: dict[str, st.SearchStrategy[Any]] = {"duration": ANYTHING, "a": ANYTHING}
+    own = {"id": NAMES, "reference": values, "hypothesis": values}
+    nemo = {"audio_filepath": NAMES, "text": values, "pred_text": values}
+    offset = beside | {"offset": st.floats(0, 1e9) | values}
+    segments = {"segments": st.lists(st.fixed_dictionaries({"text": values}), max_size=3)}
+    return st.one_of(
+        st.fixed_dictionaries(own, optional=beside),
+        st.fixed_dictionaries(nemo, optional=offset),
+        st.fixed_dictionaries({"text": values}, optional=beside | segments),
+        st.fixed_dictionaries(segments, optional=beside),
+    )
 
 
-_OWN = _objects("id", "reference", "hypothesis", wrong=ANYTHING)
-_NEMO = _objects("audio_filepath", "text", "pred_text", wrong=ANYTHING)
-_SEGMENTS = st.lists(_objects("text", wrong=ANYTHING), max_size=3)
-JSON: st.SearchStrategy[Any] = st.one_of(
-    ANYTHING,
-    _OWN,
-    _NEMO,
-    st.lists(_OWN | _NEMO, max_size=3),
-    _objects("text", wrong=ANYTHING),
-    st.fixed_dictionaries({"segments": _SEGMENTS}, optional={"text": ANYTHING}),
+JSON: st.SearchStrategy[list[Any]] = st.one_of(
+    st.lists(_objects(TEXTS), min_size=1, max_size=3),
+    st.lists(_objects(TEXTS), min_size=1, max_size=3),
+    st.lists(_objects(TEXTS | ANYTHING) | ANYTHING, min_size=1, max_size=3),
 )
 
 
@@ -178,8 +182,7 @@ def examples(strategy: st.SearchStrategy[T], count: int, draw: random.Random) ->
 def _texts(home: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
     """Texts of any characters, scored against themselves, in each format."""
     names = ("x.trn", "x.tsv", "x.txt", "x.csv", "x.jsonl", "nemo.jsonl", "list.json")
-    ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
-    made = examples(st.dictionaries(ids, TEXTS, min_size=1, max_size=4), count, draw)
+    made = examples(st.dictionaries(NAMES, TEXTS, min_size=1, max_size=4), count, draw)
     for number, texts in enumerate(made):
         name = names[number % len(names)]
         path = home / name
@@ -190,14 +193,17 @@ def _texts(home: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
 
 
 def _documents(home: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
-    """JSON of every shape, as the formats that are JSON."""
-    for number, document in enumerate(examples(JSON, count, draw)):
-        path = home / ("x.json", "x.jsonl")[number % 2]
-        path.write_text(json.dumps(document) + "\n")
+    """JSON of every shape: a line each, a list, or the first alone, which can be Whisper's."""
+    reference = home / "ref.tsv"
+    reference.write_text("x\tone two\n")
+    for number, rows in enumerate(examples(JSON, count, draw)):
+        path = home / ("x.json", "x.jsonl", "list.json")[number % 3]
+        lines = [json.dumps(row) for row in rows]
+        path.write_text((lines[0], "\n".join(lines), f"[{', '.join(lines)}]")[number % 3])
         arguments: tuple[object, ...] = ("score", f"A={path}", "--replicates", 0, "--json")
-        if isinstance(document, dict) and "segments" in document:
-            arguments += ("--ref", path)
-        yield Attempt(f"{path.name} {document!a}", arguments, answered)
+        if number % 3 == 0 and draw.random() < 0.7:
+            arguments += ("--ref", reference)
+        yield Attempt(f"{path.name} {rows!a}", arguments, answered)
 
 
 # Speakers
