@@ -46,7 +46,7 @@ class Shard:
             self.columns: list[str] = list(self._schema.names)
             for name in NEEDED:
                 self._check_type(name)
-            self.samples: npt.NDArray[np.int64] = self.column("samples").to_numpy()
+            self.samples = _integers(self.column("samples"))
             self._starts = self._audio_starts()
 
     def __len__(self) -> int:
@@ -113,6 +113,11 @@ class Shard:
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise UserError(f"{self.path}: cannot be read ({reason}); {_REMEDY}") from None
+
+
+def _integers(values: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Returns a column without null. Its own `to_numpy` would import pandas, which is slow."""
+    return np.concatenate([np.zeros(0, np.int64), *map(np.from_dlpack, values.chunks)])
 
 
 class _Reads(io.RawIOBase):

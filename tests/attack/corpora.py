@@ -62,12 +62,15 @@ class Commands:
                 found[name] = _result(home, name, done(*command, folder=home))
         return cls(home, found)
 
-    def check(self, command: str) -> Callable[[Outcome], str | None]:
-        """Returns the check that the result is that of the whole corpus, or that there is none."""
+    def check(self, command: str, *, begun: bool = False) -> Callable[[Outcome], str | None]:
+        """Returns the check that the result is that of the whole corpus, or that there is none.
+
+        A run that had `begun` leaves its folder, to go on from.
+        """
 
         def check(outcome: Outcome) -> str | None:
             if outcome.status == 2:
-                left = command == "train" and sorted((self.home / "fresh").rglob("*"))
+                left = command == "train" and not begun and sorted((self.home / "fresh").rglob("*"))
                 return f"was refused and left {left[0]}" if left else None
             if _result(self.home, command, outcome) != self.whole[command]:
                 return "gave another result than the whole corpus"
@@ -169,7 +172,7 @@ def _cut_while_read(home: Path, draw: random.Random, count: int) -> Iterator[Att
             yield Attempt(
                 f"{name} is cut to {size} bytes before read {read}, {command}",
                 COMMANDS[command],
-                commands.check(command),
+                commands.check(command, begun=True),
                 before=lambda path=path, size=size, read=read: _cut_at(path, size, read),
             )
 
