@@ -175,8 +175,8 @@ def alike_table(study: Study) -> Table:
     rows = []
     for alike in ALIKE:
         found = study.pairs(CopulaWorld(130, 0, (1, 1), (0.0, 0.0), alike=alike))
-        shares = [found["differing"], found["before"], found["shown"]]
-        rows.append([f"{100 * alike:g}", *map(_percent, shares)])
+        shares = [_percent(found[name]) for name in ("before", "shown")]
+        rows.append([f"{100 * alike:g}", f"{found['differing']:.1f}", *shares])
     header = ["alike %", "utterances that differ, mean", "before %", "now %"]
     return Table("Few utterances that differ, of 130, one seed", header, rows)
 

@@ -46,8 +46,11 @@ class Study(NamedTuple):
             yield trial, blocks, drawn
 
     def pairs(self, world: AnyWorld) -> dict[str, float]:
-        """Returns in percent how often the second system is found to differ from the first."""
-        rows = []
+        """Returns in percent how often the second system is found to differ from the first.
+
+        `differing` is no share: it is the mean number of utterances in which the two differ.
+        """
+        rows, differing = [], []
         for trial, blocks, boot in self.of(world):
             difference, first = boot.difference(1, 0), boot.rate(0)
             errors = [blocks.summed(system) for system in trial.errors]
@@ -61,10 +64,10 @@ class Study(NamedTuple):
                     "covered": world.shift in difference.interval,
                     "rate_covered": first.interval is not None and world.rates[0] in first.interval,
                     "rate_before": world.rates[0] in old_rate,
-                    "differing": difference.utterances_differing / 100,
                 }
             )
-        return _shares(rows)
+            differing.append(difference.utterances_differing)
+        return _shares(rows) | {"differing": float(np.mean(differing))}
 
     def alternatives(self, world: AnyWorld) -> dict[str, list[Interval]]:
         """Returns the interval of each procedure in each trial."""

@@ -17,3 +17,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tones import TEXTS, make_corpus
 
     return make_corpus(tmp_path_factory.mktemp("corpus") / "tones", TEXTS, TEXTS[:2])
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus and a trained, scored study of the commands. Tests share it and write elsewhere."""
+    from made_by_commands import make
+
+    return make(tmp_path_factory.mktemp("made"))

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import typer
+from doors import error, run
+from tones import TEXTS
 from typer.testing import CliRunner
 
 from asrbench.cli.app import app
@@ -25,22 +25,6 @@ from asrbench.stages.evaluate import Evaluation
 from asrbench.text.profiles import PROFILES
 
 ROOT = Path(__file__).parents[1]
-TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-    return result.exit_code, result.stdout, result.stderr
-
-
-def error(*arguments: object) -> str:
-    """The one line of a command that must refuse, without its `error: `."""
-    code, out, err = run(*arguments)
-    assert code == 2
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    return line.removeprefix("error: ")
 
 
 def commands() -> list[tuple[str, typer.core.TyperCommand]]:
@@ -90,47 +74,17 @@ def test_help_loads_no_torch() -> None:
 # The whole road
 
 
-@pytest.fixture(scope="session")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a table of tones, its corpus, a spec, and two trained, evaluated variants."""
-    home = tmp_path_factory.mktemp("road")
-    rows = ["id\taudio\ttext\tspeaker\tsplit"]
-    t = np.arange(3200) / 16000
-    for i, text in enumerate([*TEXTS, *TEXTS[:2], *TEXTS[:2]]):
-        tones = [np.sin(2 * np.pi * 400 * (1 + ord(c) - ord("a")) * t) for c in text]
-        soundfile.write(home / f"{i}.wav", 0.3 * np.concatenate(tones), 16000)
-        split = "train" if i < 6 else "dev" if i < 8 else "test"
-        rows.append(f"u{i}\t{i}.wav\t{text}\ts{i}\t{split}")
-    (home / "tones.tsv").write_text("\n".join(rows) + "\n")
-    (home / "tiny.yaml").write_text(
-        f"name: tiny\ncorpus: {home / 'corpus'}\n"
-        "features: {bands: 20}\naugment: {time_masks: 0, frequency_masks: 0}\n"
-        "model: {encoder: {front_end: {channels: 4}, recurrence: {layers: 1, width: 16}}}\n"
-        "train: {epochs: 2, batch_seconds: 4, optimizer: {lr: 1e-2}}\n"
-        "variants:\n  ds2:\n"
-        "  ds2_crossattn:\n"
-        "    model: {name: ds2_crossattn,\n"
-        "      head: {decoder: {layers: 1, width: 16, heads: 2, feed_forward: 16}}}\n"
-    )
-    code, out, _ = run("prep", "table", home / "tones.tsv", "--out", home / "corpus")
-    assert code == 0
-    assert re.search(r"train +6 ", out)
-    assert run("train", home / "tiny.yaml", "--results", home / "results")[0] == 0
-    assert run("eval", home / "results")[0] == 0
-    return home
-
-
-def test_train_again_says_done(road: Path) -> None:
-    code, out, _ = run("train", road / "tiny.yaml", "--results", road / "results")
+def test_train_again_says_done(made: Path) -> None:
+    code, out, _ = run("train", made / "tiny.yaml", "--results", made / "results")
     assert code == 0
     *runs, following = out.splitlines()
     assert [line.rpartition(": ")[2] for line in runs] == ["done", "done"]
-    assert following == f"next: asrbench eval {road / 'results/tiny'}"
+    assert following == f"next: asrbench eval {made / 'results/tiny'}"
 
 
-def test_a_run_without_its_weights_says_so(road: Path, tmp_path: Path) -> None:
+def test_a_run_without_its_weights_says_so(made: Path, tmp_path: Path) -> None:
     """As in a clone of a repository that holds results: `train` must not promise what is gone."""
-    spec = road / "tiny.yaml"
+    spec = made / "tiny.yaml"
     assert run("train", spec, "--only", "ds2", "--results", tmp_path, "--device", "cpu")[0] == 0
     (folder,) = (tmp_path / "tiny/ds2").iterdir()
     (folder / "checkpoints/best.safetensors").unlink()
@@ -146,8 +100,8 @@ def test_a_run_without_its_weights_says_so(road: Path, tmp_path: Path) -> None:
     assert err == f"error: {folder}: found no run to evaluate; `asrbench train` makes weights\n"
 
 
-def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(road: Path) -> None:
-    (scores,) = (road / "results/tiny/ds2").glob("*/scores.json")
+def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(made: Path) -> None:
+    (scores,) = (made / "results/tiny/ds2").glob("*/scores.json")
     figures = json.loads(scores.read_text())["test"]["greedy"]
     assert figures["characters"]["n"] == len(TEXTS[0]) + len(TEXTS[1])
     assert figures["utterances"] == 2
@@ -160,38 +114,41 @@ def test_eval_leaves_every_reference_and_hypothesis_and_the_figures(road: Path) 
 
 
 @pytest.mark.parametrize("decode", ["attention", "joint"])
-def test_the_decoder_decodes_and_the_baseline_is_left_out(road: Path, decode: str) -> None:
-    code, out, _ = run("eval", road / "results", "--split", "dev", "--decode", decode)
+def test_the_decoder_decodes_and_the_baseline_is_left_out(
+    made: Path, tmp_path: Path, decode: str
+) -> None:
+    results = shutil.copytree(made / "results", tmp_path / "results")
+    code, out, _ = run("eval", results, "--split", "dev", "--decode", decode)
     assert code == 0
     assert f"skipped, it has no --decode {decode}, only greedy\n" in out
     told = re.search(rf"dev {decode}\n  CER .* N 7, verbatim/1\)\n  WER .* \(N 2\)  RTF ", out)
     assert told, out
-    assert list((road / "results/tiny/ds2_crossattn").glob(f"*/hypotheses.dev.{decode}.jsonl"))
+    assert list((results / "tiny/ds2_crossattn").glob(f"*/hypotheses.dev.{decode}.jsonl"))
 
 
-def test_compare_prints_and_writes(road: Path) -> None:
-    code, out, _ = run("compare", road / "results", "--out", road / "compared")
+def test_compare_prints_and_writes(made: Path, tmp_path: Path) -> None:
+    code, out, _ = run("compare", made / "results", "--out", tmp_path)
     assert code == 0
     assert "N = 7 characters, profile verbatim/1" in " ".join(out.split())
     assert "ds2_crossattn" in out
-    names = {path.name for path in (road / "compared").iterdir()}
+    names = {path.name for path in tmp_path.iterdir()}
     assert {"table.md", "table.csv", "table.tex", "study.json", "report.html"} <= names
 
 
-def test_compare_under_another_profile(road: Path, tmp_path: Path) -> None:
-    code, out, _ = run("compare", road / "results", "--profile", "espnet", "--out", tmp_path)
+def test_compare_under_another_profile(made: Path, tmp_path: Path) -> None:
+    code, out, _ = run("compare", made / "results", "--profile", "espnet", "--out", tmp_path)
     assert code == 0
     assert "N = 7 characters, profile espnet/1" in " ".join(out.split())
     assert "checkpoints were chosen by dev CER under verbatim/1, not under espnet/1" in out
 
 
 @pytest.mark.parametrize("command", ["eval", "transcribe"])
-def test_a_search_that_no_run_has(road: Path, command: str) -> None:
-    (folder,) = (road / "results/tiny/ds2_crossattn").iterdir()
-    files = [road / "0.wav"] if command == "transcribe" else []
+def test_a_search_that_no_run_has(made: Path, command: str) -> None:
+    (folder,) = (made / "results/tiny/ds2_crossattn").iterdir()
+    files = [made / "0.wav"] if command == "transcribe" else []
     line = error(command, folder, *files, "--decode", "beam")
     assert line.endswith("--decode: found 'beam', allowed: greedy, attention, joint")
-    (baseline,) = (road / "results/tiny/ds2").iterdir()
+    (baseline,) = (made / "results/tiny/ds2").iterdir()
     line = error(command, baseline, *files, "--decode", "joint")
     assert line.endswith("--decode: found 'joint', allowed: greedy")
 
@@ -224,19 +181,19 @@ def test_the_scores_of_korean_fit_80_columns() -> None:
     assert max(map(len, lines)) <= 78
 
 
-def test_transcribe_prints_a_line_a_file(road: Path) -> None:
-    (folder,) = (road / "results/tiny/ds2").iterdir()
-    files = [road / "0.wav", road / "1.wav"]
+def test_transcribe_prints_a_line_a_file(made: Path) -> None:
+    (folder,) = (made / "results/tiny/ds2").iterdir()
+    files = [made / "0.wav", made / "1.wav"]
     code, out, _ = run("transcribe", folder, *files)
     assert code == 0
     assert [line.split("\t")[0] for line in out.splitlines()] == [str(f) for f in files]
 
 
-def test_print_config_and_dry_run_create_nothing(road: Path, tmp_path: Path) -> None:
-    code, out, _ = run("train", road / "tiny.yaml", "--print-config", "--only", "ds2")
+def test_print_config_and_dry_run_create_nothing(made: Path, tmp_path: Path) -> None:
+    code, out, _ = run("train", made / "tiny.yaml", "--print-config", "--only", "ds2")
     assert code == 0
     assert "time_stride: 2" in out
-    code, out, _ = run("train", road / "tiny.yaml", "--dry-run", "--results", tmp_path / "none")
+    code, out, _ = run("train", made / "tiny.yaml", "--dry-run", "--results", tmp_path / "none")
     assert code == 0
     assert "0/2 epochs" in out
     assert not (tmp_path / "none").exists()
@@ -295,8 +252,8 @@ def test_score_without_a_character_to_count(tmp_path: Path) -> None:
 # Errors, word for word
 
 
-def test_bad_specs(road: Path, tmp_path: Path) -> None:
-    tiny = road / "tiny.yaml"
+def test_bad_specs(made: Path, tmp_path: Path) -> None:
+    tiny = made / "tiny.yaml"
     assert error("train", tiny, "--set", "train.epoch=3") == (
         "--set train.epoch: found an unknown key, allowed: accumulate, batch_seconds, epochs, "
         "max_hours, optimizer, precision, schedule, stop_if_stuck, weights; did you mean 'epochs'?"
@@ -312,25 +269,25 @@ def test_bad_specs(road: Path, tmp_path: Path) -> None:
     assert not results.exists()
 
 
-def test_a_file_where_a_folder_should_be(road: Path, tmp_path: Path) -> None:
+def test_a_file_where_a_folder_should_be(made: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    line = error("train", road / "tiny.yaml", "--only", "ds2", "--results", blocked)
+    line = error("train", made / "tiny.yaml", "--only", "ds2", "--results", blocked)
     assert line.startswith(f"{blocked / 'tiny/ds2'}")
     assert "cannot be made (" in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_corpus_of_another_format_version(road: Path, tmp_path: Path) -> None:
+def test_a_corpus_of_another_format_version(made: Path, tmp_path: Path) -> None:
     (tmp_path / "corpus.json").write_text('{"format": 99}')
-    assert error("train", road / "tiny.yaml", "--set", f"corpus={tmp_path}") == (
+    assert error("train", made / "tiny.yaml", "--set", f"corpus={tmp_path}") == (
         f"{tmp_path / 'corpus.json'}: found format 99, allowed: {FORMAT}; prepare the corpus "
         f"again with `asrbench prep`"
     )
 
 
-def test_a_checkpoint_of_another_spec(road: Path, tmp_path: Path) -> None:
-    (folder,) = (road / "results/tiny/ds2").iterdir()
+def test_a_checkpoint_of_another_spec(made: Path, tmp_path: Path) -> None:
+    (folder,) = (made / "results/tiny/ds2").iterdir()
     copy = tmp_path / folder.name
     (copy / "checkpoints").mkdir(parents=True)
     (copy / "checkpoints/best.safetensors").write_bytes(
@@ -343,8 +300,8 @@ def test_a_checkpoint_of_another_spec(road: Path, tmp_path: Path) -> None:
     assert line.endswith("train it again")
 
 
-def test_a_wav_that_is_no_audio(road: Path, tmp_path: Path) -> None:
-    (folder,) = (road / "results/tiny/ds2").iterdir()
+def test_a_wav_that_is_no_audio(made: Path, tmp_path: Path) -> None:
+    (folder,) = (made / "results/tiny/ds2").iterdir()
     (tmp_path / "a.wav").write_text("no audio at all")
     line = error("transcribe", folder, tmp_path / "a.wav")
     assert line.startswith(f"{tmp_path / 'a.wav'}: unreadable")
@@ -363,27 +320,27 @@ def test_hypotheses_whose_ids_do_not_match(tmp_path: Path) -> None:
     )
 
 
-def test_prep_leaves_nothing_behind_when_it_refuses(road: Path, tmp_path: Path) -> None:
+def test_prep_leaves_nothing_behind_when_it_refuses(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert error("prep", "table", road / "gone.tsv", "--out", out).endswith("no such file")
-    assert error("prep", "table", road / "tones.tsv", "--out", out, "--split", "1/2") == (
+    assert error("prep", "table", made / "gone.tsv", "--out", out).endswith("no such file")
+    assert error("prep", "table", made / "tones.tsv", "--out", out, "--split", "1/2") == (
         "--split: found '1/2', allowed: 3 numbers, as 0.8/0.1/0.1"
     )
-    assert error("prep", "table", road / "tones.tsv", "--out", road / "corpus") == (
-        f"{road / 'corpus'}: exists already; choose another --out, or --force"
+    assert error("prep", "table", made / "tones.tsv", "--out", made / "corpus") == (
+        f"{made / 'corpus'}: exists already; choose another --out, or --force"
     )
     inner = tmp_path / "new" / "a" / "b"
-    assert error("prep", "table", road / "gone.tsv", "--out", inner).endswith("no such file")
+    assert error("prep", "table", made / "gone.tsv", "--out", inner).endswith("no such file")
     assert not list(tmp_path.iterdir())
-    blocked = road / "tones.tsv" / "x"
-    assert error("prep", "table", road / "tones.tsv", "--out", blocked).startswith(
-        f"{road / 'tones.tsv'}: cannot be made ("
+    blocked = made / "tones.tsv" / "x"
+    assert error("prep", "table", made / "tones.tsv", "--out", blocked).startswith(
+        f"{made / 'tones.tsv'}: cannot be made ("
     )
 
 
-def test_corpora_that_cannot_be_read(road: Path, tmp_path: Path) -> None:
-    spec, folder = road / "tiny.yaml", tmp_path / "corpus"
-    shutil.copytree(road / "corpus", folder)
+def test_corpora_that_cannot_be_read(made: Path, tmp_path: Path) -> None:
+    spec, folder = made / "tiny.yaml", tmp_path / "corpus"
+    shutil.copytree(made / "corpus", folder)
     whole = (folder / "train.arrow").read_bytes()
     for broken in (b"", whole[: len(whole) // 2]):
         (folder / "train.arrow").write_bytes(broken)
@@ -396,12 +353,12 @@ def test_corpora_that_cannot_be_read(road: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "r").exists()
 
 
-def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_keeps_its_traceback(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr("asrbench.stages.compare.study.study_of", broken)
-    result = CliRunner().invoke(app, ["compare", str(road / "results")])
+    result = CliRunner().invoke(app, ["compare", str(made / "results")])
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
 
@@ -420,19 +377,19 @@ def test_a_bug_keeps_its_traceback(road: Path, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_the_disk_refuses_is_one_line(
-    road: Path, monkeypatch: pytest.MonkeyPatch, number: int, line: str
+    made: Path, monkeypatch: pytest.MonkeyPatch, number: int, line: str
 ) -> None:
     def refused(*_: object) -> None:
         raise OSError(number, os.strerror(number), "out/table.md")
 
     monkeypatch.setattr("asrbench.stages.compare.study.study_of", refused)
-    assert error("compare", road / "results") == line
+    assert error("compare", made / "results") == line
 
 
 def test_a_study_that_is_out_of_time_says_what_is_left_and_goes_on(
-    road: Path, tmp_path: Path
+    made: Path, tmp_path: Path
 ) -> None:
-    command = ("train", road / "tiny.yaml", "--results", tmp_path / "r")
+    command = ("train", made / "tiny.yaml", "--results", tmp_path / "r")
     code, out, err = run(*command, "--max-hours", "1e-9")
     assert (code, err) == (0, "")
     (begun,) = (tmp_path / "r/tiny").iterdir()
@@ -447,8 +404,8 @@ def test_a_study_that_is_out_of_time_says_what_is_left_and_goes_on(
     assert out.splitlines()[-1].startswith("next: asrbench eval")
 
 
-def test_a_limit_that_is_none(road: Path, tmp_path: Path) -> None:
-    command = ("train", road / "tiny.yaml", "--results", tmp_path / "r")
+def test_a_limit_that_is_none(made: Path, tmp_path: Path) -> None:
+    command = ("train", made / "tiny.yaml", "--results", tmp_path / "r")
     assert error(*command, "--max-hours", "0") == "--max-hours: found 0, allowed: more than 0"
     assert error(*command, "--set", "train.max_hours=0").startswith(
         "--set train.max_hours: found 0"

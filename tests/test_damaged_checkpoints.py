@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from doors import error, run
 from mutations import other_value, refusal, without_key
 from safetensors.torch import load_file, save_file
 from tones import Heard, StopsAfter, cell_of, trained
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import digest
+from asrbench.base.files import digest, read_json
 from asrbench.base.reporting import Silent
 from asrbench.experiment.run_folder import Run
 from asrbench.recogniser import weights_file
@@ -103,10 +104,7 @@ def test_a_torn_history_does_not_stop_training_that_has_a_state(stopped: Trainin
 def test_a_run_that_cannot_be_read_stops_no_other(tmp_path: Path, corpus: Path) -> None:
     cells = [cell_of(tmp_path, corpus, f"train.epochs={epochs}") for epochs in (1, 2)]
     damaged, whole = (trained(cell, tmp_path / "results") for cell in cells)
-    best = damaged.weights_path("best")
-    content = bytearray(best.read_bytes())
-    content[-1] ^= 1
-    best.write_bytes(content)
+    best = _last_bit_flipped(damaged.weights_path("best"))
     heard = Heard()
     found = evaluate_runs([damaged, whole], ["dev"], None, "cpu", heard)
     assert next(found).run == whole
@@ -115,6 +113,35 @@ def test_a_run_that_cannot_be_read_stops_no_other(tmp_path: Path, corpus: Path) 
     assert heard.lines[0].startswith(f"{damaged}: skipped, {best}: is damaged")
     with pytest.raises(UserError, match="is damaged"):
         list(evaluate_runs([damaged], ["dev"], None, "cpu", heard))
+
+
+def test_a_run_that_cannot_be_read_stops_no_inspection_of_the_others(
+    tmp_path: Path, corpus: Path
+) -> None:
+    cells = [
+        cell_of(tmp_path, corpus, "model.encoder.recurrence.layers=2", f"train.epochs={epochs}")
+        for epochs in (1, 2, 3)
+    ]
+    torn, flipped, whole = (trained(cell, tmp_path / "results") for cell in cells)
+    torn.history_path.write_text('{"epoch": 1, "st')
+    best = _last_bit_flipped(flipped.weights_path("best"))
+    code, out, err = run("inspect", torn, flipped, whole, "--split", "dev", "--count", "1")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: 2 of 3 runs were skipped: ")
+    assert f"{torn}: skipped, {torn.history_path}, line 1: " in out
+    assert f"{flipped}: skipped, {best}: is damaged" in out
+    inspected = [each for each in (torn, flipped, whole) if each.inspect_path("dev").is_file()]
+    assert inspected == [whole]
+    gradients = read_json(torn.folder / "gradients.json")["variants"]["ds2"]
+    assert [len(each["epochs"]) for each in gradients] == [3]
+    assert error("inspect", flipped, "--split", "dev").startswith(f"{best}: is damaged")
+
+
+def _last_bit_flipped(path: Path) -> Path:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    return path
 
 
 def _replace_states(run: Run, stored: Any) -> None:

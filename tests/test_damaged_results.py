@@ -15,7 +15,6 @@ from asrbench.experiment.run_folder import Run
 from asrbench.report.page.inspect import inspections
 from asrbench.report.plots import study as study_plots
 from asrbench.report.study import Study
-from asrbench.scoring.results import DAMAGED
 from asrbench.stages.compare.study import study_of, write
 
 FILES = ("spec.yaml", "env.json", "history.jsonl", "scores.json", "hypotheses.test.jsonl")
@@ -58,15 +57,24 @@ def test_a_damaged_run_is_left_out_and_the_others_are_compared(name: str, runs: 
     assert str(runs[-1].folder / name) in result.stderr.replace("\n", "")
     study = Study.from_json(Path("results/study.json").read_text())
     assert [len(system.runs) for system in study.systems] == [2, 1]
-    assert [note for note in study.notes if note.startswith(DAMAGED)]
+    (fault,) = study.damaged
+    assert f"- left out, because a file is damaged: {fault}" in Path("results/table.md").read_text()
+
+
+def test_a_damaged_run_that_is_scored_on_another_split_is_named(runs: list[Run]) -> None:
+    elsewhere = score(begin("ds2_posattn", 0), wrong(1), split="dev")
+    path = elsewhere.hypotheses_path("dev", "greedy")
+    path.write_text("torn")
+    (fault,) = compared().damaged
+    assert fault.startswith(str(path))
 
 
 def test_a_cut_file_of_hypotheses_is_noticed(runs: list[Run]) -> None:
     """Cut at the end of a line, where every line that is left is whole."""
     path = runs[-1].hypotheses_path("test", "greedy")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    (note,) = (note for note in compared().notes if note.startswith(DAMAGED))
-    assert "found 3 utterances, scores.json has 4" in note
+    (fault,) = compared().damaged
+    assert "found 3 utterances, scores.json has 4" in fault
 
 
 def test_a_compare_that_fails_leaves_no_file(

@@ -13,14 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asrbench.models.searches import (
-    CtcPrefixes,
-    Step,
-    attention_greedy,
-    collapse,
-    ctc_greedy,
-    joint_beam,
-)
+from asrbench.models.searches.attention import Step, attention_greedy
+from asrbench.models.searches.ctc_greedy import collapse, ctc_greedy
+from asrbench.models.searches.ctc_prefixes import CtcPrefixes
+from asrbench.models.searches.joint import joint_beam
 from asrbench.scoring.edit_counts import character_errors
 from asrbench.text.tokenizer import BLANK, Tokenizer
 

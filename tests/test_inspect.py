@@ -30,7 +30,7 @@ from asrbench.models.heads.ctc import Ctc, CtcSpec
 from asrbench.models.heads.transformer_decoder import TransformerDecoder, TransformerDecoderSpec
 from asrbench.models.layers.front_end import Ds2FrontEnd, FrontEnd, VggFrontEnd
 from asrbench.models.model import initialise
-from asrbench.models.searches import collapse
+from asrbench.models.searches.ctc_greedy import collapse
 from asrbench.recogniser.loader import make_batch
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.report.plots.inspect import FONT, LayerHeads, Maps, Symbol, attention, by_layer

@@ -25,7 +25,7 @@ from asrbench.models.heads.head import Encoded, Head, Losses, Targets
 from asrbench.models.layers.masking import valid_frames
 from asrbench.models.loss_term import LossTerm
 from asrbench.models.model import Model
-from asrbench.models.searches import collapse
+from asrbench.models.searches.ctc_greedy import collapse
 
 TARGETS = [[1, 2, 2, 3], [5], [4, 6, 4]]
 FRAMES = [40, 12, 31]

@@ -337,6 +337,6 @@ def test_a_study_counts_both_sides(tmp_path, monkeypatch):
     assert [system.cer for system in strict.systems] == [0, (1 + 2) / 12]
     assert [system.cer for system in tolerant.systems] == [0, 0]
     assert strict.n == tolerant.n == 12
-    scored = read_scored_runs([run], "test", [], "readings")[0]
+    scored = read_scored_runs([run], "test", [], [], "readings")[0]
     assert scored.test_set.other_side == tuple(sides["phonetic"])
-    assert read_scored_runs([run], "test", [], "nospace")[0].test_set.other_side is None
+    assert read_scored_runs([run], "test", [], [], "nospace")[0].test_set.other_side is None

@@ -79,6 +79,19 @@ def test_verdicts_are_those_of_the_study(study: Study) -> None:
     assert set(given) <= set(tables.verdicts(study))
 
 
+def test_compare_makes_the_committed_tables_again_from_the_hypotheses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)  # the commands in the record name the folder
+    found = study_of([Path("results/an4")])
+    for name, form in (
+        ("table.md", tables.markdown),
+        ("table.csv", tables.comma_separated),
+        ("table.tex", tables.latex),
+    ):
+        assert form(found) == (ROOT / "results/an4" / name).read_text(encoding="utf-8"), name
+
+
 @pytest.mark.slow
 def test_what_is_equivalent_within_a_point() -> None:
     """The README says that only the wider baseline is."""

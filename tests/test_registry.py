@@ -34,7 +34,7 @@ from asrbench.experiment.spec_model import (
     AttentionSpec,
 )
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
-from asrbench.models.heads.head import Encoded, Losses, Targets
+from asrbench.models.heads.head import Decoding, Encoded, Losses, Targets
 from asrbench.models.layers.masking import MaskedBatchNorm
 from asrbench.models.model import Model
 
@@ -95,8 +95,8 @@ def test_an_utterance_is_encoded_and_decoded_as_it_is_alone(case: str) -> None:
         if log_probs_BTV is not None:
             close(log_probs_BTV[b, :length], alone_BTV[0])
         for search in head.searches.values():
-            (found,) = search(alone, DecodeSpec(beam=2))
-            assert search(batched, DecodeSpec(beam=2))[b] == found
+            (found,) = search(alone, Decoding(DecodeSpec(beam=2)))
+            assert search(batched, Decoding(DecodeSpec(beam=2)))[b] == found
         symbols_1U = targets.symbols_BU[one, : len(TARGETS[b])]
         for name, loss in head.losses(alone, Targets(symbols_1U, targets.lengths_B[one])).items():
             summed.setdefault(name, []).append(loss)
@@ -168,7 +168,7 @@ def test_checkpoints_are_chosen_by_a_search_that_there_is(case: str) -> None:
     assert head.selection in head.searches
     assert head.selection == getattr(CASES[case].head, "selection", head.selection)
     for search in head.searches.values():
-        found = search(encoded, DecodeSpec(beam=2))
+        found = search(encoded, Decoding(DecodeSpec(beam=2)))
         assert len(found) == len(LENGTHS)
         assert all(0 < symbol < SYMBOLS for each in found for symbol in each)
     for share in head.diagnostics(encoded).values():

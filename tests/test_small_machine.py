@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from asrbench.text.tokenizer import Tokenizer
 from asrbench.training import loop
 from asrbench.training.loop import train
 from asrbench.training.setup import set_up
-from asrbench.training.stopping import Failed, stop_signals
+from asrbench.training.stopping import Failed, Interrupted, stop_signals
 
 ROOTS = (Path(__file__).parent, Path(__file__).parents[1])
 WITH_ROOTS = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS))}
@@ -96,6 +97,36 @@ def _load_lost_in_second_epoch(
 ) -> Iterator[Batch]:
     calls.append(1)
     return load(*arguments, transform=transform if len(calls) < 2 else dies, **options)
+
+
+class CutsTheCorpus(Silent):
+    """Cuts a file of the corpus when the first epoch has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def say(self, line: str) -> None:
+        if "epoch   1/2" in line:
+            os.truncate(self.path, 4_096)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_corpus_that_is_cut_while_it_is_read_is_one_line_and_the_same_command_continues(
+    tmp_path: Path, corpus: Path, workers: int
+) -> None:
+    copy = Path(shutil.copytree(corpus, tmp_path / "tones"))
+    cell = cell_of(tmp_path, copy, "train.epochs=2", f"run.workers={workers}")
+    path = copy / "train.arrow"
+    whole = path.read_bytes()
+    setup = set_up(cell, tmp_path / "cut")
+    with pytest.raises(
+        Failed, match=r"^[^\n]*was cut while it was read[^\n]*continues from there$"
+    ):
+        train(setup, CutsTheCorpus(path))
+    assert len(setup.run.history()) == 1
+    path.write_bytes(whole)
+    resumed = trained(cell, tmp_path / "cut")
+    assert same_weights(trained(cell, tmp_path / "whole"), resumed, "last")
 
 
 EVERY_STEP = ("train.epochs=2", "run.checkpoint_minutes=1e-6")
@@ -188,7 +219,8 @@ CALLER = """
 import sys, time
 from pathlib import Path
 from asrbench.executors.pool import Pool
-child = "import os, time; from asrbench.base.signals import end_with_caller; end_with_caller(); "
+child = "import os, time; from asrbench.base import signals; "
+child += f"signals.HAS_PRCTL = {sys.argv[2]}; signals.end_with_caller(); "
 child += "print(os.getpid(), flush=True); time.sleep(600)"
 with Pool([{}]) as pool:
     pool.start("child", [sys.executable, "-c", child], Path(sys.argv[1]))
@@ -203,12 +235,13 @@ def eventually(what: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl(2)")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("has_prctl", [True, False], ids=["prctl", "thread"])
 def test_a_run_ends_with_the_command_that_started_it_even_if_that_was_killed(
-    tmp_path: Path,
+    tmp_path: Path, has_prctl: bool
 ) -> None:
     log = tmp_path / "log"
-    caller = subprocess.Popen([sys.executable, "-c", CALLER, log], env=WITH_ROOTS)
+    caller = subprocess.Popen([sys.executable, "-c", CALLER, log, str(has_prctl)], env=WITH_ROOTS)
     eventually(lambda: log.is_file() and log.read_text().endswith("\n"))
     child = Path("/proc") / log.read_text().strip()
     assert child.exists()
@@ -217,10 +250,22 @@ def test_a_run_ends_with_the_command_that_started_it_even_if_that_was_killed(
     eventually(lambda: not child.exists() or "State:\tZ" in (child / "status").read_text())
 
 
-def test_a_closed_terminal_stops_training_unless_its_signal_is_ignored() -> None:
-    with stop_signals(Silent()) as stop:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert stop == [signal.SIGHUP]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal_that_asks_a_process_to_end_stops_training(
+    tmp_path: Path, corpus: Path, number: signal.Signals
+) -> None:
+    class Sends(Silent):
+        def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+            if task.startswith("epoch") and done == 1:
+                os.kill(os.getpid(), number)
+
+    setup = set_up(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path)
+    with pytest.raises(Interrupted, match=r"in epoch 1 after batch 1 of 3; the same command"):
+        train(setup, Sends())
+    assert len(setup.run.state_paths()) == 1
+
+
+def test_a_closed_terminal_does_not_stop_training_where_its_signal_is_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stop_signals(Silent()) as stop:

@@ -4,6 +4,8 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -18,17 +20,24 @@ if sys.platform != "win32":
 PARENT = "ASRBENCH_PARENT"
 """The environment variable with the id of the process that a command must not outlive."""
 
+HAS_PRCTL = sys.platform == "linux"
+"""Whether the system sends a signal when the parent ends. Elsewhere a thread asks for it."""
+
+POLL_SECONDS = 1.0
+"""The time between two questions of that thread."""
+
 _PR_SET_PDEATHSIG = 1
 """The operation of prctl(2), from Linux's linux/prctl.h."""
 
 
 def end_with_parent(number: signal.Signals, parent: int) -> None:
-    """Has the system send this process the signal `number` when its parent ends, however it ends.
+    """Sends this process the signal `number` when its parent ends, however it ends.
 
-    `parent` is the id of the parent. If it has ended already, the signal is sent at once. Does
-    nothing on systems other than Linux.
+    `parent` is the id of the parent. If it has ended already, the signal is sent at once; on
+    systems other than Linux, where a thread asks for the parent, within a second of its end.
     """
-    if sys.platform != "linux":
+    if not HAS_PRCTL:
+        threading.Thread(target=_await_end_of, args=(parent, number), daemon=True).start()
         return
     _on_end_of_parent(number)
     if os.getppid() != parent:
@@ -41,8 +50,14 @@ def heed_parent_no_more() -> None:
     Linux sends one for each thread of the parent, and a second one would end this process before
     it saves.
     """
-    if sys.platform == "linux":
+    if HAS_PRCTL:
         _on_end_of_parent(0)
+
+
+def _await_end_of(parent: int, number: signal.Signals) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), number)
 
 
 def _on_end_of_parent(number: int) -> None:

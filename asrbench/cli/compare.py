@@ -98,13 +98,9 @@ def compare(
 
 def _fail_if_damaged(study: "Study") -> None:
     """Raises `UserError`, after everything else is done, if a run was left out as damaged."""
-    from asrbench.scoring.results import DAMAGED
-
-    damaged = [note for note in study.notes if note.startswith(DAMAGED)]
-    if damaged:
-        raise UserError(
-            f"the study lacks {counted(len(damaged), 'run')}: {damaged[0].removeprefix(DAMAGED)}"
-        )
+    if study.damaged:
+        lacking = counted(len(study.damaged), "run")
+        raise UserError(f"the study lacks {lacking}: {study.damaged[0]}")
 
 
 def _print_tables(study: "Study") -> None:
@@ -123,7 +119,7 @@ def _print_words(study: "Study", quiet: bool) -> None:
     if not quiet:
         for line in study.legend:
             echo(line)
-        for note in study.notes:
+        for note in study.all_notes:
             echo(f"note: {note}")
 
 

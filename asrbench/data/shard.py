@@ -26,7 +26,7 @@ NEEDED = {"id": pa.string(), "audio": pa.binary(), "samples": pa.int64(), "text"
 """The columns that every file has, with their types. No value of them is null. Other columns hold
 text."""
 
-_REMEDY = "prepare the corpus again, or restore the file"
+_REMEDY = "restore the file, or prepare the corpus again"
 
 
 class Shard:
@@ -37,10 +37,14 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._size = 0
         with self._readable():
+            # Without O_NONBLOCK, opening a pipe waits until something writes to it.
             self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             weakref.finalize(self, os.close, self._file)
-            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            about = os.fstat(self._file)
+            self._size = about.st_size
+            if not stat.S_ISREG(about.st_mode):
                 raise pa.ArrowInvalid("it is no regular file")
             self._schema = pa.ipc.open_file(self._arrow_file()).schema
             self.columns: list[str] = list(self._schema.names)
@@ -112,7 +116,16 @@ class Shard:
             yield
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+            if cut := self._cut():
+                raise UserError(f"{self.path}: {cut}; {_REMEDY}") from None
             raise UserError(f"{self.path}: cannot be read ({reason}); {_REMEDY}") from None
+
+    def _cut(self) -> str | None:
+        """Returns how the file was cut since it was opened; None if it was not."""
+        size = os.fstat(self._file).st_size if self._size else 0
+        if size >= self._size:
+            return None
+        return f"was cut while it was read, from {self._size:,} bytes to {size:,}"
 
 
 def _integers(values: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -2,6 +2,9 @@
 Legend: B batch, T frames, F feature bins, U symbols.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -29,8 +32,24 @@ class Model(nn.Module):
 
     def encode(self, x_BTF: Tensor, frames_B: Tensor) -> Encoded:
         """Returns the encoder's output for features x_BTF of `frames_B` frames (on the CPU)."""
-        x_BTD, lengths_B = self.encoder(x_BTF, frames_B.to(x_BTF.device, non_blocking=True))
-        return Encoded(x_BTD, lengths_B, self.encoder.lengths(frames_B))
+        with self._tapped() as taps:
+            x_BTD, lengths_B = self.encoder(x_BTF, frames_B.to(x_BTF.device, non_blocking=True))
+        return Encoded(x_BTD, lengths_B, self.encoder.lengths(frames_B), tuple(taps))
+
+    @contextmanager
+    def _tapped(self) -> Iterator[list[Tensor]]:
+        """Yields a list that a forward pass in training fills with the outputs of `head.taps`."""
+        outputs: list[Tensor] = []
+        layers = [self.encoder.stack[number - 1] for number in self.head.taps]
+        hooks = [
+            layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+            for layer in (layers if self.training else ())
+        ]
+        try:
+            yield outputs
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def forward(
         self, x_BTF: Tensor, frames_B: Tensor, symbols_BU: Tensor, target_lengths_B: Tensor

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from asrbench.base.errors import UserError
 from asrbench.experiment.spec import Cell, RecordedCell
 from asrbench.models.features import Features
-from asrbench.models.heads.head import Encoded, Ratio
+from asrbench.models.heads.head import Decoding, Encoded, Ratio
 from asrbench.models.model import build_model
 from asrbench.recogniser import weights_file
 from asrbench.recogniser.devices import autocast
@@ -94,7 +94,7 @@ class Recogniser:
     def _transcribe(self, batch: Batch, search: str, diagnose: bool) -> Transcribed:
         encoded, head = self.encode(batch), self.model.head
         with self.precision():
-            symbols = head.searches[search](encoded, self.cell.decode)
+            symbols = head.searches[search](encoded, Decoding(self.cell.decode))
             diagnostics = head.diagnostics(encoded) if diagnose else {}
         hypotheses = [self.tokenizer.decode(each) for each in symbols]
         return Transcribed(batch.ids, batch.references, hypotheses, diagnostics)

@@ -137,10 +137,18 @@ class Study(Comparison):
     """Explanations of the columns of the tables."""
     notes: tuple[str, ...]
     """Remarks that a reader must know before interpreting the differences."""
+    damaged: tuple[str, ...] = ()
+    """The fault of each run that is left out because one of its files cannot be read."""
     environments: tuple[RunEnvironment, ...]
     specs: tuple[SpecText, ...]
     commands: tuple[str, ...]
     """Commands that reproduce the study from its run folders."""
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes as they are printed, the runs that are left out as damaged first."""
+        left_out = (f"left out, because a file is damaged: {fault}" for fault in self.damaged)
+        return (*left_out, *self.notes)
 
     @property
     def all_systems(self) -> tuple[StudySystem, ...]:

@@ -85,8 +85,8 @@ def markdown(study: Study) -> str:
         lines += [*_markdown_table(*differences(study)), ""]
         lines += [f"- {line}" for line in verdicts(study)] + [""]
     lines += [f"{line}  " for line in study.legend]
-    if study.notes:
-        lines += ["", *(f"- {note}" for note in study.notes)]
+    if study.all_notes:
+        lines += ["", *(f"- {note}" for note in study.all_notes)]
     return "\n".join(lines) + "\n"
 
 

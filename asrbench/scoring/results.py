@@ -14,9 +14,6 @@ from asrbench.scoring.scored_folder import ScoredFolder
 from asrbench.scoring.stored_hypotheses import TestSet, stored_rows, test_set_of, text_keys
 from asrbench.text.profiles import PROFILES, Profile, versioned
 
-DAMAGED = "left out, because a file is damaged: "
-"""The beginning of the note about a run that cannot be read."""
-
 
 @dataclass(frozen=True)
 class ScoredRun:
@@ -130,13 +127,17 @@ class ScoredSystem:
 
 
 def read_scored_runs(
-    runs: Sequence[Run], split: str, notes: list[str], profile: str | None = None
+    runs: Sequence[Run],
+    split: str,
+    notes: list[str],
+    damaged: list[str],
+    profile: str | None = None,
 ) -> list[ScoredRun]:
     """Returns each run under every decoder with which it is scored on `split`.
 
     Runs with the same references share one `TestSet`. Errors are counted under `profile`, or else
-    under each run's own. Runs without scores or hypotheses, and runs with damaged hypotheses, are
-    left out, with a line in `notes`.
+    under each run's own. Runs without scores or hypotheses are left out, with a line in `notes`;
+    runs with damaged hypotheses are left out, with the fault in `damaged`.
     Raises `UserError` for a run that was scored under an older version of its profile, and for
     runs whose joint decoding had different settings.
     """
@@ -161,7 +162,7 @@ def read_scored_runs(
         try:
             result = _joined(folders, split, profile, test_sets)
         except UserError as error:
-            notes.append(f"{DAMAGED}{error}")
+            damaged.append(str(error))
             continue
         notes.extend(line for folder in folders for line in _remarks(folder))
         results.append(result)

@@ -124,7 +124,7 @@ def _evaluate(
     if note := _other_side(run, split):
         reporter.say(f"{run}: {note}")
     audio_seconds = split.hours * 3600
-    configurable = decode in recogniser.model.head.configurable
+    keys = recogniser.model.head.reads.get(decode, ())
     other = PROFILES[run.cell.score.profile].other_side_among(split.sides)
     scores = _scores(run, rows, None if other is None else split.column(other))
     unknown_symbols = _unknown_symbols(run, recogniser, rows)
@@ -135,7 +135,7 @@ def _evaluate(
             **_figures(run, recogniser, rows, scores, unknown_symbols),
             "side": split.side,
             "sides": list(split.sides),
-            "settings": run.cell.decode.model_dump() if configurable else {},
+            "settings": run.cell.decode.model_dump(include=set(keys)),
             "seconds": seconds,
             "audio_seconds": audio_seconds,
             "real_time_factor": seconds / audio_seconds,

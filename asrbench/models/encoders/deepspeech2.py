@@ -3,6 +3,7 @@
 Amodei et al. 2015, arXiv:1512.02595. Legend: B batch, T frames, F feature bins, D width.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import model_validator
@@ -56,6 +57,10 @@ class DeepSpeech2(Encoder):
         for layer, block in zip(self.recurrence, self.attention, strict=True):
             x_BTD = block(layer(x_BTD, lengths_B), mask_BT)
         return self.norm(x_BTD), lengths_B
+
+    @property
+    def stack(self) -> Sequence[nn.Module]:
+        return [*self.attention]
 
     def lengths(self, lengths_B: Tensor) -> Tensor:
         return self.front_end.lengths(lengths_B)

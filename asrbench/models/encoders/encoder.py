@@ -3,6 +3,8 @@
 Legend: B batch, T frames, F feature bins, D width.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from asrbench.models.attention.block import AttentionBlock
@@ -36,6 +38,15 @@ class Encoder(nn.Module):
         `blocks.1`, ...) is the stack along which gradients are followed with depth.
         """
         return by_module(self)
+
+    @property
+    def stack(self) -> Sequence[nn.Module]:
+        """The layers whose outputs are x_BTD with the width and frames of the encoder's output.
+
+        From the input to the output. Heads that read layers in between are refused where there
+        are none.
+        """
+        return ()
 
     def attention_layers(self) -> dict[str, AttentionBlock]:
         """Returns the blocks whose attention weights can be shown, by name."""

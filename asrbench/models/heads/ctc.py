@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from asrbench.experiment.spec_model import HeadSpec
 from asrbench.models.heads.head import Encoded, Head, Losses, Ratio, Targets
-from asrbench.models.searches import ctc_greedy
+from asrbench.models.searches.ctc_greedy import ctc_greedy
 from asrbench.text.tokenizer import BLANK
 
 

@@ -5,6 +5,7 @@ al. 2017, arXiv:1706.02737. Legend: B batch, T frames, D width, N hypotheses, U 
 V vocabulary with the blank, H attention heads.
 """
 
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import torch
@@ -12,14 +13,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from asrbench.experiment.spec import DecodeSpec
 from asrbench.experiment.spec_base import Share
 from asrbench.experiment.spec_model import HeadSpec
 from asrbench.models.heads.ctc import Ctc, ctc_loss
-from asrbench.models.heads.head import Encoded, Losses, Targets
+from asrbench.models.heads.head import Decoding, Encoded, Losses, Targets
 from asrbench.models.heads.transformer_decoder import TransformerDecoder, TransformerDecoderSpec
 from asrbench.models.layers.masking import valid_frames
-from asrbench.models.searches import attention_greedy, joint_beam
+from asrbench.models.searches.attention import attention_greedy
+from asrbench.models.searches.joint import joint_beam
 from asrbench.text.tokenizer import BLANK
 
 
@@ -38,7 +39,7 @@ class CtcAttentionSpec(HeadSpec):
 class CtcAttention(Ctc):
     """A CTC head with a Transformer decoder beside it."""
 
-    configurable = ("joint",)
+    reads = MappingProxyType({"joint": ("beam", "ctc_weight")})
 
     def __init__(self, spec: CtcAttentionSpec, width: int, symbols: int) -> None:
         super().__init__(spec, width, symbols)
@@ -68,7 +69,7 @@ class CtcAttention(Ctc):
     def layers(self) -> dict[str, list[nn.Parameter]]:
         return {**super().layers(), "decoder": list(self.decoder.parameters())}
 
-    def _attention(self, encoded: Encoded, _: DecodeSpec) -> list[list[int]]:
+    def _attention(self, encoded: Encoded, _: Decoding) -> list[list[int]]:
         mask_BT = encoded.mask_BT
         return attention_greedy(
             lambda prefix_BU: self.decoder(encoded.x_BTD, mask_BT, prefix_BU)[:, -1],
@@ -77,7 +78,7 @@ class CtcAttention(Ctc):
             encoded.x_BTD.device,
         )
 
-    def _joint(self, encoded: Encoded, settings: DecodeSpec) -> list[list[int]]:
+    def _joint(self, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
         log_probs_BTV = self.log_probs(encoded)
         found = []
         for b, length in enumerate(encoded.cpu_lengths_B.tolist()):
@@ -95,8 +96,8 @@ class CtcAttention(Ctc):
                 joint_beam(
                     step,
                     log_probs_BTV[b, :length],
-                    beam=settings.beam,
-                    ctc_weight=settings.ctc_weight,
+                    beam=decoding.settings.beam,
+                    ctc_weight=decoding.settings.ctc_weight,
                     limit=length,
                 )
             )

@@ -4,7 +4,8 @@ Legend: B batch, T encoder frames, D width, U symbols, V vocabulary with the bla
 heads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ class Encoded(NamedTuple):
     """Valid frames of each utterance, on the device of x."""
     cpu_lengths_B: Tensor
     """The same on the CPU, where reading them does not wait for the device."""
+    taps: tuple[Tensor, ...] = ()
+    """x_BTD after each layer of the encoder that `Head.taps` names, in training only."""
 
     @property
     def mask_BT(self) -> Tensor:
@@ -53,7 +56,14 @@ class Ratio(NamedTuple):
 Losses = dict[str, Tensor]
 """Scalars by name, each a sum over the batch in nats. `total` is what training minimises."""
 
-Search = Callable[[Encoded, DecodeSpec], list[list[int]]]
+
+class Decoding(NamedTuple):
+    """What a search is given beside the encoder's output."""
+
+    settings: DecodeSpec
+
+
+Search = Callable[[Encoded, Decoding], list[list[int]]]
 """Returns the symbols of each utterance, blanks and ends left out."""
 
 
@@ -65,8 +75,18 @@ class Head(nn.Module):
     selection: str
     """The search that decodes the development set in training; the default of `eval`."""
 
-    configurable: tuple[str, ...] = ()
-    """The searches that read the keys of `decode`, and so have to be set alike to be compared."""
+    reads: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """The keys of `decode` that a search reads, by its name. Runs are compared if these agree."""
+
+    taps: tuple[int, ...] = ()
+    """Layers of the encoder's `stack`, counted from 1, whose outputs the losses read."""
+
+    views: int = 1
+    """Versions of each utterance in a batch of training, each with masks of its own.
+
+    A batch then holds all utterances once for each view, one view after the other; losses are means
+    over views, so that they stay sums over utterances.
+    """
 
     def losses(self, encoded: Encoded, targets: Targets) -> Losses:
         """Returns the loss as `total`, and its components by name where there are several."""

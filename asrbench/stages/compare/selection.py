@@ -13,7 +13,6 @@ from asrbench.base.formatting import counted
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import BEST, GREEDY, Run
 from asrbench.scoring.results import (
-    DAMAGED,
     ScoredRun,
     ScoredSystem,
     differing_keys,
@@ -43,6 +42,8 @@ class Selection:
     not_comparable: tuple[tuple[ScoredSystem, str], ...]
     """Systems that were scored on something else than the baseline, with the reason."""
     notes: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+    """The fault of each run that is left out because one of its files cannot be read."""
 
     @property
     def baseline(self) -> ScoredSystem:
@@ -74,21 +75,21 @@ def select(
     and if no run is scored.
     """
     notes: list[str] = []
+    damaged: list[str] = []
     paths = list(paths)
-    runs = _whole({run.folder.resolve(): run for run in Run.find(paths)}.values(), notes)
+    runs = _whole({run.folder.resolve(): run for run in Run.find(paths)}.values(), damaged)
     split = _choose_split(runs, split, " ".join(map(str, paths)), notes)
-    scored = read_scored_runs(runs, split, notes, profile)
+    scored = read_scored_runs(runs, split, notes, damaged, profile)
     if not scored:
-        for note in notes:
-            if note.startswith(DAMAGED):
-                raise UserError(note.removeprefix(DAMAGED))
+        if damaged:
+            raise UserError(damaged[0])
         left_out = f" ({notes[-1]})" if notes else ""
         raise UserError(
             f"found no run with all its hypotheses of {split}{left_out}; `asrbench eval "
             f"{' '.join(map(str, paths))}` makes them"
         )
     systems = _ordered(_grouped(scored), baseline, notes)
-    systems += _elsewhere(runs, scored, split, profile)
+    systems += _elsewhere(runs, scored, split, damaged, profile)
     first = systems[0].runs[0]
     reasons = [why_not_comparable(system.runs[0], first) for system in systems]
     alike = [system for system, reason in zip(systems, reasons, strict=True) if reason is None]
@@ -105,24 +106,28 @@ def select(
             (system, reason) for system, reason in zip(systems, reasons, strict=True) if reason
         ),
         notes=tuple(notes),
+        damaged=tuple(damaged),
     )
 
 
-def _whole(runs: Collection[Run], notes: list[str]) -> list[Run]:
-    """Returns the runs whose files can be read; the others are left out, with a line in `notes`.
+def _whole(runs: Collection[Run], damaged: list[str]) -> list[Run]:
+    """Returns the runs whose files can be read; the faults of the others are put into `damaged`.
 
     Raises `UserError` if none can be read.
     """
     faults = [(run, run.fault()) for run in runs]
-    damaged = [fault for _, fault in faults if fault is not None]
+    damaged.extend(fault for _, fault in faults if fault is not None)
     if len(damaged) == len(runs):
         raise UserError(damaged[0])
-    notes.extend(f"{DAMAGED}{fault}" for fault in damaged)
     return [run for run, fault in faults if fault is None]
 
 
 def _elsewhere(
-    runs: Sequence[Run], scored: Sequence[ScoredRun], split: str, profile: str | None
+    runs: Sequence[Run],
+    scored: Sequence[ScoredRun],
+    split: str,
+    damaged: list[str],
+    profile: str | None,
 ) -> list[ScoredSystem]:
     """Returns the variants that are not scored on `split`, on a split on which they are scored."""
     variants = {run.variant for run in scored}
@@ -133,7 +138,8 @@ def _elsewhere(
     ]
     if not others:
         return []
-    return _grouped(read_scored_runs(others, _choose_split(others, None, "", []), [], profile))
+    other_split = _choose_split(others, None, "", [])
+    return _grouped(read_scored_runs(others, other_split, [], damaged, profile))
 
 
 def _choose_split(runs: Sequence[Run], split: str | None, named: str, notes: list[str]) -> str:

@@ -132,6 +132,7 @@ def compare_selection(
         findings=_findings(selection, systems, counted_runs, replicates) if replicates else None,
         legend=tuple(words.legend(selection, comparison)),
         notes=(*selection.notes, *contradictions),
+        damaged=selection.damaged,
         environments=tuple(RunEnvironment(str(run), run.env) for run in runs),
         specs=tuple(SpecText(str(run), run.spec_text) for run in runs),
         commands=tuple(words.commands(selection)),

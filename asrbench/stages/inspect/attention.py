@@ -24,7 +24,7 @@ from asrbench.data.batch_sampler import length_plan
 from asrbench.data.corpus import Split
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.models.attention.block import FRAMES
-from asrbench.models.heads.head import Encoded
+from asrbench.models.heads.head import Decoding, Encoded
 from asrbench.recogniser.loader import Batch, load
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.stages.inspect.records import (
@@ -228,7 +228,7 @@ class _Observer:
             encoded = self.recogniser.encode(batch)
         with self.recogniser.precision():
             search = self.head.searches[self.recogniser.selection]
-            hypotheses = search(encoded, self.recogniser.cell.decode)
+            hypotheses = search(encoded, Decoding(self.recogniser.cell.decode))
             log_probs_BTV = self.head.frame_log_probs(encoded)
         for b, length in enumerate(encoded.cpu_lengths_B.tolist()):
             symbols = batch.targets_BU[b, : int(batch.target_lengths_B[b])].tolist()
