@@ -327,6 +327,10 @@ def count_changed(corpus: Path) -> None:
     change_json(corpus / "corpus.json", lambda about: about["splits"]["dev"].update(utterances=9))
 
 
+def count_gone(corpus: Path) -> None:
+    change_json(corpus / "corpus.json", lambda about: about["splits"]["dev"].pop("utterances"))
+
+
 def list_changed(corpus: Path) -> None:
     (corpus / "rejected.jsonl").write_text("{}\n")
 
@@ -341,6 +345,7 @@ CORPUS_DAMAGE = {
     split_gone: "dev.arrow: is missing",
     split_cut: "dev.arrow: is damaged, found 300 bytes",
     count_changed: "found 2 utterances in dev, corpus.json says 9",
+    count_gone: "found 2 utterances in dev, corpus.json says None",
     list_changed: "rejected.jsonl: found 1 lines, corpus.json says 0",
     file_added: "notes.txt: is no part of a corpus",
 }

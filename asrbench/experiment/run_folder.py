@@ -137,7 +137,8 @@ class Run:
 
     def state_paths(self) -> list[Path]:
         """Returns the states that training can resume from, the newest first."""
-        return sorted(self.folder.glob("checkpoints/state*.pt"), key=_age, reverse=True)
+        states = filter(Path.is_file, self.folder.glob("checkpoints/state*.pt"))
+        return sorted(states, key=_age, reverse=True)
 
     def states_left_over(self) -> list[Path]:
         """Returns the states and the previous best weights that a run needs no more, as it is done.

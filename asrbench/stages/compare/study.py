@@ -345,6 +345,7 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
 
     They are made in a temporary folder and moved at the end, so that an error leaves none of them,
     and after a kill the next call, or `asrbench verify --repair`, moves the rest.
+    Figures of an earlier study that this one has no data for are deleted.
 
     A study without a bootstrap has no figures and no page. The page has audio if `corpus`, the
     prepared corpus, is given.
@@ -363,4 +364,11 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
             from asrbench.report import page  # slow to import, and the rates alone do not need it
 
             paths += [*plots_study.draw(study, temporary), page.write(study, temporary, corpus)]
-    return [folder / path.name for path in paths]
+        targets = [folder / path.name for path in paths]
+        stale = {*plots_study.files(folder)} - {*targets} if study.replicates else set()
+        for path in (*targets, *stale):
+            if path.is_dir() and not path.is_symlink():
+                raise UserError(f"{path}: is a folder; move it, or choose another --out")
+        for path in stale:
+            path.unlink(missing_ok=True)
+    return targets
