@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asrbench.base.errors import UserError
-from asrbench.cli.options import Decode, Device, TrustPlugins
+from asrbench.cli.options import Decode, DecodeSets, Device, Lm, TrustPlugins, decode_sets
 from asrbench.cli.terminal import Terminal, echo
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def evaluate(
         typer.Option("--split", help="Split to decode; repeatable.", show_default="test"),
     ] = None,
     decode: Decode = None,
+    lm: Lm = None,
+    sets: DecodeSets = None,
     device: Device = "auto",
     trust_plugins: TrustPlugins = False,
 ) -> None:
@@ -34,7 +36,13 @@ def evaluate(
     with Terminal() as terminal:
         runs, splits = Run.find(paths), split or ["test"]
         for each in evaluate_runs(
-            runs, splits, decode, device, terminal, trust_plugins=trust_plugins
+            runs,
+            splits,
+            decode,
+            device,
+            terminal,
+            sets=decode_sets(sets, lm),
+            trust_plugins=trust_plugins,
         ):
             terminal.say(f"{each.run}  {each.split} {each.decode}")
             for line in score_lines(each):
