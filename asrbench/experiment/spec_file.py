@@ -15,7 +15,7 @@ from asrbench.base.errors import UserError, pick
 from asrbench.experiment import plugins
 from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, nested, where_of
 from asrbench.experiment.registry import MODELS, kinds_of
-from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell
+from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell, TextSpec
 from asrbench.experiment.spec_base import Impossible, Seed, Spec
 from asrbench.experiment.spec_validation import LABELS, unknown_key, validated
 from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapping
@@ -149,6 +149,11 @@ def decode_with_sets(decode: DecodeSpec, sets: Iterable[str]) -> DecodeSpec:
                 f"in --set decode.beam=20"
             )
     return validated(_Decode, merged(layers), layers).decode
+
+
+def text_of(**keys: Any) -> TextSpec:
+    """Returns the section `text` with the given keys. Raises `UserError` as `load_study` does."""
+    return validated(TextSpec, keys, [Layer("text.", keys)])
 
 
 def load_cell(path: Path) -> RecordedCell:

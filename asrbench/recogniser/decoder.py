@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asrbench.base.errors import UserError, pick
+from asrbench.data.folds import DEV
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import DecodeSpec
 from asrbench.experiment.spec_file import decode_with_sets
@@ -27,6 +28,8 @@ class Decoder:
     decoding: Decoding
     reads: tuple[str, ...]
     """The keys of `decode` that the search reads."""
+    grid: dict[str, list[float]] | None = None
+    """The values from which the dev set has chosen, by key of `decode`; None if they were given."""
 
     @classmethod
     def of(
@@ -59,11 +62,23 @@ class Decoder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that the search reads, the language model by its digest."""
+        """The settings that runs are compared by: all that the search reads.
+
+        The language model stands there by its digest, and the values that each run has chosen on
+        its dev set by the rule that chose them.
+        """
         plain = self.decoding.settings.model_dump(include=set(self.reads))
         if self.decoding.lm is None:
             return {key: value for key, value in plain.items() if key not in ("lm", "lm_weight")}
-        return plain | {"lm": self.decoding.lm.lm.digest}
+        plain["lm"] = self.decoding.lm.lm.digest
+        return plain if self.grid is None else {**plain, **self.grid, "tuned_on": DEV}
+
+    @property
+    def tuned(self) -> dict[str, float] | None:
+        """The values that the dev set has chosen; None if they were given."""
+        if self.grid is None:
+            return None
+        return self.decoding.settings.model_dump(include=set(self.grid))
 
     def with_settings(self, **settings: float) -> "Decoder":
         """Returns the same search with other values of some keys of `decode`."""

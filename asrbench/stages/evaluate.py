@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from asrbench.base.errors import UserError, pick
-from asrbench.base.files import write_jsonl
+from asrbench.base.files import write_jsonl, write_text
+from asrbench.base.records import to_json
 from asrbench.base.reporting import Reporter
 from asrbench.data.audio import read_audio
 from asrbench.data.batch_sampler import length_plan
 from asrbench.data.corpus import Split
+from asrbench.data.folds import DEV
 from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
@@ -21,6 +23,7 @@ from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.loader import load, make_batch
 from asrbench.recogniser.loading import load_recogniser, open_corpus
 from asrbench.recogniser.recogniser import Recogniser
+from asrbench.recogniser.tuning import Tuning, tuned
 from asrbench.scoring.counted_text import counted, counts_symbol
 from asrbench.scoring.score import Score, score
 from asrbench.text.profiles import PROFILES
@@ -40,6 +43,8 @@ class Evaluation:
     """Symbols of the references that the tokenizer cannot spell and the profile counts."""
     real_time_factor: float
     """Seconds that features, model and search take in total for one second of audio."""
+    tuning: Tuning | None = None
+    """How the dev set chose the weights of the search; None unless it was asked to."""
 
 
 def evaluate_runs(
@@ -50,14 +55,15 @@ def evaluate_runs(
     reporter: Reporter,
     *,
     sets: Sequence[str] = (),
+    tune: bool = False,
     trust_plugins: bool = False,
 ) -> Iterator[Evaluation]:
     """Evaluates each run on each split, and skips runs without weights or without that search.
 
     `sets` are changes of the keys of `decode`, as `decode.beam=20`. Without `decode`, each run is
-    decoded by the search of its spec or else of its dev passes in training. Raises
-    `UserError` if no run has a search of that name, and, after the others are evaluated, if a run
-    cannot be read.
+    decoded by the search of its spec or else of its dev passes in training. With `tune`, the dev
+    set chooses the weights of the language model and of the length first. Raises `UserError` if no
+    run has a search of that name, and, after the others are evaluated, if a run cannot be read.
     """
     runs = list(runs)
     resolve_device(device)
@@ -84,9 +90,11 @@ def evaluate_runs(
             skipped.append(f"{run}: skipped, it has no --decode {decode}, only {allowed}")
             continue
         found = True
-        decoder = Decoder.of(run, recogniser, decode, sets)
+        decoder, tuning = Decoder.of(run, recogniser, decode, sets), None
+        if tune:
+            decoder, tuning = _tuned(run, recogniser, decoder, reporter)
         for split in splits:
-            yield _evaluate(run, recogniser, split, decoder, reporter)
+            yield replace(_evaluate(run, recogniser, split, decoder, reporter), tuning=tuning)
     if decode and searches and not found:
         pick("--decode", decode, searches)
     for line in skipped:
@@ -140,6 +148,7 @@ def _evaluate(
             "side": split.side,
             "sides": list(split.sides),
             "settings": decoder.settings,
+            **({"tuned": decoder.tuned} if decoder.tuned else {}),
             "seconds": seconds,
             "audio_seconds": audio_seconds,
             "real_time_factor": seconds / audio_seconds,
@@ -149,6 +158,19 @@ def _evaluate(
     return Evaluation(
         run, split_name, decoder.label, scores, unknown_symbols, seconds / audio_seconds
     )
+
+
+def _tuned(
+    run: Run, recogniser: Recogniser, decoder: Decoder, reporter: Reporter
+) -> tuple[Decoder, Tuning]:
+    """Chooses the weights of the search on the dev set, and writes what was tried to the run."""
+    dev = _references_of(run, open_corpus(run, recogniser).split(DEV))
+    task = f"{run.cell.variant} tune {decoder.label}"
+    decoder, tuning = tuned(
+        recogniser, decoder, dev, lambda done, total: reporter.progress(task, done, total)
+    )
+    write_text(run.tuning_path(decoder.label), to_json(tuning) + "\n")
+    return decoder, tuning
 
 
 def _references_of(run: Run, split: Split) -> Split:

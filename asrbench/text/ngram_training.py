@@ -5,8 +5,8 @@ every n-gram kept, as SRILM's `ngram-count -ukndiscount -gt3min 0 ...`.
 """
 
 import io
-import os
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stderr
 
 from asrbench.text.ngram_lm import LmSource, word_of
 
@@ -19,16 +19,14 @@ def trained_arpa(sentences: Iterable[Sequence[str]], order: int, source: LmSourc
 
     The same sentences give the same text, whatever their order.
     """
-    # kaldingram shows progress bars by tqdm, which reads this when it is first imported.
-    os.environ.setdefault("TQDM_DISABLE", "1")
     from kaldingram.train import NgramCounts
 
-    counts = NgramCounts(order)
+    counts, arpa = NgramCounts(order), io.StringIO()
     for line in sorted(" ".join(map(word_of, symbols)) for symbols in sentences):
         counts.add_raw_counts_from_line(line)
-    counts.cal_discounting_constants()
-    counts.cal_f()
-    counts.cal_bow()
-    arpa = io.StringIO()
-    counts.print_as_arpa(arpa)
+    with redirect_stderr(io.StringIO()):  # it shows a progress bar for each of many small steps
+        counts.cal_discounting_constants()
+        counts.cal_f()
+        counts.cal_bow()
+        counts.print_as_arpa(arpa)
     return f"{source.comment}\n\n{arpa.getvalue()}"
