@@ -810,6 +810,7 @@ def near(value, annotation=None):
         values = [not value]
     elif value is None:
         values = [1, "x", {"folders": ["halls"]}, {"index": 1, "of": 2}]
+        values += [{"layers": [1]}, {"weight": 0.5}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():

@@ -15,10 +15,16 @@ from asrbench.text.profiles import PROFILES, ProfileName, Side
 OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stuck")
 """Dotted keys that do not change the weights, and so are not part of a run's identity."""
 
-ADDED_LATER: dict[str, Any] = {"train.weights": {"kind": "best"}, "fold": None}
+ADDED_LATER: dict[str, Any] = {
+    "train.weights": {"kind": "best"},
+    "fold": None,
+    "model.head.intermediate": None,
+    "model.head.consistency": None,
+}
 """Dotted keys that came after runs were recorded, with the value those runs were trained with.
 
-A run with that value has the identity that it had before the key existed.
+A run with that value has the identity that it had before the key existed. Keys of one kind are
+missing in the specs of others.
 """
 
 SUBWORDS = 5000
@@ -237,9 +243,12 @@ class CellOf(Spec, Generic[M]):
 
 
 def _at(path: str, plain: Any) -> Any:
-    """Returns the value at a dotted path of plain data; the empty path is all of it."""
+    """Returns the value at a dotted path of plain data; the empty path is all of it.
+
+    Where there is none, it is `...`.
+    """
     for key in path.split(".") if path else ():
-        plain = plain[key]
+        plain = plain.get(key, ...) if isinstance(plain, dict) else ...
     return plain
 
 
