@@ -20,8 +20,10 @@ from asrbench.models.heads.ctc import Ctc, ctc_loss, divergence
 from asrbench.models.heads.head import Encoded, Losses, Targets
 from asrbench.models.model import Model
 from asrbench.recogniser.loader import Batch, make_batch
+from asrbench.stages.plan.estimate import flops_per_audio_second
 from asrbench.text.tokenizer import Tokenizer
 from asrbench.training.augmentation import mask_spectrum
+from asrbench.training.setup import set_up
 from asrbench.training.step import Trainer
 
 TOKENIZER = Tokenizer.of("char", ["abc"])
@@ -199,6 +201,15 @@ def test_the_first_view_is_masked_as_a_single_one(tmp_path: Path, corpus: Path) 
     first, second = (mask_spectrum(x_BTF, frames, spec, **given, view=v) for v in (0, 1))
     assert torch.equal(first, alone)
     assert not torch.equal(second, alone)
+
+
+def test_plan_counts_both_views(tmp_path: Path, corpus: Path) -> None:
+    """Nearly twice the operations: the features of an utterance are computed once."""
+    counts = []
+    for sets in ((), ("model.head.consistency={}",)):
+        setup = set_up(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
+        counts.append(flops_per_audio_second(setup, 0))
+    assert 1.9 < counts[1] / counts[0] < 2
 
 
 def test_runs_without_them_keep_their_identity(tmp_path: Path, corpus: Path) -> None:
