@@ -827,7 +827,8 @@ def near(value, annotation=None):
     elif isinstance(value, bool):
         values = [not value]
     elif value is None:
-        values = [1, {"folders": ["halls"]}, {"index": 1, "of": 2}]
+        values = [1, "x", {"folders": ["halls"]}, {"index": 1, "of": 2}]
+        values += [{"layers": [1]}, {"weight": 0.5}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():

@@ -18,6 +18,7 @@ from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
 from asrbench.cli.evaluate import evaluate
 from asrbench.cli.inspect import inspect
+from asrbench.cli.lm import lm
 from asrbench.cli.models import models
 from asrbench.cli.output import fill_closed_streams, lasting_output, write_any_character
 from asrbench.cli.plan import plan
@@ -81,6 +82,7 @@ app.add_typer(prep_app, name="prep")
 app.command()(corpus)
 app.command()(plan)
 app.command()(train)
+app.command()(lm)
 app.command("eval")(evaluate)
 app.command()(inspect)
 app.command()(compare)

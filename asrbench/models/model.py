@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from asrbench.base.errors import UserError
 from asrbench.base.seeding import key
 from asrbench.experiment.spec_model import ENCODERS, HEADS, LOSS_TERMS, ModelSpec
 from asrbench.models.encoders.encoder import Encoder
@@ -19,10 +20,17 @@ class Model(nn.Module):
     """An encoder and a head, whatever their kinds."""
 
     def __init__(self, spec: ModelSpec, bins: int, symbols: int) -> None:
+        """Raises `UserError` for a head that reads layers which the encoder does not have."""
         super().__init__()
         self.encoder: Encoder = ENCODERS.build(spec.encoder, bins=bins)
         width = self.encoder.width
         self.head: Head = HEADS.build(spec.head, width=width, symbols=symbols)
+        depth = len(self.encoder.stack)
+        if max(self.head.taps, default=0) > depth:
+            raise UserError(
+                f"model.head: found layer {max(self.head.taps)} of the encoder, allowed: 1 to "
+                f"{depth}, because '{spec.encoder.kind}' has {depth} layers that a head can read"
+            )
         self.loss_terms = nn.ModuleDict(
             {
                 term.kind: LOSS_TERMS.build(term, width=width, symbols=symbols)
@@ -62,8 +70,9 @@ class Model(nn.Module):
         """
         encoded, targets = self.encode(x_BTF, frames_B), Targets(symbols_BU, target_lengths_B)
         losses = self.head.losses(encoded, targets)
+        views = self.head.views if self.training else 1
         for name, term in self.loss_terms.items():
-            losses[name] = term(encoded, targets, self.head)
+            losses[name] = term(encoded, targets, self.head) / views
             losses["total"] = losses["total"] + self._weights[name] * losses[name]
         return losses
 
