@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from test_audio import RATE_HZ, fault_of, noise, with_data_size
 
-from asrbench.data import containers
+from asrbench.data import containers, resampling
 from asrbench.data.audio import read_audio, read_segment, seconds_of
 from asrbench.data.segment import AudioFault, Segment
 
@@ -178,3 +178,32 @@ def test_a_recording_of_gigabytes_is_judged_by_its_header(tmp_path: Path) -> Non
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.wav")
     assert fault_of(tmp_path / "a.wav") == ("unreadable", "it is no regular file")
+
+
+@pytest.mark.parametrize("rate_hz", [1_000, 8_000, 11_025, 16_000, 44_100, 44_101, 48_000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_blocks_of_a_recording_are_resampled_like_the_whole(
+    rate_hz: int, subtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for samples in (1, 4_999, 20_000, 150_001):
+        file = io.BytesIO()
+        soundfile.write(file, noise(samples) / 40_000, rate_hz, subtype, format="WAV")
+        data = file.getvalue()
+        whole = read_audio(io.BytesIO(data))
+        assert len(whole) == -(-samples * RATE_HZ // rate_hz)
+        monkeypatch.setattr(resampling, "_BLOCK_SAMPLES", 5_000)
+        np.testing.assert_array_equal(read_audio(io.BytesIO(data)), whole)
+        monkeypatch.undo()
+
+
+def test_an_hour_at_another_rate_takes_little_more_memory_than_the_file(tmp_path: Path) -> None:
+    """As floats its samples alone would take four times as much as the file."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(60 * 8_000, np.int16), 8_000)
+    read_audio(tmp_path / "a.wav")  # imports SciPy
+    soundfile.write(tmp_path / "a.wav", np.zeros(3_600 * 8_000, np.int16), 8_000)
+    tracemalloc.start()
+    try:
+        assert len(read_audio(tmp_path / "a.wav")) == 3_600 * RATE_HZ
+        assert tracemalloc.get_traced_memory()[1] < 5 * (tmp_path / "a.wav").stat().st_size
+    finally:
+        tracemalloc.stop()

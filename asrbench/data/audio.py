@@ -17,17 +17,17 @@ import soundfile
 from asrbench.base.errors import UserError
 from asrbench.base.files import bounded, open_regular
 from asrbench.base.stderr import silenced_stderr
-from asrbench.data.containers import FORMATS, SEVERAL, claimed_bytes, is_concatenated, ogg_fault
+from asrbench.data.containers import FORMATS, claimed_bytes, container_fault
+from asrbench.data.resampling import (
+    COARSEST_HZ,
+    FULL_SCALE,
+    RATES_HZ,
+    is_plausible,
+    resample,
+    rounded_blocks,
+)
 from asrbench.data.segment import AudioFault, Segment
-from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave, rounded
-
-FULL_SCALE = 32_768
-RATES_HZ = range(1_000, 768_001)
-"""Plausible sample rates. Resampling from another rate could fill the memory."""
-
-_COARSEST_HZ = 100_000
-"""A higher rate must share a factor with 16 kHz. The filter for 767,999 Hz would have 15 million
-coefficients, which take 1 GB and some seconds."""
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave
 
 TOLERATED_LOSS_S = 0.05
 """A file may be this much shorter than its header says: many writers are off by a few bytes."""
@@ -124,7 +124,7 @@ def read_part(path: Path, samples: int | None = None, place: float = 0.0) -> Wav
         raise AudioFault("zero samples")
     _check_floats(wave)
     # A copy releases the memory of the other channels.
-    return np.ascontiguousarray(_resample(wave, rate_hz))
+    return np.ascontiguousarray(resample(wave, rate_hz))
 
 
 class _Seekable:
@@ -153,7 +153,7 @@ def _opened(stream: BinaryIO) -> Iterator[Any]:
         with quiet, soundfile.SoundFile(_Seekable(stream)) as file:
             if file.format not in FORMATS:
                 raise AudioFault("unreadable", f"{file.format} is not read; convert it to wav")
-            if not _is_plausible(int(file.samplerate)):
+            if not is_plausible(int(file.samplerate)):
                 raise AudioFault("unreadable", f"the header says {file.samplerate} Hz")
             if not file.seekable():
                 raise AudioFault("unreadable", f"{file.subtype} cannot be decoded; encode it anew")
@@ -245,8 +245,7 @@ def _finished(samples: npt.NDArray[Any], rate_hz: int) -> Samples:
         return samples
     if not exact:
         _check_floats(samples)
-    wave = np.asarray(samples, dtype=np.float64) / (FULL_SCALE if exact else 1)
-    return rounded(_resample(wave, rate_hz) * FULL_SCALE)
+    return rounded_blocks(samples, rate_hz)
 
 
 _DECODING = threading.Lock()
@@ -271,29 +270,21 @@ def _decode(path: Path, size: int, changed_ns: int) -> npt.NDArray[np.float32]:
 
 def _check_container(format: str, stream: BinaryIO) -> None:
     """Raises `AudioFault` for damage that libsndfile passes over, such as a second file."""
-    fault = _container_fault(format, stream)
-    if fault is not None:
+    if fault := container_fault(format, stream):
         raise AudioFault("unreadable", fault)
-
-
-def _container_fault(format: str, stream: BinaryIO) -> str | None:
-    if format == "OGG":
-        return ogg_fault(stream)
-    return SEVERAL if is_concatenated(format, stream) else None
 
 
 def _check_whole_container(path: Path, format: str) -> None:
     """Checks a file as `_check_container` does, for the first of its parts only."""
     about = path.stat()
-    fault = _fault_of(path, format, about.st_size, about.st_mtime_ns)
-    if fault is not None:
+    if fault := _fault_of(path, format, about.st_size, about.st_mtime_ns):
         raise AudioFault("unreadable", fault)
 
 
 @lru_cache(maxsize=1024)
 def _fault_of(path: Path, format: str, size: int, changed_ns: int) -> str | None:
     with _file(path) as stream:
-        return _container_fault(format, stream)
+        return container_fault(format, stream)
 
 
 def _ends(stream: BinaryIO) -> bytes:
@@ -355,26 +346,13 @@ def _ends_early(file: Any) -> bool:
 
 
 def _check_floats(wave: Wave) -> None:
-    if not np.isfinite(wave).all():
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        low, high = float(wave.min(initial=0)), float(wave.max(initial=0))
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioFault("unreadable", "has samples that are not finite")
-    peak = float(np.abs(wave).max(initial=0))
+    peak = max(high, -low)
     if peak > _LOUDEST:
         raise AudioFault("unreadable", f"has floats up to {peak:g}, and full scale is 1")
-
-
-def _is_plausible(rate_hz: int) -> bool:
-    reduced = rate_hz // math.gcd(SAMPLE_RATE_HZ, rate_hz)
-    return rate_hz in RATES_HZ and reduced <= _COARSEST_HZ
-
-
-def _resample(wave: Wave, rate_hz: int) -> Wave:
-    """Returns `wave` at 16 kHz, as ceil(samples · 16000 / rate) samples."""
-    if rate_hz == SAMPLE_RATE_HZ:
-        return wave
-    from scipy.signal import resample_poly  # takes half a second, which most corpora do not need
-
-    common = math.gcd(SAMPLE_RATE_HZ, rate_hz)
-    return np.asarray(resample_poly(wave, SAMPLE_RATE_HZ // common, rate_hz // common))
 
 
 def _one_line(error: Exception) -> str:
@@ -399,10 +377,10 @@ def from_array(array: npt.ArrayLike, sample_rate: int) -> Samples:
         )
     if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
         raise UserError(f"audio: found {samples.dtype} samples, allowed: int16, or floats")
-    if not _is_plausible(int(sample_rate)):
+    if not is_plausible(int(sample_rate)):
         raise UserError(
             f"audio: found a sample rate of {sample_rate} Hz, allowed: {RATES_HZ[0]} to "
-            f"{RATES_HZ[-1]}, above {_COARSEST_HZ} with a factor in common with 16 kHz"
+            f"{RATES_HZ[-1]}, above {COARSEST_HZ} with a factor in common with 16 kHz"
         )
     if np.issubdtype(samples.dtype, np.floating) and len(samples):
         peak = float(np.abs(samples).max())

@@ -8,6 +8,8 @@ FORMATS = ("AIFF", "AU", "CAF", "FLAC", "MP3", "NIST", "OGG", "RF64", "W64", "WA
 """The formats that are read, as libsndfile names them. It knows more, mostly of old samplers, whose
 damage nothing shows: of two such files in one, it drops the second or plays its header."""
 
+SEVERAL = "several files in one, of which only the first is decoded"
+
 _FIRST, _LAST = 0x02, 0x04
 """Flags of the first and of the last page of an Ogg stream."""
 
@@ -15,7 +17,6 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Every byte with its bits in the opposite order."""
 
 _STARTS = {
-    "AIFF": (),
     "AU": (
         re.compile(rb"\.snd\x00\x00.{6}\x00\x00\x00", re.S),
         re.compile(rb"dns\..{2}\x00\x00.{5}\x00\x00\x00", re.S),
@@ -29,10 +30,7 @@ _STARTS = {
     ),
     "NIST": (re.compile(rb"NIST_1A\n"),),
     "RF64": (re.compile(rb"RF64.{4}WAVE", re.S),),
-    "OGG": (),
     "W64": (re.compile(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),),
-    "WAV": (),
-    "WAVEX": (),
 }
 """What stands at the start of a file of a format, and nowhere else in it, such as FLAC's mark with
 the header of STREAMINFO (RFC 9639, 8.2), or the headers with the length of an mp3. One pattern for
@@ -51,13 +49,20 @@ _DATA_CHUNK = re.compile(
 `data : 64000 (should be 38382)`."""
 
 
+def container_fault(format: str, stream: BinaryIO) -> str | None:
+    """Returns what is wrong with a file and passed over by libsndfile; None if nothing is."""
+    if format == "OGG":
+        return ogg_fault(stream)
+    return SEVERAL if is_concatenated(format, stream) else None
+
+
 def is_concatenated(format: str, stream: BinaryIO) -> bool:
     """Returns whether several files of a format stand in one, of which only the first is decoded.
 
     Reads the stream from its start to its end. If it holds only the two ends of a file, a second
     file may go unnoticed.
     """
-    return sum(_count(mark, stream) for mark in _STARTS[format]) > 1
+    return sum(_count(mark, stream) for mark in _STARTS.get(format, ())) > 1
 
 
 def _count(mark: re.Pattern[bytes], stream: BinaryIO) -> int:
@@ -71,9 +76,6 @@ def _count(mark: re.Pattern[bytes], stream: BinaryIO) -> int:
             count, end = count + 1, match.end()
         rest = piece[max(end, len(piece) - _LONGEST_MARK) :]
     return count
-
-
-SEVERAL = "several files in one, of which only the first is decoded"
 
 
 def ogg_fault(stream: BinaryIO) -> str | None:

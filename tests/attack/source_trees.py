@@ -192,18 +192,30 @@ def _ksponspeech(folder: Path) -> None:
         put(folder / "KsponSpeech_scripts" / f"{split}.trn", *mine)
 
 
+_SPLITS_OF_TSV = ("train.tsv", "dev.tsv", "test.tsv")
+_SPLITS_OF_JSON = ("train.json", "dev.json", "test.json")
 _CHAPTERS = ("no transcript", "subset not asked for")
 
 TREES = (
-    Tree("table", lambda f: _table(f, "\t", "tsv"), "list.tsv", ("*.tsv",), ("*.tsv",), (), True),
-    Tree("table", lambda f: _table(f, ",", "csv"), "list.csv", ("*.csv",), ("*.csv",), (), True),
-    Tree("table", _jsonl, "list.jsonl", ("*.jsonl",), ("*.jsonl",)),
+    Tree(
+        "table",
+        lambda f: _table(f, "\t", "tsv"),
+        "list.tsv",
+        ("list.tsv",),
+        ("list.tsv",),
+        (),
+        True,
+    ),
+    Tree(
+        "table", lambda f: _table(f, ",", "csv"), "list.csv", ("list.csv",), ("list.csv",), (), True
+    ),
+    Tree("table", _jsonl, "list.jsonl", ("list.jsonl",), ("list.jsonl",)),
     Tree(
         "an4",
         _an4,
         "",
         ("etc/*",),
-        ("etc/*.fileids",),
+        ("etc/an4_train.fileids", "etc/an4_test.fileids"),
         ("--dev", "2"),
         not_entries=("transcript without an id", "duplicate transcript", "no fileid"),
     ),
@@ -228,8 +240,8 @@ TREES = (
         "nemo",
         _nemo,
         "train.json",
-        ("*.json",),
-        ("*.json",),
+        _SPLITS_OF_JSON,
+        _SPLITS_OF_JSON,
         ("--dev", "tree/dev.json", "--test", "tree/test.json"),
     ),
     Tree(
@@ -241,7 +253,7 @@ TREES = (
         not_entries=("recording without a supervision", "duplicate recording"),
     ),
     Tree("lhotse", _lhotse_cuts, "cuts.jsonl.gz", ("cuts.jsonl.gz",), ("cuts.jsonl.gz",)),
-    Tree("commonvoice", _commonvoice, "", ("*.tsv",), ("*.tsv",), (), True),
+    Tree("commonvoice", _commonvoice, "", _SPLITS_OF_TSV, _SPLITS_OF_TSV, (), True),
     Tree(
         "librispeech",
         _librispeech,
