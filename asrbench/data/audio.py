@@ -15,7 +15,7 @@ import numpy.typing as npt
 import soundfile
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import bounded, open_regular
+from asrbench.base.files import open_regular
 from asrbench.base.stderr import silenced_stderr
 from asrbench.data.containers import FORMATS, claimed_bytes, container_fault
 from asrbench.data.resampling import (
@@ -52,11 +52,11 @@ _OPUS_LEAD_S = 2
 In speech at 16 kHz, a lead of 1 s changed 1 % of the samples, by up to 7; 2 s changed none."""
 
 _MOST_BYTES = 2 << 30
-"""Largest file that is read whole, and most memory for the samples of all channels as floats:
-4.7 hours of one channel at 16 kHz. The header alone decides, before memory is taken."""
+"""Most memory for the samples of all channels as floats: 4.7 hours of one channel at 16 kHz. The
+header alone decides, before memory is taken."""
 
-_SMALL_BYTES = 64 << 20
-"""A smaller file is read before its header is looked at."""
+_SMALL_BYTES = 4 << 20
+"""A file of at most this size is read before its header is looked at."""
 
 _LOUDEST = 16.0
 """Floats beyond this are damaged, or 16-bit samples that nobody divided by full scale."""
@@ -166,14 +166,13 @@ def _opened(stream: BinaryIO) -> Iterator[Any]:
 
 def _whole(source: str | Path | BinaryIO, channel: int | None) -> tuple[npt.NDArray[Any], int]:
     """Returns all samples of a channel, in the form of `_read`, and their rate in Hz."""
-    data = _bytes(source)
-    if not data:
-        raise AudioFault("empty file")
-    with _opened(io.BytesIO(data)) as file:
-        _check_container(file.format, io.BytesIO(data))
-        samples = _read(file, channel)
-        _check_length(file, data, len(samples))
-        return samples, int(file.samplerate)
+    with _stream(source) as stream:
+        ends = _ends(stream)
+        with _opened(stream) as file:
+            _check_container(file.format, stream)
+            samples = _read(file, channel)
+            _check_length(file, ends, len(samples))
+            return samples, int(file.samplerate)
 
 
 def _cut(path: Path, segment: Segment) -> tuple[npt.NDArray[Any], int]:
@@ -270,8 +269,10 @@ def _decode(path: Path, size: int, changed_ns: int) -> npt.NDArray[np.float32]:
 
 def _check_container(format: str, stream: BinaryIO) -> None:
     """Raises `AudioFault` for damage that libsndfile passes over, such as a second file."""
+    place = stream.tell()  # where libsndfile is
     if fault := container_fault(format, stream):
         raise AudioFault("unreadable", fault)
+    stream.seek(place)
 
 
 def _check_whole_container(path: Path, format: str) -> None:
@@ -298,16 +299,16 @@ def _ends(stream: BinaryIO) -> bytes:
     return ends
 
 
-def _bytes(source: str | Path | BinaryIO) -> bytes:
+@contextmanager
+def _stream(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Yields a file that is open, and in memory if it is small, which is faster."""
     if not isinstance(source, str | Path):
-        return source.read()
+        yield io.BytesIO(source.read())
+        return
     with _file(source) as stream:
-        if stream.seek(0, io.SEEK_END) > _SMALL_BYTES:
-            stream.seek(0)
-            with _opened(stream) as file:
-                _check_size(file, int(file.frames))
+        size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
-        return bounded(stream, _MOST_BYTES)
+        yield stream if size > _SMALL_BYTES else io.BytesIO(stream.read())
 
 
 @contextmanager
