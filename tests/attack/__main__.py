@@ -27,7 +27,9 @@ from attack import (
     disks,
     hostile,
     kills,
+    recordings,
     runs,
+    sources,
     specs,
     surroundings,
     transcripts,
@@ -39,6 +41,8 @@ from attack.report import Result, as_json, line, page
 MODULES = (
     specs,
     command_lines,
+    recordings,
+    sources,
     corpora,
     runs,
     checkpoints,
