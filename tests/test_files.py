@@ -24,6 +24,7 @@ from asrbench.base.files import (
     write_text,
 )
 from asrbench.base.folders import atomic_files, atomic_folder, folders_below, settle, unsettled
+from asrbench.base.resources import resource_error
 
 
 def names(folder):
@@ -102,6 +103,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
+from asrbench.base.resources import resource_error
 from asrbench.base.folders import atomic_folder
 with atomic_folder(Path({str(tmp_path / "an4")!r})) as folder:
     (folder / "train.arrow").write_text("half")
@@ -147,6 +149,7 @@ def test_replacing_happens_at_the_end_or_not_at_all(tmp_path):
 KILLED_AT_STEP = """
 import itertools, os, sys
 from pathlib import Path
+from asrbench.base.resources import resource_error
 from asrbench.base.folders import atomic_files, atomic_folder
 step, out = int(sys.argv[1]), Path(sys.argv[2])
 steps = itertools.count()
@@ -360,3 +363,15 @@ def test_links_in_a_circle_are_followed_once(tmp_path):
         (root / name / "up").symlink_to(root)
     found = [name for _, files in folders_below(root) for name in files]
     assert sorted(found) == [f"{name}.txt" for name in "abcdefgh"]
+
+
+def test_a_link_that_leads_back_to_itself_is_one_line(tmp_path):
+    circle = tmp_path / "circle"
+    circle.symlink_to("circle")
+    with pytest.raises((RuntimeError, OSError)) as caught:
+        circle.resolve(strict=True)
+    line = resource_error(caught.value)
+    assert str(line) == (
+        f"{circle}: Too many levels of symbolic links; it is a link that leads back to itself; "
+        f"choose another place"
+    )

@@ -92,7 +92,9 @@ def results(names: Sequence[str], seed: int, scale: float) -> Iterator[Result]:
 def _result(name: str, home: Path, seed: int, scale: float) -> Result:
     """Carries out an attack on a copy of the home. An attack that fails is a fault as well."""
     attack = ATTACKS[name]
-    folder = home.with_name(name.replace(" ", "-"))
+    # In a folder of its own: a command that is given `..` finds nothing of another attack there.
+    around = home.with_name(name.replace(" ", "-"))
+    folder = around / "home"
     shutil.copytree(home, folder, symlinks=True)
     start = time.monotonic()
     try:
@@ -100,7 +102,7 @@ def _result(name: str, home: Path, seed: int, scale: float) -> Result:
     except Exception:
         tally = Tally(faults=[f"the attack itself failed: {traceback.format_exc()}"])
         tally.answers["fault"] += 1
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(around, ignore_errors=True)
     return Result(name, tally, time.monotonic() - start)
 
 
