@@ -462,6 +462,12 @@ def test_an_utterance_that_is_too_long_is_rejected(
     assert prepared.rejected == {"too long": 1}
 
 
+def test_little_is_kept_of_a_very_long_id_that_is_rejected(tmp_path: Path) -> None:
+    write(tmp_path / "toy", {"train": [utterance(0), utterance(1, id="a" * 10**6 + "\udcff")]})
+    (row,) = lines(tmp_path / "toy" / "rejected.jsonl")
+    assert row["id"] == "a" * corpus_writer.SHOWN
+
+
 def test_a_name_that_is_not_unicode_is_rejected(tmp_path: Path) -> None:
     prepared = write(tmp_path / "toy", {"train": [utterance(0), utterance(1, id="a\udcff")]})
     assert prepared.split("train").ids == ["u0000"]

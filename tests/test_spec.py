@@ -399,6 +399,14 @@ def labels(study):
             "train: {weights: {kind: last, epochs: 3}}",
             "train.weights.epochs: found an unknown key, allowed: kind",
         ),
+        (
+            "augment: {frequency_masks: 1001}",
+            "augment.frequency_masks: found 1001, allowed: less than or equal to 1000",
+        ),
+        (
+            "model: {name: ds2_crossattn, head: {decoder: {layers: 101}}}",
+            "model.head.decoder.layers: found 101, allowed: less than or equal to 100",
+        ),
         # Cells: some, no two alike, with names that can be folders
         ("seeds: []", "seeds: found [], allowed: one value or more"),
         ("seeds: [0, 1, 0]", "seeds: found 0 twice, allowed: each value once"),

@@ -6,10 +6,10 @@ Symbol 0, CTC's blank, is start and end here.
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from asrbench.experiment.spec_base import Count, DropoutRate, Impossible, Spec
@@ -17,7 +17,7 @@ from asrbench.models.layers.positions import sinusoids
 
 
 class TransformerDecoderSpec(Spec):
-    layers: Count = 2
+    layers: Annotated[int, Field(ge=1, le=100)] = 2
     """Number of Transformer decoder layers."""
     width: Count = 512
     """Width of the decoder; even, and divisible by `heads`."""
