@@ -330,7 +330,7 @@ def labels(study):
         (
             "model: {name: ds2_selfattn, head: {kind: ctc_attention}}",
             "model.head.kind: found 'ctc_attention', allowed: 'ctc', which is what model "
-            "ds2_selfattn means; see ds2_crossattn",
+            "ds2_selfattn means; see ds2_crossattn, joint_las",
         ),
         (
             "model: {name: ds2, encoder: {kind: conformer}}",
@@ -813,7 +813,7 @@ def near(value, annotation=None):
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
-        values = [({"kind": "spec_test"},), ({"path": "mine.py", "digest": "f1" * 8},)]
+        values = [({"kind": "spec_test"},), ({"path": "mine.py", "digest": "f1" * 8},), ("ko",)]
     elif isinstance(value, tuple):
         values = [
             (*value[:i], other, *value[i + 1 :]) for i, v in enumerate(value) for other in near(v)
@@ -821,7 +821,7 @@ def near(value, annotation=None):
     elif isinstance(value, BaseModel):
         values = []
     else:
-        values = [value * 2, value / 2, value + 1]
+        values = [value * 2, value / 2, value + 1, value + 2]
     return [other for other in values if other != value]
 
 

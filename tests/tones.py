@@ -72,8 +72,9 @@ def sets_for(name: str) -> list[str]:
     kinds = kinds_of(name)
     if kinds.get(("encoder", "attention"), "none") != "none":
         sets.append("model.encoder.attention={heads: 2, dropout: 0.0}")
-    if kinds["head",] == "ctc_attention":
-        decoder = "{layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0}"
+    sizes = {"transformer": "feed_forward: 64", "lstm": "attention_width: 16, location_kernel: 11"}
+    if decoder := sizes.get(kinds.get(("head", "decoder"), "")):
+        decoder = f"{{layers: 1, width: 32, heads: 2, dropout: 0.0, {decoder}}}"
         sets.append(f"model.head={{decoder: {decoder}, label_smoothing: 0.0}}")
     return sets
 

@@ -15,10 +15,17 @@ from asrbench.text.profiles import PROFILES, ProfileName, Side
 OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stuck")
 """Dotted keys that do not change the weights, and so are not part of a run's identity."""
 
-ADDED_LATER: dict[str, Any] = {"train.weights": {"kind": "best"}, "fold": None}
+ADDED_LATER: dict[str, Any] = {
+    "train.weights": {"kind": "best"},
+    "fold": None,
+    "model.head.decoder.kind": "transformer",
+    "model.head.decoder.task_tokens": [],
+    "model.head.scheduled_sampling": 0.0,
+}
 """Dotted keys that came after runs were recorded, with the value those runs were trained with.
 
-A run with that value has the identity that it had before the key existed.
+A run with that value has the identity that it had before the key existed. Models of other kinds do
+not have all of the keys.
 """
 
 SUBWORDS = 5000
@@ -113,9 +120,15 @@ class ScoreSpec(Spec):
 
 class DecodeSpec(Spec):
     beam: Count = 10
-    """Beam size of joint decoding."""
+    """Beam size: hypotheses of an utterance that a beam search keeps."""
     ctc_weight: Share = 0.3
     """Weight of the CTC prefix score in joint decoding; the decoder's score has the rest."""
+    length_exponent: Annotated[float, Field(ge=0, le=10)] = 0.6
+    """Length normalisation of `attention_beam` (Wu et al. 2016); 0 has none, 1 is a mean."""
+    coverage: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the penalty for frames without attention in `attention_beam` (Wu et al. 2016)."""
+    repeats: Count | None = 8
+    """Times that `attention_beam` may say the same passage in a row; null is without limit."""
 
 
 class CompareSpec(Spec):
@@ -186,7 +199,7 @@ class CellOf(Spec, Generic[M]):
     score: ScoreSpec = ScoreSpec()
     """Scoring of the output text."""
     decode: DecodeSpec = DecodeSpec()
-    """Options of joint decoding in `asrbench eval`; not part of the run's identity."""
+    """Options of beam searches in `asrbench eval`; not part of the run's identity."""
     compare: CompareSpec = CompareSpec()
     """Options of `asrbench compare`; not part of the run's identity."""
     run: RunSpec = RunSpec()
@@ -203,7 +216,7 @@ class CellOf(Spec, Generic[M]):
         """
         folders = [f"augment.{key}.folders" for key in self.augment.folders]
         plain = self.plain()
-        as_before = [path for path, value in ADDED_LATER.items() if _at(path, plain) == value]
+        as_before = [path for path, value in ADDED_LATER.items() if _at(path, plain, ...) == value]
         known = self.without(*OPERATIONAL, "corpus", *folders, *as_before)
         known["plugins"] = sorted(plugin.digest for plugin in self.plugins)
         known["score"]["profile"] = str(PROFILES[self.score.profile])
@@ -228,9 +241,14 @@ class CellOf(Spec, Generic[M]):
         return f"seed {self.seed}" + (f" {self.fold}" if self.fold else "")
 
 
-def _at(path: str, plain: Any) -> Any:
-    """Returns the value at a dotted path of plain data; the empty path is all of it."""
+def _at(path: str, plain: Any, *missing: Any) -> Any:
+    """Returns the value at a dotted path of plain data; the empty path is all of it.
+
+    Returns `missing`, if it is given, for a path that there is not.
+    """
     for key in path.split(".") if path else ():
+        if missing and not (isinstance(plain, dict) and key in plain):
+            return missing[0]
         plain = plain[key]
     return plain
 

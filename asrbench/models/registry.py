@@ -10,6 +10,7 @@ from asrbench.models.attention.positional import PositionalAttention, positional
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
 from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
 from asrbench.models.encoders.deepspeech2 import DeepSpeech2, DeepSpeech2Spec
+from asrbench.models.heads.attention import AttentionHead, AttentionHeadSpec
 from asrbench.models.heads.ctc import Ctc, CtcSpec
 from asrbench.models.heads.ctc_attention import CtcAttention, CtcAttentionSpec
 
@@ -22,4 +23,5 @@ ATTENTION.register(HeadMixing, HeadMixingBlock)
 ENCODERS.register(DeepSpeech2Spec, DeepSpeech2)
 
 HEADS.register(CtcSpec, Ctc)
+HEADS.register(AttentionHeadSpec, AttentionHead)
 HEADS.register(CtcAttentionSpec, CtcAttention)
