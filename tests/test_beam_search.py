@@ -229,6 +229,34 @@ def test_length_normalisation_ranks_all_strings(seed: int, limit: int, exponent:
     assert rank(found) == pytest.approx(max(map(rank, strings(symbols, limit))))
 
 
+@pytest.mark.parametrize("exponent", [0.0, 0.6, 1.0])
+def test_unlikely_ends_do_not_stop_a_search(exponent: float) -> None:
+    """With fewer symbols than the beam has places, the end of every hypothesis is in the beam."""
+    said = (BLANK, 1, 2, 3, 1, 1, 2, BLANK)
+
+    def log_probs(_: int, prefix: tuple[int, ...]) -> Tensor:
+        probabilities_V = torch.full((4,), 0.01)
+        on_its_way = prefix == said[: len(prefix)]
+        probabilities_V[said[len(prefix)] if on_its_way else BLANK] = 0.97
+        return probabilities_V.log()
+
+    found = beam_of(scorer(log_probs), [20], 4, beam=10, ranking=Ranking(exponent))
+    assert found == [list(said[1:-1])]
+
+
+def test_what_is_hopeless_is_not_followed_to_the_limit() -> None:
+    """After each symbol the end is likely, and a longer hypothesis would be ranked higher only if
+    its score were far above its own."""
+    asked = []
+
+    def log_probs(_: int, prefix: tuple[int, ...]) -> Tensor:
+        asked.append(len(prefix))
+        return torch.tensor([0.98, 0.02]).log()
+
+    assert beam_of(scorer(log_probs), [500], 2, beam=4, ranking=Ranking(1.0)) == [[]]
+    assert max(asked) < 5
+
+
 def test_coverage_prefers_the_hypothesis_that_has_attended_to_all_frames() -> None:
     """Each symbol attends to a frame, and three equal frames of four are padding or attended to.
 

@@ -190,7 +190,9 @@ def test_a_search_that_no_run_has(road: Path, command: str) -> None:
     (folder,) = (road / "results/tiny/ds2_crossattn").iterdir()
     files = [road / "0.wav"] if command == "transcribe" else []
     line = error(command, folder, *files, "--decode", "beam")
-    assert line.endswith("--decode: found 'beam', allowed: greedy, attention, joint")
+    assert line.endswith(
+        "--decode: found 'beam', allowed: greedy, attention, attention_beam, joint"
+    )
     (baseline,) = (road / "results/tiny/ds2").iterdir()
     line = error(command, baseline, *files, "--decode", "joint")
     assert line.endswith("--decode: found 'joint', allowed: greedy")

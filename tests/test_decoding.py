@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scorers import (
     SEEDS,
@@ -41,6 +41,7 @@ def test_collapse_by_hand(path: str, string: str) -> None:
 
 
 @given(st.lists(st.integers(0, 3)))
+@settings(deadline=None)
 def test_collapse_keeps_first_frame_of_each_run_of_a_symbol(path: list[int]) -> None:
     expected = [
         index for t, index in enumerate(path) if index != BLANK and (t == 0 or path[t - 1] != index)
@@ -49,6 +50,7 @@ def test_collapse_keeps_first_frame_of_each_run_of_a_symbol(path: list[int]) -> 
 
 
 @given(SEEDS, st.lists(st.integers(0, 12), min_size=1, max_size=5))
+@settings(deadline=None)
 def test_ctc_greedy_ignores_padding_and_batch_mates(seed: int, lengths: list[int]) -> None:
     log_probs_BTV = random_log_probs(seed, len(lengths), 12, 3)
     together = ctc_greedy(log_probs_BTV, torch.tensor(lengths))
@@ -59,6 +61,7 @@ def test_ctc_greedy_ignores_padding_and_batch_mates(seed: int, lengths: list[int
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=8))
+@settings(deadline=None)
 def test_perfect_recogniser_has_no_errors(spoken: list[tuple[int, int]]) -> None:
     """Symbols that last several frames are one symbol each: unmerged they would count as errors."""
     reference = "".join("abcde"[index] for index, _ in spoken)
@@ -79,6 +82,7 @@ def test_perfect_recogniser_has_no_errors(spoken: list[tuple[int, int]]) -> None
 
 
 @given(SEEDS, st.lists(st.integers(0, 6), min_size=1, max_size=4))
+@settings(deadline=None)
 def test_attention_greedy_follows_the_best_symbol_within_limits(
     seed: int, limits: list[int]
 ) -> None:

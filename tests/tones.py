@@ -113,9 +113,11 @@ CHANCE = (
 
 
 def chance_for(name: str) -> tuple[str, ...]:
-    """Returns those of the settings that the encoder of the model `name` has."""
-    has_recurrence = kinds_of(name)[("encoder",)] == "deepspeech2"
-    return CHANCE if has_recurrence else CHANCE[1:]
+    """Returns those of the settings that the model `name` has, and those of its head."""
+    kinds = kinds_of(name)
+    has_recurrence = kinds[("encoder",)] == "deepspeech2"
+    sampling = ("model.head.scheduled_sampling=0.3",) if ("head", "decoder") in kinds else ()
+    return (CHANCE if has_recurrence else CHANCE[1:]) + sampling
 
 
 class Heard(Silent):

@@ -96,7 +96,7 @@ class TransformerDecoder(Decoder):
 
     def start(self, memory_BTD: Tensor, mask_BT: Tensor, *, covered: bool = False) -> State:
         memory_BTE = self.memory(memory_BTD)
-        shared, own = {"padding": ~mask_BT}, {}
+        shared, own = {"valid": mask_BT}, {}
         for index, layer in enumerate(self.layers.layers):
             width = memory_BTE.shape[-1]
             weight, bias = layer.multihead_attn.in_proj_weight, layer.multihead_attn.in_proj_bias
@@ -163,6 +163,7 @@ class TransformerDecoder(Decoder):
         values of the symbols before it from the state.
         """
         own, shared = dict(state.own), state.shared
+        valid_B11T = shared["valid"][:, None, None]
         position_1 = torch.tensor([own["keys.0"].shape[3]], device=x_BWE.device)
         x_BWE = x_BWE + sinusoids(position_1, x_BWE.shape[2])
         for index, layer in enumerate(self.layers.layers):
@@ -170,18 +171,20 @@ class TransformerDecoder(Decoder):
             q_BWH1K, *new = self._of_symbols(layer.self_attn, layer.norm1(x_BWE))
             for name, new_BWH1K in zip(cache, new, strict=True):
                 own[name] = torch.cat([own[name].to(new_BWH1K.dtype), new_BWH1K], dim=3)
-            y_BWH1K, _ = _attend(q_BWH1K, own[cache[0]], own[cache[1]])
+            q, k, v = (x.flatten(0, 1) for x in (q_BWH1K, own[cache[0]], own[cache[1]]))
+            y_BWH1K = F.scaled_dot_product_attention(q, k, v).view(q_BWH1K.shape)
             x_BWE = x_BWE + layer.self_attn.out_proj(y_BWH1K.flatten(2))
 
             q_BHWK = self._query(layer.multihead_attn, layer.norm2(x_BWE))
-            y_BHWK, weights_BHWT = _attend(
-                q_BHWK, shared[cache[0]], shared[cache[1]], shared["padding"][:, None, None]
-            )
+            k_BHTK, v_BHTK = shared[cache[0]], shared[cache[1]]
+            y_BHWK = F.scaled_dot_product_attention(q_BHWK, k_BHTK, v_BHTK, attn_mask=valid_B11T)
             x_BWE = x_BWE + layer.multihead_attn.out_proj(y_BHWK.transpose(1, 2).flatten(2))
 
             x_BWE = x_BWE + layer.linear2(layer.activation(layer.linear1(layer.norm3(x_BWE))))
         if "covered" in own:
             # Of several layers the last one counts, with the mean of its heads.
+            scores_BHWT = (q_BHWK @ k_BHTK.mT).float() / math.sqrt(q_BHWK.shape[-1])
+            weights_BHWT = scores_BHWT.masked_fill(~valid_B11T, -math.inf).softmax(-1)
             own["covered"] = own["covered"] + weights_BHWT.mean(1)
         return self._norm(x_BWE), State(shared, own)
 
@@ -195,14 +198,3 @@ class TransformerDecoder(Decoder):
         width = x_BWE.shape[2]
         weight, bias = attend.in_proj_weight[:width], attend.in_proj_bias[:width]
         return self._split(F.linear(x_BWE, weight, bias))
-
-
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Returns softmax(q k^T / sqrt(K)) v and the weights; keys where `padding` is true get none."""
-    scores = q @ k.mT / math.sqrt(q.shape[-1])
-    if padding is not None:
-        scores = scores.masked_fill(padding, -math.inf)
-    weights = scores.softmax(-1)
-    return weights.to(v.dtype) @ v, weights

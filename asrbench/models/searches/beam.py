@@ -19,6 +19,13 @@ COVERED = "covered"
 
 _INFINITY = float("inf")
 
+HOPELESS = 10.0
+"""Nats below the best that has ended at which an active hypothesis is given up.
+
+Watanabe et al. 2017 detect the end of decoding with the same threshold, D_end = log e^-10. Without it
+a search with length normalisation would often go on to the limit.
+"""
+
 _LEAST_COVERAGE = 1e-6
 """Replaces smaller sums of attention, because log 0 would rule a hypothesis out."""
 
@@ -67,9 +74,9 @@ def beam_search(
     asked once per length for all hypotheses, on `device`; sums are in fp64. A ranking with coverage
     reads the state of the first scorer.
 
-    An utterance is done once no active hypothesis can be ranked above the best one that has ended.
-    Where ranks or scores can rise with the length, it is also done once `beam` hypotheses have
-    ended. If no hypothesis can end, the best active one is returned.
+    An utterance is done once no active hypothesis can be ranked above the best one that has ended,
+    or all of them score less than that by `HOPELESS` nats. If no hypothesis can end, the best
+    active one is returned.
     """
     search = _Search([s for s in scorers if s.weight], limits, device, beam, ranking)
     for length in range(max(limits, default=-1) + 1):
@@ -94,8 +101,6 @@ class _Search:
         self.states = [scorer.state for scorer in scorers]
         batch, fp64 = len(limits), torch.float64
         self.limits_B = torch.tensor(limits, dtype=torch.int64, device=device)
-        self.ended_B = torch.zeros_like(self.limits_B)
-        """The number of hypotheses that have ended."""
         self.places_B = torch.arange(batch, device=device)
         """The index of each utterance in `best_BU`, which keeps those that are dropped."""
         self.prefixes_BWU = torch.full((batch, 1, 1), BLANK, dtype=torch.int64, device=device)
@@ -103,6 +108,7 @@ class _Search:
         """The scores of the active hypotheses; the others have -inf."""
         self.best_BU = self.prefixes_BWU[:, 0]
         self.best_rank_B = torch.full((batch,), -_INFINITY, dtype=fp64, device=device)
+        self.best_score_B = self.best_rank_B
 
     def extend(self, length: int) -> bool:
         """Extends all active hypotheses, of `length` symbols; returns whether any is left."""
@@ -142,27 +148,27 @@ class _Search:
 
     def _end(self, length: int, scores_BK: Tensor, rows_BK: Tensor) -> None:
         """Keeps the best of the hypotheses that end now if it is better than those before."""
-        self.ended_B = self.ended_B + (scores_BK > -_INFINITY).sum(1)
         each_B1 = torch.arange(len(rows_BK), device=rows_BK.device)[:, None]
         covered_BKT = None
         if self.ranking.coverage:
             covered_BKT = self.states[0].own[COVERED][each_B1, rows_BK]
         rank_B, k_B = self.ranking.of(scores_BK, length, covered_BKT).max(1)
-        row_B = rows_BK.gather(1, k_B[:, None])[:, 0]
-        self._keep(rank_B > self.best_rank_B[self.places_B], row_B, rank_B)
+        row_B, score_B = (each.gather(1, k_B[:, None])[:, 0] for each in (rows_BK, scores_BK))
+        self._keep(rank_B > self.best_rank_B[self.places_B], row_B, rank_B, score_B)
 
-    def _keep(self, which_B: Tensor, row_B: Tensor, rank_B: Tensor) -> None:
+    def _keep(self, which_B: Tensor, row_B: Tensor, rank_B: Tensor, score_B: Tensor) -> None:
         """Makes hypothesis `row_B` the best of the utterances `which_B`."""
         prefix_BU = self.prefixes_BWU[torch.arange(len(row_B), device=row_B.device), row_B]
         more = prefix_BU.shape[1] - self.best_BU.shape[1]
         best_BU = torch.nn.functional.pad(self.best_BU, (0, more), value=BLANK)
-        places_B = self.places_B
-        self.best_BU = best_BU.index_copy(
-            0, places_B, torch.where(which_B[:, None], prefix_BU, best_BU[places_B])
-        )
-        self.best_rank_B = self.best_rank_B.index_copy(
-            0, places_B, torch.where(which_B, rank_B, self.best_rank_B[places_B])
-        )
+
+        def kept(best: Tensor, new: Tensor, which: Tensor) -> Tensor:
+            new = torch.where(which, new, best[self.places_B])
+            return best.index_copy(0, self.places_B, new)
+
+        self.best_BU = kept(best_BU, prefix_BU, which_B[:, None])
+        self.best_rank_B = kept(self.best_rank_B, rank_B, which_B)
+        self.best_score_B = kept(self.best_score_B, score_B, which_B)
 
     def _done(self, length: int, active_B: Tensor) -> Tensor:
         """Returns which utterances are done, with the best scores of their active hypotheses."""
@@ -171,13 +177,12 @@ class _Search:
         reach_B = active_B + self.highest * (self.limits_B - length).clamp_min(0)
         longest_B = ((6 + self.limits_B) / 6) ** self.ranking.length_exponent
         reach_B = reach_B / longest_B.where(reach_B < 0, self.ranking.penalty(length + 1))
-        done_B = reach_B <= best_B
-        if self.ranking.length_exponent or self.highest:
-            done_B = done_B | (self.ended_B >= self.beam)
+        hopeless_B = active_B < self.best_score_B[self.places_B] - HOPELESS
+        done_B = (reach_B <= best_B) | hopeless_B
         # Nothing is active and nothing has ended: no symbol and no end was possible.
         stuck_B = done_B & (best_B == -_INFINITY)
         lowest_B = torch.full_like(best_B, torch.finfo(best_B.dtype).min)
-        self._keep(stuck_B, self.scores_BW.argmax(1), lowest_B)
+        self._keep(stuck_B, self.scores_BW.argmax(1), lowest_B, lowest_B)
         return done_B
 
     def _drop(self, done_B: Tensor) -> bool:
@@ -188,6 +193,6 @@ class _Search:
         left_B = (~done_B).nonzero()[:, 0]  # waits for the device, once per length
         if 2 * len(left_B) <= len(done_B):
             self.states = [state.utterances(left_B) for state in self.states]
-            for name in ("limits_B", "ended_B", "places_B", "prefixes_BWU", "scores_BW"):
+            for name in ("limits_B", "places_B", "prefixes_BWU", "scores_BW"):
                 setattr(self, name, getattr(self, name)[left_B])
         return len(left_B) > 0
