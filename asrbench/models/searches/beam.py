@@ -22,8 +22,8 @@ _INFINITY = float("inf")
 HOPELESS = 10.0
 """Nats below the best that has ended at which an active hypothesis is given up.
 
-Watanabe et al. 2017 detect the end of decoding with the same threshold, D_end = log e^-10. Without it
-a search with length normalisation would often go on to the limit.
+Watanabe et al. 2017 detect the end of decoding with the same threshold, D_end = log e^-10. Without
+it a search with length normalisation would often go on to the limit.
 """
 
 _LEAST_COVERAGE = 1e-6
