@@ -147,7 +147,7 @@ def test_a_search_that_no_run_has(made: Path, command: str) -> None:
     (folder,) = (made / "results/tiny/ds2_crossattn").iterdir()
     files = [made / "0.wav"] if command == "transcribe" else []
     line = error(command, folder, *files, "--decode", "best")
-    assert "--decode: found 'best', allowed: greedy, beam, attention, joint" in line
+    assert "--decode: found 'best', allowed: greedy, beam, attention, attention_beam, joint" in line
     (baseline,) = (made / "results/tiny/ds2").iterdir()
     line = error(command, baseline, *files, "--decode", "joint")
     assert line.endswith("--decode: found 'joint', allowed: greedy, beam")

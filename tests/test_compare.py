@@ -14,6 +14,7 @@ from asrbench.base.errors import UserError
 from asrbench.base.files import read_jsonl, write_jsonl
 from asrbench.base.records import to_json
 from asrbench.cli.app import app
+from asrbench.experiment.spec import DecodeSpec
 from asrbench.report.study import Study, StudySystem
 from asrbench.stages.compare.study import study_of, write
 from asrbench.stats.verdicts import Verdict
@@ -423,3 +424,17 @@ def test_neither_torch_nor_a_drawing_library_comes_with_the_rates() -> None:
         "assert not {'torch', 'matplotlib'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_settings_of_a_search_are_compared_with_the_defaults_of_newer_keys() -> None:
+    """A search may read keys that there were not when a run was decoded."""
+    before = {"beam": 10, "ctc_weight": 0.3}
+    now = DecodeSpec().model_dump()
+    for seed, settings in enumerate((before, now)):
+        run = begin("ds2_crossattn", seed)
+        score(run, wrong(1), decode="joint", more={"settings": settings})
+    assert study(replicates=200).systems
+    other = before | {"beam": 4}
+    score(begin("ds2_crossattn", 2), wrong(1), decode="joint", more={"settings": other})
+    with pytest.raises(UserError, match=r"found joint decoding with .*'beam': 10.*'beam': 4.*"):
+        study(replicates=200)

@@ -85,8 +85,9 @@ def sets_for(name: str) -> list[str]:
         sets.append(f"model.encoder={sizes}")
     if kinds.get(("encoder", "attention"), "none") != "none":
         sets.append("model.encoder.attention={heads: 2, dropout: 0.0}")
-    if kinds["head",] == "ctc_attention":
-        decoder = "{layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0}"
+    sizes = {"transformer": "feed_forward: 64", "lstm": "attention_width: 16, location_kernel: 11"}
+    if decoder := sizes.get(kinds.get(("head", "decoder"), "")):
+        decoder = f"{{layers: 1, width: 32, heads: 2, dropout: 0.0, {decoder}}}"
         sets.append(f"model.head={{decoder: {decoder}, label_smoothing: 0.0}}")
     if kinds["head",] == "transducer":
         sets.append("model.head={prediction: {width: 32, dropout: 0.0}, joiner: 64}")
@@ -134,11 +135,14 @@ CHANCE = (
 
 def chance_for(name: str) -> tuple[str, ...]:
     """Returns those settings for the model `name`, by the dropout that its encoder has."""
-    kind = kinds_of(name)["encoder",]
+    kinds = kinds_of(name)
+    sampling = ("model.head.scheduled_sampling=0.3",) if ("head", "decoder") in kinds else ()
+    kind = kinds["encoder",]
     if kind == "deepspeech2":
-        return CHANCE
+        return CHANCE + sampling
     has_dropout = "dropout" in ENCODERS.of(kind).spec.model_fields
-    return (*(["model.encoder.dropout=0.2"] if has_dropout else []), *CHANCE[1:])
+    dropout = ("model.encoder.dropout=0.2",) if has_dropout else ()
+    return (*dropout, *CHANCE[1:], *sampling)
 
 
 class Heard(Silent):

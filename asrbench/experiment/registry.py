@@ -72,7 +72,7 @@ MODELS = {
     ),
     "ds2_crossattn": Entry(
         _ds2("none"),
-        {"kind": "ctc_attention"},
+        {"kind": "ctc_attention", "decoder": {"kind": "transformer"}},
         "a Transformer decoder attends to the encoder, trained jointly with CTC",
         "arXiv:1706.02737",
     ),
@@ -87,6 +87,18 @@ MODELS = {
         {"kind": "transducer"},
         "a transducer with LSTM encoder and prediction network",
         "arXiv:1211.3711, 1303.5778",
+    ),
+    "las": Entry(
+        _ds2("none", recurrence={"cell": "lstm"}),
+        {"kind": "attention", "decoder": {"kind": "lstm"}},
+        "Listen, Attend and Spell: an LSTM decoder attends to the encoder; no CTC",
+        "arXiv:1508.01211, 1506.07503, 1409.0473",
+    ),
+    "joint_las": Entry(
+        _ds2("none", recurrence={"cell": "lstm"}),
+        {"kind": "ctc_attention", "decoder": {"kind": "lstm"}},
+        "las, trained jointly with CTC",
+        "arXiv:1706.02737",
     ),
     # These widths match at full size. A study of another size sets its own; tests check both.
     "ds2_wide": Entry(

@@ -20,6 +20,9 @@ ADDED_LATER: dict[str, Any] = {
     "fold": None,
     "model.head.intermediate": None,
     "model.head.consistency": None,
+    "model.head.decoder.kind": "transformer",
+    "model.head.decoder.task_tokens": [],
+    "model.head.scheduled_sampling": 0.0,
 }
 """Dotted keys that came after runs were recorded, with the value those runs were trained with.
 
@@ -121,7 +124,7 @@ class DecodeSpec(Spec):
     search: str | None = None
     """Search of `asrbench eval`; null is the one that decodes the dev set in training."""
     beam: Count = 10
-    """Number of hypotheses that a beam search keeps."""
+    """Hypotheses of an utterance that a beam search keeps."""
     ctc_weight: Share = 0.3
     """Weight of the CTC prefix score in joint decoding; the decoder's score has the rest."""
     lm: str | None = None
@@ -130,6 +133,12 @@ class DecodeSpec(Spec):
     """Weight of the language model's log probability."""
     length_bonus: float = 0.0
     """Nats that every symbol of a hypothesis adds to its score."""
+    length_exponent: Annotated[float, Field(ge=0, le=10)] = 0.6
+    """Length normalisation of `attention_beam` (Wu et al. 2016); 0 has none, 1 is a mean."""
+    coverage: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the penalty for frames without attention in `attention_beam` (Wu et al. 2016)."""
+    repeats: Count | None = 8
+    """Times that `attention_beam` may say the same passage in a row; null is without limit."""
 
 
 class CompareSpec(Spec):

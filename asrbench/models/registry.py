@@ -14,6 +14,7 @@ from asrbench.models.encoders.conformer import Conformer, ConformerSpec
 from asrbench.models.encoders.deepspeech2 import DeepSpeech2, DeepSpeech2Spec
 from asrbench.models.encoders.transformer import Transformer, TransformerSpec
 from asrbench.models.encoders.whisper import Whisper, WhisperSpec
+from asrbench.models.heads.attention import AttentionHead, AttentionHeadSpec
 from asrbench.models.heads.ctc import Ctc, CtcSpec
 from asrbench.models.heads.ctc_attention import CtcAttention, CtcAttentionSpec
 from asrbench.models.heads.transducer import Transducer, TransducerSpec
@@ -31,5 +32,6 @@ ENCODERS.register(ConformerSpec, Conformer)
 ENCODERS.register(WhisperSpec, Whisper)
 
 HEADS.register(CtcSpec, Ctc)
+HEADS.register(AttentionHeadSpec, AttentionHead)
 HEADS.register(CtcAttentionSpec, CtcAttention)
 HEADS.register(TransducerSpec, Transducer)
