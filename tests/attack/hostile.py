@@ -131,7 +131,7 @@ NOT_FILES: tuple[tuple[str, Way], ...] = (
     ("a folder", Path.mkdir),
     ("/proc/self/mem", lambda path: path.symlink_to("/proc/self/mem")),
     ("a terabyte of zeros", _sparse(2**40)),
-    ("700 MB of zeros", _sparse(7 * 10**8)),
+    ("400 MB of zeros", _sparse(4 * 10**8)),
 )
 
 
