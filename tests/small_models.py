@@ -29,6 +29,8 @@ SMALL: dict[str, Any] = {
     "dropout": 0.0,
     "front_end": {"kind": "ds2", "channels": 4},
     "recurrence": {"layers": 2, "width": 16, "dropout": 0.0},
+    "width_factor": 0.03,
+    "dropout_factor": 0.0,
     "decoder": {"width": 16, "heads": 2, "feed_forward": 32, "layers": 1, "dropout": 0.0},
 }
 """Small values of the sizes that kinds have, by name; a kind takes those that it has."""

@@ -344,6 +344,11 @@ def labels(study):
         ),
         # Combinations
         (
+            "model: {name: ds2, encoder: {recurrence: {forget_bias: 1}}}",
+            "model.encoder.recurrence.forget_bias: found 1, but cell is 'gru'; allowed: 0, because "
+            "only 'lstm' has forget gates",
+        ),
+        (
             "model: {name: ds2_selfattn_deck, encoder: {attention: {heads: 3}}}",
             "model.encoder.attention.heads: found 3, allowed: a divisor of 2048 "
             "(2 x recurrence.width)",
@@ -809,7 +814,7 @@ def near(value, annotation=None):
     elif isinstance(value, bool):
         values = [not value]
     elif value is None:
-        values = [1, {"folders": ["halls"]}, {"index": 1, "of": 2}]
+        values = [1, {"folders": ["halls"]}, {"index": 1, "of": 2}, {"kind": "vgg"}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
@@ -821,7 +826,7 @@ def near(value, annotation=None):
     elif isinstance(value, BaseModel):
         values = []
     else:
-        values = [value * 2, value / 2, value + 1]
+        values = [value * 2, value / 2, value + 1, value + 2, value + 0.5]
     return [other for other in values if other != value]
 
 
@@ -840,6 +845,8 @@ def changes(cell):
     """Path of every leaf, and the cell with another legal value there."""
     for path, field, value in leaves(cell):
         if path == ("text", "vocabulary") and cell.text.unit != "subword":
+            continue
+        if path[-1] == "forget_bias" and cell.model.encoder.recurrence.cell != "lstm":
             continue
         for other in near(value, field.annotation):
             try:

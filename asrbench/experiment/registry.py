@@ -78,6 +78,15 @@ MODELS = {
         "the original study's block, for comparison: it mixes the heads of a frame, not frames",
         "the original study",
     ),
+    # Dropout 0 as in the study, whose torch.nn.GRU(num_layers=1, dropout=p) applied none, so a base
+    # spec that sets another rate for all variants has to say 0 for this one.
+    "ds2_selfattn_study": Entry(
+        _ds2("head_mixing", recurrence={"activation": "clipped_relu", "dropout": 0.0}),
+        CTC,
+        "the original study's model: ds2_selfattn_deck, with a clipped ReLU before each GRU and no "
+        "dropout of their outputs",
+        "the original study",
+    ),
     # These widths match at full size. A study of another size sets its own; tests check both.
     "ds2_wide": Entry(
         _ds2("none", recurrence={"width": 1152}),
@@ -92,6 +101,20 @@ MODELS = {
         "a control: the baseline, widened to the operations of ds2_selfattn for 10 s of audio",
         "this program",
         control_of="ds2_selfattn",
+    ),
+    # Three layers, so that CTC has a frame for every four feature frames; the paper's four, of
+    # which it has one for every eight, are the default of the encoder.
+    "pyramid_ctc": Entry(
+        {"kind": "pyramid", "recurrence": {"layers": 3}},
+        CTC,
+        "the listener of LAS: LSTM layers, each but the lowest at half the frame rate",
+        "arXiv:1508.01211",
+    ),
+    "jasper": Entry(
+        {"kind": "jasper"},
+        CTC,
+        "1-D convolutions in 10 blocks of 5, dense residual connections, no recurrence",
+        "arXiv:1904.03288",
     ),
 }
 

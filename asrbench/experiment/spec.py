@@ -15,10 +15,18 @@ from asrbench.text.profiles import PROFILES, ProfileName, Side
 OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stuck")
 """Dotted keys that do not change the weights, and so are not part of a run's identity."""
 
-ADDED_LATER: dict[str, Any] = {"train.weights": {"kind": "best"}, "fold": None}
+ADDED_LATER: dict[str, Any] = {
+    "train.weights": {"kind": "best"},
+    "fold": None,
+    "model.encoder.recurrence.batch_norm": True,
+    "model.encoder.recurrence.activation": "none",
+    "model.encoder.recurrence.initial": "uniform",
+    "model.encoder.recurrence.forget_bias": 0.0,
+}
 """Dotted keys that came after runs were recorded, with the value those runs were trained with.
 
-A run with that value has the identity that it had before the key existed.
+A run with that value has the identity that it had before the key existed. Models of other kinds do
+not have all of the keys.
 """
 
 SUBWORDS = 5000
@@ -203,7 +211,7 @@ class CellOf(Spec, Generic[M]):
         """
         folders = [f"augment.{key}.folders" for key in self.augment.folders]
         plain = self.plain()
-        as_before = [path for path, value in ADDED_LATER.items() if _at(path, plain) == value]
+        as_before = [path for path, value in ADDED_LATER.items() if _at(path, plain, ...) == value]
         known = self.without(*OPERATIONAL, "corpus", *folders, *as_before)
         known["plugins"] = sorted(plugin.digest for plugin in self.plugins)
         known["score"]["profile"] = str(PROFILES[self.score.profile])
@@ -228,9 +236,14 @@ class CellOf(Spec, Generic[M]):
         return f"seed {self.seed}" + (f" {self.fold}" if self.fold else "")
 
 
-def _at(path: str, plain: Any) -> Any:
-    """Returns the value at a dotted path of plain data; the empty path is all of it."""
+def _at(path: str, plain: Any, *missing: Any) -> Any:
+    """Returns the value at a dotted path of plain data; the empty path is all of it.
+
+    Returns `missing`, if it is given, for a path that there is not.
+    """
     for key in path.split(".") if path else ():
+        if missing and not (isinstance(plain, dict) and key in plain):
+            return missing[0]
         plain = plain[key]
     return plain
 

@@ -10,6 +10,8 @@ from asrbench.models.attention.positional import PositionalAttention, positional
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
 from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
 from asrbench.models.encoders.deepspeech2 import DeepSpeech2, DeepSpeech2Spec
+from asrbench.models.encoders.jasper import Jasper, JasperSpec
+from asrbench.models.encoders.pyramid import Pyramid, PyramidSpec
 from asrbench.models.heads.ctc import Ctc, CtcSpec
 from asrbench.models.heads.ctc_attention import CtcAttention, CtcAttentionSpec
 
@@ -20,6 +22,8 @@ ATTENTION.register(TemporalAttention, TemporalWeightBlock)
 ATTENTION.register(HeadMixing, HeadMixingBlock)
 
 ENCODERS.register(DeepSpeech2Spec, DeepSpeech2)
+ENCODERS.register(PyramidSpec, Pyramid)
+ENCODERS.register(JasperSpec, Jasper)
 
 HEADS.register(CtcSpec, Ctc)
 HEADS.register(CtcAttentionSpec, CtcAttention)

@@ -8,7 +8,7 @@ from typing import Any
 
 from asrbench.base.errors import UserError
 from asrbench.experiment.run_folder import GREEDY, Run, chosen_row
-from asrbench.experiment.spec import OPERATIONAL, RecordedCell
+from asrbench.experiment.spec import ADDED_LATER, OPERATIONAL, RecordedCell
 from asrbench.scoring.fold_groups import grouped_by_run, name_of
 from asrbench.scoring.scored_folder import ScoredFolder
 from asrbench.scoring.stored_hypotheses import TestSet, stored_rows, test_set_of, text_keys
@@ -272,12 +272,17 @@ def _remarks(folder: ScoredFolder) -> Iterator[str]:
 def differing_keys(one: RecordedCell, other: RecordedCell) -> list[str]:
     """Returns the dotted keys in which two specs differ.
 
-    Keys that only name a run, and keys that do not change its weights, are ignored.
+    Keys that only name a run, and keys that do not change its weights, are ignored. A key that came
+    after a run was recorded has the value that the run was trained with.
     """
     aside = (*OPERATIONAL, "experiment", "variant", "seed", "corpus")
     flat, others = (dict(_flat(cell.without(*aside))) for cell in (one, other))
     keys = flat | others
-    return [key for key in keys if flat.get(key, ...) != others.get(key, ...)]
+    return [
+        key
+        for key in keys
+        if flat.get(key, ADDED_LATER.get(key, ...)) != others.get(key, ADDED_LATER.get(key, ...))
+    ]
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
