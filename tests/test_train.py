@@ -33,7 +33,6 @@ from asrbench.training.setup import set_up
 from asrbench.training.step import Trainer
 from asrbench.training.stopping import Diverged, Interrupted, OutOfMemory, Stuck
 
-
 OF_THE_MACHINE = ("wait_share", "other_load")
 """What a history says of the machine during an epoch, besides the seconds."""
 
