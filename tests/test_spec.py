@@ -340,7 +340,7 @@ def labels(study):
         (
             "model: {name: ds2_selfattn, encoder: {attention: {kind: additive}}}",
             "model.encoder.attention.kind: found 'additive', allowed: 'self', which is what model "
-            "ds2_selfattn means",
+            "ds2_selfattn means; see ds2_addattn",
         ),
         # Combinations
         (

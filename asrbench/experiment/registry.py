@@ -66,6 +66,18 @@ MODELS = {
         "ds2_selfattn whose scores fall with the distance in time",
         "arXiv:1803.09519, 2108.12409",
     ),
+    "ds2_addattn": Entry(
+        _ds2("additive"),
+        CTC,
+        "ds2_selfattn whose scores are those of a small network instead of products",
+        "arXiv:1409.0473",
+    ),
+    "ds2_locattn": Entry(
+        _ds2("location"),
+        CTC,
+        "ds2_addattn whose scores also know where the frame before has attended",
+        "arXiv:1506.07503",
+    ),
     "ds2_crossattn": Entry(
         _ds2("none"),
         {"kind": "ctc_attention"},

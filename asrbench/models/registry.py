@@ -4,8 +4,10 @@ A user's plug-in registers its kinds by the same calls.
 """
 
 from asrbench.experiment.spec_model import ATTENTION, ENCODERS, HEADS
+from asrbench.models.attention.additive import AdditiveAttention, AdditiveAttentionBlock
 from asrbench.models.attention.block import NoAttention, NoAttentionBlock
 from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
+from asrbench.models.attention.location import LocationAttention, LocationAttentionBlock
 from asrbench.models.attention.positional import PositionalAttention, positional_block
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
 from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
@@ -19,6 +21,8 @@ ATTENTION.register(NoAttention, NoAttentionBlock)
 ATTENTION.register(SelfAttention, SelfAttentionBlock)
 ATTENTION.register(PositionalAttention, positional_block)
 ATTENTION.register(TemporalAttention, TemporalWeightBlock)
+ATTENTION.register(AdditiveAttention, AdditiveAttentionBlock)
+ATTENTION.register(LocationAttention, LocationAttentionBlock)
 ATTENTION.register(HeadMixing, HeadMixingBlock)
 
 ENCODERS.register(DeepSpeech2Spec, DeepSpeech2)
