@@ -36,6 +36,8 @@ SMALL: dict[str, Any] = {
     "subsampling": {"channels": 4},
     "front_end": {"kind": "ds2", "channels": 4},
     "recurrence": {"layers": 2, "width": 16, "dropout": 0.0},
+    "width_factor": 0.03,
+    "dropout_factor": 0.0,
     "prediction": {"kind": "lstm", "layers": 1, "width": 16, "dropout": 0.0},
     "joiner": 16,
     "decoder": {"layers": 1, "width": 16, "heads": 2, "dropout": 0.0},

@@ -310,8 +310,9 @@ def test_dropout_acts_between_layers() -> None:
 
 @every_model
 def test_dropout_acts_in_training_only(name: str) -> None:
-    has_recurrence = hasattr(MODELS[name].model.encoder, "recurrence")
-    encoder = {"recurrence": {"dropout": 0.3}} if has_recurrence else {"dropout": 0.3}
+    own = MODELS[name].model.encoder
+    keys = {"recurrence": {"dropout": 0.3}, "dropout": 0.3, "dropout_factor": 1.0}
+    encoder = {key: value for key, value in keys.items() if hasattr(own, key)}
     model, (x_BTF, frames_B) = build(small(name, encoder=encoder)), batch()
 
     def once() -> Tensor:
@@ -336,7 +337,8 @@ def test_one_to_nine_layers(layers: int) -> None:
 
 def test_variants_share_the_bits_of_what_they_share() -> None:
     """The encoder and the layer of CTC are the baseline's; self-attention is that of its kin."""
-    models = {name: fresh(small(name)).state_dict() for name in MODELS if name.startswith("ds2")}
+    kin = [n for n, entry in MODELS.items() if entry.encoder["kind"] == "deepspeech2"]
+    models = {name: fresh(small(name)).state_dict() for name in kin}
     baseline = models["ds2"]
     assert {"head.output.weight", "encoder.recurrence.0.forwards.weight_ih_l0"} <= set(baseline)
     for name, state in models.items():

@@ -353,9 +353,14 @@ def labels(study):
         (
             "model: {name: ds2_selfattn, encoder: {attention: {kind: additive}}}",
             "model.encoder.attention.kind: found 'additive', allowed: 'self', which is what model "
-            "ds2_selfattn means",
+            "ds2_selfattn means; see ds2_addattn",
         ),
         # Combinations
+        (
+            "model: {name: ds2, encoder: {recurrence: {forget_bias: 1}}}",
+            "model.encoder.recurrence.forget_bias: found 1, but cell is 'gru'; allowed: 0, because "
+            "only 'lstm' has forget gates",
+        ),
         (
             "model: {name: ds2_selfattn_deck, encoder: {attention: {heads: 3}}}",
             "model.encoder.attention.heads: found 3, allowed: a divisor of 2048 "
@@ -836,7 +841,7 @@ def near(value, annotation=None):
         values = [not value]
     elif value is None:
         values = [1, "x", {"folders": ["halls"]}, {"index": 1, "of": 2}]
-        values += [{"layers": [1]}, {"weight": 0.5}]
+        values += [{"layers": [1]}, {"weight": 0.5}, {"kind": "vgg"}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
@@ -871,6 +876,8 @@ def changes(cell):
     """Path of every leaf, and the cell with another legal value there."""
     for path, field, value in leaves(cell):
         if path == ("text", "vocabulary") and cell.text.unit != "subword":
+            continue
+        if path[-1] == "forget_bias" and cell.model.encoder.recurrence.cell != "lstm":
             continue
         for other in near(value, field.annotation):
             try:

@@ -43,6 +43,11 @@ SMALL_ENCODER = {
     "kernel": 5,
     "dropout": 0.0,
     "subsampling": {"channels": 8},
+    "recurrence": {"layers": 2, "width": 32, "dropout": 0.0},
+    "blocks": 5,
+    "repeats": 3,
+    "width_factor": 0.03,
+    "dropout_factor": 0.0,
 }
 """Small sizes of encoders other than the baseline, each of which takes those that it has."""
 TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
@@ -96,7 +101,7 @@ def sets_for(name: str) -> list[str]:
 
 def _encoder_sizes(kind: str) -> dict[str, Any]:
     """Returns those of the small sizes that encoders of `kind` have; the baseline's are `SMALL`."""
-    names = ENCODERS.of(kind).spec.model_fields
+    names = {} if kind == "deepspeech2" else ENCODERS.of(kind).spec.model_fields
     return {name: size for name, size in SMALL_ENCODER.items() if name in names}
 
 
@@ -131,18 +136,20 @@ CHANCE = (
     "augment={speeds: [0.9, 1.1], time_masks: 1, frequency_masks: 1, frequency_width: 5}",
 )
 """Settings in which every source of chance takes part."""
+DROPOUTS = {
+    "recurrence": CHANCE[0],
+    "dropout": "model.encoder.dropout=0.2",
+    "dropout_factor": "model.encoder.dropout_factor=1",
+}
+"""The setting of dropout by the key that an encoder has."""
 
 
 def chance_for(name: str) -> tuple[str, ...]:
     """Returns those settings for the model `name`, by the dropout that its encoder has."""
     kinds = kinds_of(name)
+    names = ENCODERS.of(kinds["encoder",]).spec.model_fields
     sampling = ("model.head.scheduled_sampling=0.3",) if ("head", "decoder") in kinds else ()
-    kind = kinds["encoder",]
-    if kind == "deepspeech2":
-        return CHANCE + sampling
-    has_dropout = "dropout" in ENCODERS.of(kind).spec.model_fields
-    dropout = ("model.encoder.dropout=0.2",) if has_dropout else ()
-    return (*dropout, *CHANCE[1:], *sampling)
+    return (*(DROPOUTS[key] for key in DROPOUTS if key in names), *CHANCE[1:], *sampling)
 
 
 class Heard(Silent):

@@ -70,6 +70,18 @@ MODELS = {
         "ds2_selfattn whose scores fall with the distance in time",
         "arXiv:1803.09519, 2108.12409",
     ),
+    "ds2_addattn": Entry(
+        _ds2("additive"),
+        CTC,
+        "ds2_selfattn whose scores are those of a small network instead of products",
+        "arXiv:1409.0473",
+    ),
+    "ds2_locattn": Entry(
+        _ds2("location"),
+        CTC,
+        "ds2_addattn whose scores also know where the frame before has attended",
+        "arXiv:1506.07503",
+    ),
     "ds2_crossattn": Entry(
         _ds2("none"),
         {"kind": "ctc_attention", "decoder": {"kind": "transformer"}},
@@ -82,23 +94,14 @@ MODELS = {
         "the original study's block, for comparison: it mixes the heads of a frame, not frames",
         "the original study",
     ),
-    "rnnt": Entry(
-        _ds2("none", recurrence={"cell": "lstm"}),
-        {"kind": "transducer"},
-        "a transducer with LSTM encoder and prediction network",
-        "arXiv:1211.3711, 1303.5778",
-    ),
-    "las": Entry(
-        _ds2("none", recurrence={"cell": "lstm"}),
-        {"kind": "attention", "decoder": {"kind": "lstm"}},
-        "Listen, Attend and Spell: an LSTM decoder attends to the encoder; no CTC",
-        "arXiv:1508.01211, 1506.07503, 1409.0473",
-    ),
-    "joint_las": Entry(
-        _ds2("none", recurrence={"cell": "lstm"}),
-        {"kind": "ctc_attention", "decoder": {"kind": "lstm"}},
-        "las, trained jointly with CTC",
-        "arXiv:1706.02737",
+    # Dropout 0 as in the study, whose torch.nn.GRU(num_layers=1, dropout=p) applied none, so a base
+    # spec that sets another rate for all variants has to say 0 for this one.
+    "ds2_selfattn_study": Entry(
+        _ds2("head_mixing", recurrence={"activation": "clipped_relu", "dropout": 0.0}),
+        CTC,
+        "the original study's model: ds2_selfattn_deck, with a clipped ReLU before each GRU and no "
+        "dropout of their outputs",
+        "the original study",
     ),
     # These widths match at full size. A study of another size sets its own; tests check both.
     "ds2_wide": Entry(
@@ -132,6 +135,38 @@ MODELS = {
         CTC,
         "Whisper's encoder of the size tiny at half the frame rate, without its decoder",
         "arXiv:2212.04356",
+    ),
+    # Three layers, so that CTC has a frame for every four feature frames; the paper's four, of
+    # which it has one for every eight, are the default of the encoder.
+    "pyramid_ctc": Entry(
+        {"kind": "pyramid", "recurrence": {"layers": 3}},
+        CTC,
+        "the listener of LAS: LSTM layers, each but the lowest at half the frame rate",
+        "arXiv:1508.01211",
+    ),
+    "las": Entry(
+        {"kind": "pyramid"},
+        {"kind": "attention", "decoder": {"kind": "lstm"}},
+        "Listen, Attend and Spell: an LSTM decoder attends to the encoder; no CTC",
+        "arXiv:1508.01211, 1506.07503, 1409.0473",
+    ),
+    "joint_las": Entry(
+        {"kind": "pyramid", "recurrence": {"layers": 3}},
+        {"kind": "ctc_attention", "decoder": {"kind": "lstm"}},
+        "las, trained jointly with CTC, for which it has three layers instead of four",
+        "arXiv:1706.02737",
+    ),
+    "rnnt": Entry(
+        _ds2("none", recurrence={"cell": "lstm"}),
+        {"kind": "transducer"},
+        "a transducer with LSTM encoder and prediction network",
+        "arXiv:1211.3711, 1303.5778",
+    ),
+    "jasper": Entry(
+        {"kind": "jasper"},
+        CTC,
+        "1-D convolutions in 10 blocks of 5, dense residual connections, no recurrence",
+        "arXiv:1904.03288",
     ),
 }
 

@@ -23,6 +23,10 @@ ADDED_LATER: dict[str, Any] = {
     "model.head.decoder.kind": "transformer",
     "model.head.decoder.task_tokens": [],
     "model.head.scheduled_sampling": 0.0,
+    "model.encoder.recurrence.batch_norm": True,
+    "model.encoder.recurrence.activation": "none",
+    "model.encoder.recurrence.initial": "uniform",
+    "model.encoder.recurrence.forget_bias": 0.0,
 }
 """Dotted keys that came after runs were recorded, with the value those runs were trained with.
 

@@ -2,9 +2,9 @@
 Legend: B batch, T frames, F feature bins, U symbols.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -108,24 +108,27 @@ def build_model(spec: ModelSpec, *, bins: int, symbols: int, seed: int | None) -
 def initialise(module: nn.Module, seed: int) -> None:
     """Draws matrices and kernels uniformly within 1 / sqrt(fan-in) and sets biases to zero.
 
-    A module whose parameters need another bound has it in `bounds`, by the parameter's name. Other
-    vectors (norms, temporal rates) keep the constants that their modules gave them.
+    Other vectors (norms, temporal rates) keep the constants that their modules gave them. A module
+    that wants other values has a method `set_initial`, as `RecurrentLayer` has. It is called last.
     """
     for name, parameter in module.named_parameters():
         if parameter.dim() >= 2:
-            generator = torch.Generator().manual_seed(key(seed, "weight", _drawn_as(name)))
-            bound = _bound(module, name, parameter)
+            generator = _generator(seed, name)
+            bound = (parameter.shape[0] / parameter.numel()) ** 0.5
             parameter.copy_(
                 torch.empty_like(parameter).uniform_(-bound, bound, generator=generator)
             )
         elif "bias" in name.rpartition(".")[2]:
             parameter.zero_()
+    for path, part in module.named_modules():
+        if hasattr(part, "set_initial"):
+            part.set_initial(partial(_generator, seed, within=path))
 
 
-def _bound(module: nn.Module, name: str, parameter: nn.Parameter) -> float:
-    path, _, last = name.rpartition(".")
-    bounds: dict[str, float] = getattr(module.get_submodule(path), "bounds", {})
-    return bounds.get(last, math.sqrt(parameter.shape[0] / parameter.numel()))
+def _generator(seed: int, name: str, within: str = "") -> torch.Generator:
+    """Returns the generator of the parameter `name` of the module at the path `within`."""
+    path = f"{within}.{name}" if within else name
+    return torch.Generator().manual_seed(key(seed, "weight", _drawn_as(path)))
 
 
 def _drawn_as(name: str) -> str:

@@ -5,7 +5,8 @@ R = 2T - 1 distances.
 """
 
 import math
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from pydantic import model_validator
@@ -49,11 +50,14 @@ class LearnedPositionBlock(SelfAttentionBlock):
     whose variance is 1, so that the block would begin, and long remain, blind to order.
     """
 
-    bounds: ClassVar[dict[str, float]] = {"position": math.sqrt(3 / 2)}
-
     def __init__(self, spec: PositionalAttention, width: int) -> None:
         super().__init__(spec, width)
         self.position = nn.Parameter(torch.empty(spec.max_distance, width))
+
+    def set_initial(self, generator: Callable[[str], torch.Generator]) -> None:
+        """Draws the vectors; `generator` returns that of a parameter, by its name."""
+        bound = math.sqrt(3 / 2)
+        self.position.uniform_(-bound, bound, generator=generator("position"))
 
     def inputs(self, x_BTD: Tensor) -> Tensor:
         t = torch.arange(x_BTD.shape[1], device=x_BTD.device)
