@@ -420,14 +420,14 @@ def test_a_limit_that_is_none(made: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "r").exists()
 
 
-def test_a_path_that_no_file_can_have_is_one_line(road: Path, tmp_path: Path) -> None:
+def test_a_path_that_no_file_can_have_is_one_line(made: Path, tmp_path: Path) -> None:
     line = error("corpus", "a" * 300)
     assert line == f"{'a' * 300}/corpus.json: File name too long; choose a shorter name"
     (tmp_path / "circle").symlink_to("circle")
     out = tmp_path / "circle" / "made"
-    assert "circle" in error("prep", "table", road / "tones.tsv", "--out", out)
+    assert "circle" in error("prep", "table", made / "tones.tsv", "--out", out)
     for margin in ("nan", "inf"):
-        assert error("compare", road / "results", "--margin", margin, "--json") == (
+        assert error("compare", made / "results", "--margin", margin, "--json") == (
             f"--margin: found {margin}, allowed: a number of points above zero"
         )
 

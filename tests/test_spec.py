@@ -330,7 +330,7 @@ def labels(study):
         (
             "model: {name: ds2_selfattn, head: {kind: ctc_attention}}",
             "model.head.kind: found 'ctc_attention', allowed: 'ctc', which is what model "
-            "ds2_selfattn means; see ds2_crossattn, joint_las",
+            "ds2_selfattn means; see ds2_crossattn",
         ),
         (
             "model: {name: ds2, encoder: {kind: quartznet}}",
@@ -785,6 +785,9 @@ SOUNDS = "{noise: {folders: [street, cafe]}, rooms: {folders: halls}}"
 EVERY_KIND = {
     **{name: f"model: {{name: {name}}}" for name in MODELS},
     "vgg": "model: {encoder: {front_end: {kind: vgg}}}",
+    "intermediate": "model: {head: {intermediate: {layers: [2]}}}",
+    "consistency": "model: {head: {consistency: {weight: 0.2}}}",
+    "stateless": "model: {name: rnnt, head: {prediction: {kind: stateless}}}",
     **{kind: f"features: {{kind: {kind}}}" for kind in ("log_spectrogram", "mfcc", "fbank")},
     **{
         kind: f"train: {{schedule: {{kind: {kind}}}}}"
