@@ -20,12 +20,12 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
-from attack import command_lines, hostile, specs
+from attack import command_lines, hostile, lying, specs
 from attack.attempt import Attack, Tally, carried_out
 from attack.home import make_home
 from attack.report import Result, as_json, line, page
 
-MODULES = (specs, command_lines, hostile)
+MODULES = (specs, command_lines, hostile, lying)
 """The modules that define attacks, in the order of the page."""
 
 ATTACKS: dict[str, Attack] = {each.name: each for module in MODULES for each in module.ATTACKS}
