@@ -372,9 +372,15 @@ ATTACKS = (
     ),
     Attack(
         "command line: astronomic",
-        "Hours, devices, processes, seeds, epochs and replicates beyond all use.",
+        "Hours, devices, processes, seeds, epochs and replicates beyond all use. Here and above, "
+        "`plan`, which measures, and `--parallel`, which starts processes, have 60 s.",
         _astronomic,
         0.3,
     ),
-    Attack("command line: check --set", "A plug-in is checked with odd `--set`s.", _checks, 0.4),
+    Attack(
+        "command line: check --set",
+        "A plug-in is checked with odd `--set`s, in 120 s.",
+        _checks,
+        0.4,
+    ),
 )

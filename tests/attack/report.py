@@ -24,10 +24,10 @@ HEAD = """# Reliability
 writes this page from what it found. [The promises and their tests](promises.md) are a page of their
 own. What is tried follows from the seed, so the same command tries the same again.
 
-An attempt is one command of asrbench, or a few, in a process that is bounded: {seconds:.0f} s,
-{memory:.0f} GiB of memory beyond what Python and PyTorch take when they are imported, files of at
-most {size:.0f} GiB, and no network. It starts from a finished study of two small variants on
-{recordings} recordings. Each attempt ends in one of three ways:
+An attempt is one command of asrbench, or a few, in a process that is bounded: {seconds:.0f} s, or
+what its class says, without the time in which other processes had all cores; {memory:.0f} GiB of
+memory; files of at most {size:.0f} GiB; and no network. It starts from a finished study of two
+small variants on {recordings} recordings. Each attempt ends in one of three ways:
 
 - *done*: the command did its work; where there is a right answer, this was it.
 - *refused*: one line says what is wrong with the input, the exit status is 2, and, where the class
@@ -127,7 +127,7 @@ def _sentences(module: ModuleType, results: Mapping[str, Result]) -> str:
     attacks = [each for each in module.ATTACKS if each.name in results]
     if not attacks:
         return ""
-    what = (module.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    what = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
     return "\n".join([what, "", *(f"- *{each.name}*: {each.does}" for each in attacks), ""])
 
 

@@ -3,27 +3,23 @@ spec is read again as the same one; no refused spec leaves a file.
 """
 
 import json
-import math
 import random
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from mutations import BYTES, WRONG, another_document, mutants, other_value, without_key
-from pydantic import BaseModel
 
 from attack.attempt import Attack, Attempt, refused
 from attack.bounded import Outcome, run
 from attack.leftovers import difference, nothing_left, state
+from attack.spec_keys import LABELS, Key, extremes, is_of, keys_of, numbers_of
 
 SPEC, AGAIN = "full.yaml", "again.yaml"
 PRINT = ("train", SPEC, "--print-config")
-LABELS = ("experiment", "variant", "seed", "fold")
 Check = Callable[[Outcome], str | None]
 
 
@@ -176,128 +172,17 @@ def _surprises(folder: Path, draw: random.Random, count: int) -> Iterator[Attemp
 # Values of every key
 
 
-@dataclass(frozen=True)
-class Key:
-    """A key of the schema: its dotted path, its JSON schema, and the `--set`s that choose it."""
-
-    path: str
-    schema: dict[str, Any]
-    choice: tuple[str, ...]
-
-
-@cache
-def keys_of(spec: Path) -> tuple[Key, ...]:
-    """Returns every key that a spec can have, under every kind of its sections."""
-    from asrbench.experiment.registry import MODELS
-    from asrbench.experiment.spec_file import load_study
-
-    choices = [f"model.name={name}" for name in MODELS]
-    choices += [f"features.kind={k}" for k in ("log_spectrogram", "mfcc", "fbank")]
-    choices += [f"train.schedule.kind={k}" for k in ("constant", "one_cycle", "tri_stage", "noam")]
-    choices += ["train.weights={kind: average, epochs: 2}", "train.optimizer.kind=adam"]
-    choices += ["augment.noise={folders: [.]}", "augment.rooms={folders: [.]}"]
-    found: dict[tuple[str, str], Key] = {}
-    for choice in ((), *((each,) for each in choices)):
-        cell = load_study(spec, [*choice]).cells[0]
-        for path, schema in _schemas(cell, ""):
-            if path not in LABELS:
-                found.setdefault((path, json.dumps(schema)), Key(path, schema, choice))
-    return tuple(found.values())
-
-
-def _schemas(section: BaseModel, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the path and the schema of every key of a section and of the sections within it."""
-    own = type(section).model_json_schema()
-    for name in type(section).model_fields:
-        value, at = getattr(section, name), f"{path}.{name}".lstrip(".")
-        if isinstance(value, BaseModel):
-            yield from _schemas(value, at)
-        else:
-            yield at, {"$defs": own.get("$defs", {}), **own["properties"][name]}
-
-
-def options_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the schemas of the types that a value may have."""
-    return list(schema["anyOf"]) if "anyOf" in schema else [schema]
-
-
-def numbers_of(schema: dict[str, Any]) -> tuple[dict[str, Any], Callable[[Any], Any]] | None:
-    """Returns the schema of the number of a key, and a function from a number to a value.
-
-    The value of a key with several numbers is a list of the same number. None for other keys.
-    """
-    for each in options_of(schema):
-        if each.get("type") in ("integer", "number"):
-            return each, lambda number: number
-        if each.get("type") == "array":
-            items = each.get("prefixItems") or [each.get("items", {})]
-            if items[0].get("type") in ("integer", "number"):
-                return items[0], partial(_repeat, len(items))
-    return None
-
-
-def _repeat(times: int, number: Any) -> list[Any]:
-    return [number] * times
-
-
-def extremes(schema: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Returns numbers at the bounds of a schema and numbers beyond them."""
-    whole = schema["type"] == "integer"
-    step = 1 if whole else 1e-9
-    inside, outside = [], [math.inf, -math.inf, math.nan]
-    for lower, upper in (("minimum", "maximum"), ("exclusiveMinimum", "exclusiveMaximum")):
-        own = lower == "minimum"
-        for name, sign, far in ((lower, -1, -(10**30)), (upper, 1, 10**30)):
-            if name in schema:
-                bound = schema[name]
-                at, beyond = bound, bound + sign * step * max(1, abs(bound))
-                inside.append(at if own else bound - sign * (1 if whole else _tiny(bound)))
-                outside += [beyond if own else at, far if whole else float(far)]
-    if "maximum" not in schema and "exclusiveMaximum" not in schema:
-        inside += [10**9, 2**31, 2**63, 10**30] if whole else [1e9, 1e30, 1e308]
-    if not any(name in schema for name in ("minimum", "exclusiveMinimum")):
-        inside += [-(10**9)] if whole else [-1e9, -1e308]
-    if whole:
-        outside.append(1.5)
-    return inside, outside
-
-
-def _tiny(bound: float) -> float:
-    return 5e-324 if bound == 0 else abs(bound) * 2**-52
-
-
 def _set(key: Key, value: Any) -> str:
     """Returns the argument of `--set`, whose values are YAML."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=False)
     return f"{key.path}={text.removesuffix('...' + chr(10)).strip()}"
 
 
-def _is_of(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value may have the right type for a key; what it must not have is refused."""
-    types = {
-        "string": str,
-        "boolean": bool,
-        "integer": int,
-        "number": (int, float),
-        "null": type(None),
-        "array": list,
-        "object": dict,
-    }
-    for each in options_of(schema):
-        name = each.get("type", "object" if "$ref" in each else None)
-        if name is None:
-            return True
-        if isinstance(value, types[name]) and (name == "boolean" or not isinstance(value, bool)):
-            return True
-    # One folder needs no list around it.
-    return isinstance(value, str) and any("folders" in key for key in (schema.get("title", ""),))
-
-
 def _values(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
     pairs: list[tuple[Key, Any, bool]] = []
     for key in keys_of(folder / "tiny.yaml"):
         wrong = [value for value in WRONG if value != "\ud800"]
-        pairs += [(key, value, not _is_of(value, key.schema)) for value in wrong]
+        pairs += [(key, value, not is_of(value, key.schema)) for value in wrong]
         if (number := numbers_of(key.schema)) is not None:
             inside, outside = extremes(number[0])
             pairs += [(key, number[1](value), False) for value in inside]
@@ -305,7 +190,7 @@ def _values(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
     for key, value, impossible in draw.sample(pairs, min(count, len(pairs))):
         sets = [each for text in (*key.choice, _set(key, value)) for each in ("--set", text)]
         arguments = ("train", "tiny.yaml", "--only", "ds2", *sets, "--print-config")
-        if any(text.startswith("model.name") for text in key.choice):
+        if any(text.startswith("model") for text in key.choice):
             arguments = ("train", "tiny.yaml", *sets, "--print-config")
         last = [refused] if impossible else [_same_again(folder)]
         yield Attempt(sets[-1][:100], arguments, _all(nothing_left(folder), *last))
