@@ -120,5 +120,5 @@ def test_values_are_of_their_type_or_a_fault() -> None:
 def test_a_split_has_a_name_that_is_a_file_name(name: str) -> None:
     """A name of 400 characters once ended `prep` with a traceback."""
     assert check_split_name("here", "9" * 64) == "9" * 64
-    with pytest.raises(UserError, match="^here: found '"):
+    with pytest.raises(UserError, match=r"^here: found '"):
         check_split_name("here", name)
