@@ -57,6 +57,7 @@ EVIL = (
 """Values for any field of a line."""
 
 _FIELD = re.compile(r"[^\t ,]+")
+_KSPON = re.compile(r"KsponSpeech_E?\d+")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that must not reach a terminal."""
 
@@ -197,7 +198,7 @@ def _complete(folder: Path, out: Path, tree: Tree) -> str | None:
         return "rejects without a reason"
     if tree.recipe == "ksponspeech":
         named = {*ids, *(row["id"] for row in rows)}
-        audio = {path.stem for path in folder.glob("**/*.pcm")}
+        audio = {path.stem for path in folder.glob("**/*.pcm") if _KSPON.fullmatch(path.stem)}
         return f"drops {sorted(audio - named)}" if audio - named else None
     about_entries = [
         row
