@@ -21,7 +21,7 @@ from attack.report import Result, page
 from asrbench.cli import app as cli
 
 ROOTS = (Path(__file__).parent, Path(__file__).parents[1])
-SCALE = 0.03
+SCALE = 0.02
 """The share of the attempts of `make attack` that the suite makes."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs pidfd_open(2) and /proc")
