@@ -1,5 +1,7 @@
 """Options that several commands share, and what the commands make of them."""
 
+import json
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -41,6 +43,14 @@ Decode = Annotated[
         help="Name of the search, such as greedy; otherwise the one of the dev CER.",
     ),
 ]
+Lm = Annotated[
+    Path | None,
+    typer.Option("--lm", help="Language model of the search, an ARPA file of `asrbench lm`."),
+]
+DecodeSets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key of decode, as decode.beam=20; repeatable."),
+]
 
 TrustPlugins = Annotated[
     bool,
@@ -51,10 +61,18 @@ Plugin = Annotated[
     typer.Option("--plugin", help="Python file that registers kinds or models; repeatable."),
 ]
 
+MOST_REPLICATES = 1_000_000
+"""Largest number of bootstrap replicates; more of them take memory and change no digit shown."""
+
 
 def all_sets(sets: Sequence[str] | None, device: str | None) -> list[str]:
     """Returns the overrides of the spec: those of `--set`, then that of `--device`."""
     return [*(sets or []), *([f"run.device={device}"] if device else [])]
+
+
+def decode_sets(sets: Sequence[str] | None, lm: Path | None) -> list[str]:
+    """Returns the changes of `decode`: those of `--set`, then that of `--lm`."""
+    return [*(sets or []), *([f"decode.lm={json.dumps(str(lm))}"] if lm else [])]
 
 
 def chosen_cells(
@@ -92,6 +110,7 @@ def chosen_cells(
 
 
 def check_hours(option: str, hours: float | None) -> None:
-    """Raises `UserError` unless `hours` is positive or None."""
-    if hours is not None and not hours > 0:
-        raise UserError(f"{option}: found {hours:g}, allowed: more than 0")
+    """Raises `UserError` unless `hours` is positive and finite, or None."""
+    if hours is not None and not 0 < hours < math.inf:
+        finite = " and finite" if hours > 0 else ""
+        raise UserError(f"{option}: found {hours:g}, allowed: more than 0{finite}")

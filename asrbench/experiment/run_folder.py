@@ -12,6 +12,8 @@ results/<experiment>/<variant>/seed<k>-<id8>/, or seed<k>-fold<i>of<n>-<id8>/ fo
     hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy), the other
                               sides of the text where the corpus has them, duration, speaker, and
                               whether the text is also that of a training utterance
+    decode.<label>.json       the weights of language model and length that `eval --tune` tried on
+                              the dev set, with its CERs
     scores.json               split -> decode -> figures, and versions, device and commit of `eval`
     inspect.<split>.json      the figures of `asrbench inspect`: attention by layer and head, times
                               of symbols; weights and posteriors in `.npz`, plots in `.png`, `.svg`
@@ -137,7 +139,16 @@ class Run:
 
     def state_paths(self) -> list[Path]:
         """Returns the states that training can resume from, the newest first."""
-        return sorted(self.folder.glob("checkpoints/state*.pt"), key=_age, reverse=True)
+        states = filter(Path.is_file, self.folder.glob("checkpoints/state*.pt"))
+        return sorted(states, key=_age, reverse=True)
+
+    def states_left_over(self) -> list[Path]:
+        """Returns the states and the previous best weights that a run needs no more, as it is done.
+
+        Training deletes them last, so that a process that was killed then has left them.
+        """
+        previous = self.weights_path("best.previous")
+        return [*self.state_paths(), *filter(Path.is_file, [previous])] if self.done else []
 
     def weights_path(self, which: str | None = None) -> Path:
         """Returns the path of weights; `which` is `best`, `last`, `average` or `best.previous`.
@@ -167,6 +178,10 @@ class Run:
     def hypotheses_path(self, split: str, decode: str) -> Path:
         middle = split if decode == GREEDY else f"{split}.{decode}"
         return self.folder / f"hypotheses.{middle}.jsonl"
+
+    def tuning_path(self, decode: str) -> Path:
+        """Returns the path of what `asrbench eval --tune` found for a search, on the dev set."""
+        return self.folder / f"decode.{decode}.json"
 
     def inspect_path(self, split: str, suffix: str = "json") -> Path:
         """Returns the path of a file of `inspect`; `suffix` is `json`, or as `0.attention.png`."""

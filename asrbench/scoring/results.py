@@ -8,7 +8,7 @@ from typing import Any
 
 from asrbench.base.errors import UserError
 from asrbench.experiment.run_folder import GREEDY, Run, chosen_row
-from asrbench.experiment.spec import OPERATIONAL, RecordedCell
+from asrbench.experiment.spec import ADDED_LATER, OPERATIONAL, DecodeSpec, RecordedCell
 from asrbench.scoring.fold_groups import grouped_by_run, name_of
 from asrbench.scoring.scored_folder import ScoredFolder
 from asrbench.scoring.stored_hypotheses import TestSet, stored_rows, test_set_of, text_keys
@@ -58,6 +58,12 @@ class ScoredRun:
     def real_time_factor(self) -> float | None:
         """Time of decoding over the duration of the audio; the mean over folds."""
         return mean_of(folder.stored.get("real_time_factor") for folder in self.folders)
+
+    @property
+    def decoding_memory_gb(self) -> float | None:
+        """Peak memory of decoding: of the device, or on a CPU of the process; most over folds."""
+        known = (folder.stored.get("peak_memory_gb") for folder in self.folders)
+        return max((peak for peak in known if peak is not None), default=None)
 
     @property
     def flops_per_audio_second(self) -> float | None:
@@ -139,7 +145,7 @@ def read_scored_runs(
     under each run's own. Runs without scores or hypotheses are left out, with a line in `notes`;
     runs with damaged hypotheses are left out, with the fault in `damaged`.
     Raises `UserError` for a run that was scored under an older version of its profile, and for
-    runs whose joint decoding had different settings.
+    runs whose search had different settings.
     """
     scored: list[ScoredFolder] = []
     for run in runs:
@@ -154,8 +160,10 @@ def read_scored_runs(
                 notes.append(f"left out: {path} is missing; `asrbench eval {run}`")
     if profile is None:
         _refuse_versions(scored)
-    for search in dict.fromkeys(each.decode for each in scored):
-        _refuse_settings(search, [each for each in scored if each.decode == search])
+    # Each fold has a language model of its own, because it is tested on other texts.
+    for search, fold in dict.fromkeys((each.decode, each.run.cell.fold) for each in scored):
+        alike = [e for e in scored if (e.decode, e.run.cell.fold) == (search, fold)]
+        _refuse_settings(search, alike)
     results: list[ScoredRun] = []
     test_sets: list[TestSet] = []
     for folders in grouped_by_run(scored, split, notes):
@@ -227,10 +235,14 @@ def _refuse_settings(search: str, scored: Sequence[ScoredFolder]) -> None:
     for each in scored[1:]:
         first = scored[0]
         settings = [folder.stored.get("settings") or {} for folder in (first, each)]
+        # A search may read more keys today than when one of the two was decoded.
+        keys = settings[0].keys() | settings[1].keys()
+        defaults = DecodeSpec().model_dump(include=set(keys))
+        settings = [defaults | each for each in settings]
         if settings[0] != settings[1]:
             raise UserError(
                 f"{first.run} and {each.run}: found {search} decoding with {settings[0]} and "
-                f"{settings[1]}; run `asrbench eval --decode {search}` on both with the same "
+                f"{settings[1]}; run `asrbench eval{each.eval_options}` on both with the same "
                 f"settings"
             )
 
@@ -273,12 +285,17 @@ def _remarks(folder: ScoredFolder) -> Iterator[str]:
 def differing_keys(one: RecordedCell, other: RecordedCell) -> list[str]:
     """Returns the dotted keys in which two specs differ.
 
-    Keys that only name a run, and keys that do not change its weights, are ignored.
+    Keys that only name a run, and keys that do not change its weights, are ignored. A key that came
+    after a run was recorded has the value that the run was trained with.
     """
     aside = (*OPERATIONAL, "experiment", "variant", "seed", "corpus")
     flat, others = (dict(_flat(cell.without(*aside))) for cell in (one, other))
     keys = flat | others
-    return [key for key in keys if flat.get(key, ...) != others.get(key, ...)]
+    return [
+        key
+        for key in keys
+        if flat.get(key, ADDED_LATER.get(key, ...)) != others.get(key, ADDED_LATER.get(key, ...))
+    ]
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:

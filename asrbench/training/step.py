@@ -19,6 +19,7 @@ from asrbench.base.seeding import key
 from asrbench.experiment.spec import Cell
 from asrbench.models.heads.head import Losses
 from asrbench.models.layers.masking import MaskedBatchNorm
+from asrbench.recogniser.decoder import check_decode
 from asrbench.recogniser.devices import autocast
 from asrbench.recogniser.loader import Batch
 from asrbench.recogniser.recogniser import Recogniser
@@ -50,8 +51,10 @@ class Trainer:
         device: torch.device,
         ranks: Ranks = ALONE,
     ) -> None:
+        """Raises `UserError` for a search in `cell.decode` that the head does not have."""
         self.cell, self.device, self.ranks = cell, device, ranks
         self.recogniser = Recogniser(cell, tokenizer, fingerprint, device)
+        check_decode(cell.decode, self.recogniser.model.head)
         self.optimizer = build_optimizer(self.recogniser.model, cell.train.optimizer)
         self._model: nn.Module = self.recogniser.model
         """The model that training calls; with several ranks it is a `DistributedDataParallel`."""
@@ -150,20 +153,25 @@ class Trainer:
             batch.waves_BS.to(self.device, non_blocking=True),
             batch.samples_B.to(self.device, non_blocking=True),
         )
-        x_BTF = mask_spectrum(
-            x_BTF,
-            frames_B.tolist(),
-            self.cell.augment,
-            seed=self.cell.seed,
-            epoch=epoch,
-            utterances=batch.ids,
-        )
+        views = recogniser.model.head.views
+        masked = [
+            mask_spectrum(
+                x_BTF,
+                frames_B.tolist(),
+                self.cell.augment,
+                seed=self.cell.seed,
+                epoch=epoch,
+                utterances=batch.ids,
+                view=view,
+            )
+            for view in range(views)
+        ]
         with autocast(self.device, self.cell.train.precision):
             losses: Losses = self._model(
-                x_BTF,
-                frames_B,
-                batch.targets_BU.to(self.device, non_blocking=True),
-                batch.target_lengths_B,
+                torch.cat(masked) if views > 1 else masked[0],
+                frames_B.repeat(views),
+                batch.targets_BU.to(self.device, non_blocking=True).repeat(views, 1),
+                batch.target_lengths_B.repeat(views),
             )
         return losses
 

@@ -11,8 +11,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from asrbench.experiment.spec import DecodeSpec
+from asrbench.models.alignment import AlignedSpan
 from asrbench.models.encoders.encoder import by_module
 from asrbench.models.layers.masking import valid_frames
+from asrbench.text.ngram_lm import SymbolLm
 
 
 class Encoded(NamedTuple):
@@ -57,10 +59,16 @@ Losses = dict[str, Tensor]
 """Scalars by name, each a sum over the batch in nats. `total` is what training minimises."""
 
 
+FUSION = ("lm", "lm_weight", "length_bonus")
+"""The keys of `decode` that a search with a language model reads."""
+
+
 class Decoding(NamedTuple):
     """What a search is given beside the encoder's output."""
 
     settings: DecodeSpec
+    lm: SymbolLm | None = None
+    """The language model that `settings.lm` names, of the symbols of the tokenizer."""
 
 
 Search = Callable[[Encoded, Decoding], list[list[int]]]
@@ -104,6 +112,13 @@ class Head(nn.Module):
         """Returns log_probs_BTV in fp32 for a head that classifies frames as CTC does, or None.
 
         Where there are some, `asrbench inspect` shows them, with the reference aligned to them.
+        """
+        return None
+
+    def aligned(self, encoded: Encoded, symbols: list[int]) -> list[AlignedSpan] | None:
+        """Returns when each of the symbols is spoken, for a head that aligns them, or None.
+
+        `encoded` holds one utterance, which has the frames needed, and `symbols` is its text.
         """
         return None
 

@@ -41,6 +41,11 @@ def legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
             f"variant makes fewer errors. p Holm: p-value corrected for all variants compared"
             f"{_aside(comparison)}."
         )
+    if selection.across_searches:
+        yield (
+            "Rows are systems: each is a model with its search, and a difference is due to both. "
+            "RTF is the time that features, model and search take for a second of audio."
+        )
     trained = (run.run.cell.train for system in selection.systems for run in system.runs)
     weights, *others = dict.fromkeys(each.tested_weights for each in trained)
     if not others:
@@ -63,9 +68,9 @@ def _aside(comparison: Comparison) -> str:
 def commands(selection: Selection) -> Iterator[str]:
     """Yields the commands that make the study again from its run folders."""
     runs = [run for system in selection.systems for run in system.runs]
-    decodes = dict.fromkeys((run.decode, run.decode == run.dev_search) for run in runs)
+    folders = [run.folders[0] for run in runs]
+    options = dict.fromkeys("" if f.decode == f.dev_search else f.eval_options for f in folders)
     for folder in dict.fromkeys(run.run.folder.parent.parent for run in runs):
-        for decode, is_default in decodes:
-            option = "" if is_default else f" --decode {decode}"
+        for option in options:
             yield f"asrbench eval {folder} --split {selection.split}{option}"
         yield f"asrbench compare {folder} --split {selection.split}"
