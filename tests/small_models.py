@@ -29,6 +29,8 @@ SMALL: dict[str, Any] = {
     "dropout": 0.0,
     "front_end": {"kind": "ds2", "channels": 4},
     "recurrence": {"layers": 2, "width": 16, "dropout": 0.0},
+    "prediction": {"kind": "lstm", "layers": 1, "width": 16, "dropout": 0.0},
+    "joiner": 16,
     "decoder": {"width": 16, "heads": 2, "feed_forward": 32, "layers": 1, "dropout": 0.0},
 }
 """Small values of the sizes that kinds have, by name; a kind takes those that it has."""

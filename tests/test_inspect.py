@@ -23,6 +23,7 @@ from asrbench.base.reporting import Silent
 from asrbench.data.corpus import Corpus
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import LogMel
+from asrbench.models.alignment import AlignedSpan, ctc_aligned
 from asrbench.models.attention.block import FRAMES
 from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
 from asrbench.models.flops import forward_flops
@@ -37,10 +38,8 @@ from asrbench.report.plots.inspect import FONT, LayerHeads, Maps, Symbol, attent
 from asrbench.report.plots.inspect import posteriors as posteriors_of
 from asrbench.stages.inspect.attention import (
     SYMBOLS,
-    AlignedSpan,
     Clock,
     LayerFigures,
-    aligned,
     choose,
     frame_distances,
     inspect_split,
@@ -76,7 +75,7 @@ def posteriors(rows: list[list[float]]) -> torch.Tensor:
 def test_the_likeliest_path_that_spells_it_is_found_by_hand() -> None:
     """Four frames; 'ab' is likeliest as a-bb: 0.8 * 0.6 * 0.7 * 0.6."""
     log_probs_TV = posteriors([[0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.2, 0.1, 0.7], [0.3, 0.1, 0.6]])
-    a, b = aligned(log_probs_TV, [1, 2])
+    a, b = ctc_aligned(log_probs_TV, [1, 2])
     assert (a.symbol, a.start, a.end) == (1, 0, 1)
     assert (b.symbol, b.start, b.end) == (2, 2, 4)
     assert a.probability == pytest.approx(0.8)
@@ -101,9 +100,9 @@ def test_alignment_is_the_best_of_all_paths(symbols: list[int], frames: int, see
     log_probs_TV = torch.randn(frames, 3, generator=generator).log_softmax(-1)
     if frames < Ctc(CtcSpec(), width=1, symbols=3).frames_needed(symbols):
         with pytest.raises(RuntimeError, match="targets length is too long"):
-            aligned(log_probs_TV, symbols)
+            ctc_aligned(log_probs_TV, symbols)
         return
-    found = aligned(log_probs_TV, symbols)
+    found = ctc_aligned(log_probs_TV, symbols)
     path = [BLANK] * frames
     for each in found:
         path[each.start : each.end] = [each.symbol] * (each.end - each.start)

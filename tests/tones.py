@@ -75,6 +75,8 @@ def sets_for(name: str) -> list[str]:
     if kinds["head",] == "ctc_attention":
         decoder = "{layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0}"
         sets.append(f"model.head={{decoder: {decoder}, label_smoothing: 0.0}}")
+    if kinds["head",] == "transducer":
+        sets.append("model.head={prediction: {width: 32, dropout: 0.0}, joiner: 64}")
     return sets
 
 

@@ -78,6 +78,12 @@ MODELS = {
         "the original study's block, for comparison: it mixes the heads of a frame, not frames",
         "the original study",
     ),
+    "rnnt": Entry(
+        _ds2("none", recurrence={"cell": "lstm"}),
+        {"kind": "transducer"},
+        "a transducer with LSTM encoder and prediction network",
+        "arXiv:1211.3711, 1303.5778",
+    ),
     # These widths match at full size. A study of another size sets its own; tests check both.
     "ds2_wide": Entry(
         _ds2("none", recurrence={"width": 1152}),

@@ -12,6 +12,7 @@ from asrbench.models.attention.temporal import TemporalAttention, TemporalWeight
 from asrbench.models.encoders.deepspeech2 import DeepSpeech2, DeepSpeech2Spec
 from asrbench.models.heads.ctc import Ctc, CtcSpec
 from asrbench.models.heads.ctc_attention import CtcAttention, CtcAttentionSpec
+from asrbench.models.heads.transducer import Transducer, TransducerSpec
 
 ATTENTION.register(NoAttention, NoAttentionBlock)
 ATTENTION.register(SelfAttention, SelfAttentionBlock)
@@ -23,3 +24,4 @@ ENCODERS.register(DeepSpeech2Spec, DeepSpeech2)
 
 HEADS.register(CtcSpec, Ctc)
 HEADS.register(CtcAttentionSpec, CtcAttention)
+HEADS.register(TransducerSpec, Transducer)

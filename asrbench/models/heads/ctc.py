@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrbench.experiment.spec_model import HeadSpec
+from asrbench.models.alignment import AlignedSpan, ctc_aligned
 from asrbench.models.heads.head import Encoded, Head, Losses, Ratio, Targets
 from asrbench.models.searches.ctc_greedy import ctc_greedy
 from asrbench.text.tokenizer import BLANK
@@ -53,6 +54,9 @@ class Ctc(Head):
 
     def frame_log_probs(self, encoded: Encoded) -> Tensor:
         return self.log_probs(encoded)
+
+    def aligned(self, encoded: Encoded, symbols: list[int]) -> list[AlignedSpan]:
+        return ctc_aligned(self.log_probs(encoded)[0], symbols)
 
     def layers(self) -> dict[str, list[nn.Parameter]]:
         return {"head": list(self.output.parameters())}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from asrbench.experiment.spec import DecodeSpec
+from asrbench.models.alignment import AlignedSpan
 from asrbench.models.encoders.encoder import by_module
 from asrbench.models.layers.masking import valid_frames
 
@@ -104,6 +105,13 @@ class Head(nn.Module):
         """Returns log_probs_BTV in fp32 for a head that classifies frames as CTC does, or None.
 
         Where there are some, `asrbench inspect` shows them, with the reference aligned to them.
+        """
+        return None
+
+    def aligned(self, encoded: Encoded, symbols: list[int]) -> list[AlignedSpan] | None:
+        """Returns when each of the symbols is spoken, for a head that aligns them, or None.
+
+        `encoded` holds one utterance, which has the frames needed, and `symbols` is its text.
         """
         return None
 

@@ -66,16 +66,19 @@ def reversal(lengths_B: Tensor, frames: int) -> Tensor:
     return order_BT + frames * torch.arange(len(lengths_B), device=lengths_B.device)[:, None]
 
 
-def _run(cell: nn.RNNBase, x_BTD: Tensor) -> Tensor:
-    """Returns the outputs of `cell`, in the precision of autocast on a CPU and in fp32 on CUDA.
+def run_cell(cell: nn.RNNBase, x_BTD: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    """Returns the outputs of `cell` and its last state.
+
+    They are in the precision of autocast on a CPU and in fp32 on CUDA. `state` is that of the frame
+    before; without it the cell starts from zeros.
 
     On CUDA autocast would run cuDNN's recurrence in fp16, whatever type it was asked for, and fp16
     without loss scaling loses small gradients. In fp32 cuDNN may use TF32.
     """
     if not x_BTD.is_cuda:
-        return cell(x_BTD)[0]  # type: ignore[no-any-return]
+        return cell(x_BTD, state)  # type: ignore[no-any-return]
     with torch.autocast("cuda", enabled=False):
-        return cell(x_BTD.float())[0]  # type: ignore[no-any-return]
+        return cell(x_BTD.float(), state)  # type: ignore[no-any-return]
 
 
 class RecurrentLayer(nn.Module):
@@ -103,7 +106,7 @@ class RecurrentLayer(nn.Module):
         mask_BT = valid_frames(lengths_B, frames)
         order_BT = reversal(lengths_B, frames)
         x_BTD = self.norm(x_BTD.transpose(1, 2), mask_BT).transpose(1, 2)
-        ahead_BTH = _run(self.forwards, x_BTD)
-        back_BTH = _run(self.backwards, reverse(x_BTD, order_BT))
+        ahead_BTH = run_cell(self.forwards, x_BTD)[0]
+        back_BTH = run_cell(self.backwards, reverse(x_BTD, order_BT))[0]
         x_BTE = torch.cat([ahead_BTH, reverse(back_BTH, order_BT)], dim=-1) * mask_BT[..., None]
         return self.dropout(x_BTE)  # type: ignore[no-any-return]

@@ -10,12 +10,10 @@ Legend: B batch, T frames (queries), S frames (keys), H heads, U symbols, V voca
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torchaudio
 from torch import Tensor, nn
 
 from asrbench.base.errors import UserError, nearest
@@ -23,6 +21,7 @@ from asrbench.base.reporting import Reporter
 from asrbench.data.batch_sampler import length_plan
 from asrbench.data.corpus import Split
 from asrbench.data.waveform import SAMPLE_RATE_HZ
+from asrbench.models.alignment import AlignedSpan
 from asrbench.models.attention.block import FRAMES
 from asrbench.models.heads.head import Decoding, Encoded
 from asrbench.recogniser.loader import Batch, load
@@ -34,7 +33,6 @@ from asrbench.stages.inspect.records import (
     Inspection,
     LayerAttention,
 )
-from asrbench.text.tokenizer import BLANK
 
 SYMBOLS = "symbols to frames"
 """What the weights of a head relate, rows to columns; attention blocks say their own."""
@@ -60,32 +58,6 @@ class Clock:
     def edge(self, frame: float) -> float:
         """Returns the time at which the frame of that number begins and the one before it ends."""
         return max(0.0, self.first_ms + (frame - 0.5) * self.frame_ms)
-
-
-class AlignedSpan(NamedTuple):
-    """A symbol of the reference, from frame `start` to before frame `end` of the best CTC path."""
-
-    symbol: int
-    start: int
-    end: int
-    probability: float
-    """The mean probability of the symbol over its frames."""
-
-
-def aligned(log_probs_TV: Tensor, symbols: Sequence[int]) -> list[AlignedSpan]:
-    """Returns the spans of `symbols` on the best CTC path that spells them.
-
-    torchaudio's `forced_align` finds the path. CTC emits a symbol somewhere within its sound, so
-    spans show its peaks, not its duration. Raises `RuntimeError` for fewer frames than the symbols,
-    and the blanks between repeats, need.
-    """
-    if not symbols:
-        return []
-    path_1T, scores_1T = torchaudio.functional.forced_align(
-        log_probs_TV.float().cpu().contiguous()[None], torch.tensor([symbols]), blank=BLANK
-    )
-    spans = torchaudio.functional.merge_tokens(path_1T[0], scores_1T[0].exp(), blank=BLANK)
-    return [AlignedSpan(s.token, s.start, s.end, float(s.score)) for s in spans]
 
 
 # One layer
@@ -233,9 +205,11 @@ class _Observer:
         for b, length in enumerate(encoded.cpu_lengths_B.tolist()):
             symbols = batch.targets_BU[b, : int(batch.target_lengths_B[b])].tolist()
             log_probs_TV = None if log_probs_BTV is None else log_probs_BTV[b, :length]
+            alone = encoded.utterance(b)
             spans = None
-            if log_probs_TV is not None and length >= self.head.frames_needed(symbols):
-                spans = aligned(log_probs_TV, symbols)
+            if length >= self.head.frames_needed(symbols):
+                with self.recogniser.precision():
+                    spans = self.head.aligned(alone, symbols)
             yield _Utterance(
                 batch.ids[b],
                 batch.references[b],
@@ -243,7 +217,7 @@ class _Observer:
                 length,
                 log_probs_TV,
                 spans,
-                dict(self._weights(encoded.utterance(b), inputs, b, symbols)),
+                dict(self._weights(alone, inputs, b, symbols)),
             )
 
     def _weights(

@@ -1,0 +1,199 @@
+"""Searches with a transducer: greedy, and a beam that adds up the alignments of each text.
+
+Legend: B utterances, T frames, J joiner width, V vocabulary with the blank, K hypotheses of one
+utterance, N = B * K hypotheses. Scores are in nats.
+"""
+
+import math
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from asrbench.models.layers.prediction import Prediction
+from asrbench.text.tokenizer import BLANK
+
+SYMBOLS_A_FRAME = 10
+"""Symbols that greedy search writes in one frame at most, so that it ends with any model."""
+
+_IMPOSSIBLE = -1e30
+
+
+class Transducing(Protocol):
+    """The parts of a transducer that a search needs."""
+
+    prediction: Prediction
+
+    def written(self, y_NE: Tensor) -> Tensor:
+        """Returns the projection of the prediction network's output, written_NJ."""
+
+    def join(self, frame_NJ: Tensor, written_NJ: Tensor) -> Tensor:
+        """Returns logits_NV."""
+
+
+@torch.no_grad()
+def transducer_greedy(model: Transducing, frame_BTJ: Tensor, frames_B: Tensor) -> list[list[int]]:
+    """Returns each utterance's symbols on the path that takes the most probable step at each node.
+
+    `frame_BTJ` are the projected frames and `frames_B` their numbers, on the CPU. All utterances
+    take one step at a time, each at its own frame.
+    """
+    batch, device = len(frame_BTJ), frame_BTJ.device
+    last_B = frames_B.to(device) - 1
+    rows_B = torch.arange(batch, device=device)
+    t_B, in_frame_B = torch.zeros_like(rows_B), torch.zeros_like(rows_B)
+    y_BE, state = model.prediction.start(batch, device)
+    written: list[Tensor] = []
+    while bool((t_B <= last_B).any()):
+        frame_BJ = frame_BTJ[rows_B, t_B.minimum(last_B)]
+        next_B = model.join(frame_BJ, model.written(y_BE)).argmax(-1)
+        writes_B = (next_B != BLANK) & (t_B <= last_B) & (in_frame_B < SYMBOLS_A_FRAME)
+        written.append(next_B.masked_fill(~writes_B, BLANK))
+        following_BE, after = model.prediction.step(state, next_B)
+        y_BE = torch.where(writes_B[:, None], following_BE, y_BE)
+        state = after.where(writes_B, state)
+        in_frame_B = (in_frame_B + 1) * writes_B
+        t_B = t_B + ~writes_B
+    paths = torch.stack(written, 1).tolist()
+    return [[symbol for symbol in path if symbol != BLANK] for path in paths]
+
+
+class _Texts:
+    """Texts as paths from a common root, so that equal texts have equal numbers."""
+
+    def __init__(self) -> None:
+        self._number: dict[tuple[int, int], int] = {}
+        self._parent, self._symbol = [-1], [BLANK]
+
+    def extended(self, text: int, symbol: int) -> int:
+        """Returns the number of a text with one symbol more."""
+        found = self._number.setdefault((text, symbol), len(self._parent))
+        if found == len(self._parent):
+            self._parent.append(text)
+            self._symbol.append(symbol)
+        return found
+
+    def last(self, text: int) -> tuple[int, int]:
+        """Returns the number of the text without its last symbol, and that symbol."""
+        return self._parent[text], self._symbol[text]
+
+    def symbols(self, text: int) -> list[int]:
+        """Returns the symbols of a text."""
+        found = []
+        while text:
+            found.append(self._symbol[text])
+            text = self._parent[text]
+        return found[::-1]
+
+
+class _Hypothesis(NamedTuple):
+    """A text, with the log probability of all its alignments that the beam has kept."""
+
+    score: float
+    text: int
+    time: int
+    """The frame that it reads next."""
+    length: int
+    """The number of its symbols."""
+    row: int
+    """The row of its state, or that of its parent if it was just written."""
+    symbol: int
+    """The symbol that was just written, or BLANK."""
+
+
+class _Search:
+    """The beam of one utterance."""
+
+    def __init__(self, frames: int, beam: int, row: int) -> None:
+        self.frames, self.beam = frames, beam
+        self.texts = _Texts()
+        self.active = [_Hypothesis(0.0, 0, 0, 0, row, BLANK)] if frames else []
+        self.best_score, self.best_text = _IMPOSSIBLE, 0
+
+    def step(self, log_probs_KV: Tensor, first: int) -> None:
+        """Replaces each active hypothesis by those that are one step longer.
+
+        `log_probs_KV` are on the CPU, in the order of the hypotheses; `first` is the row of the
+        first one.
+        """
+        found: dict[int, _Hypothesis] = {}
+        for k, each in enumerate(self.active):
+            score = each.score + float(log_probs_KV[k, BLANK])
+            if each.time + 1 < self.frames:
+                found[each.text] = _Hypothesis(
+                    score, each.text, each.time + 1, each.length, first + k, BLANK
+                )
+            elif score > self.best_score:
+                self.best_score, self.best_text = score, each.text
+        for k, symbol in self._extensions(log_probs_KV):
+            parent = self.active[k]
+            score = parent.score + float(log_probs_KV[k, symbol])
+            text = self.texts.extended(parent.text, symbol)
+            if (same := found.get(text)) is not None:
+                found[text] = same._replace(score=_log_sum(same.score, score))
+            else:
+                found[text] = _Hypothesis(
+                    score, text, parent.time, parent.length + 1, first + k, symbol
+                )
+        ahead = sorted(found.values(), key=lambda each: -each.score)[: self.beam]
+        self.active = [each for each in ahead if each.score > self.best_score]
+
+    def result(self) -> list[int]:
+        """Returns the symbols of the best finished text."""
+        return self.texts.symbols(self.best_text)
+
+    def _extensions(self, log_probs_KV: Tensor) -> set[tuple[int, int]]:
+        """Returns hypothesis and symbol of the best extensions, and of those that can be merged."""
+        scores_KV = log_probs_KV + torch.tensor([[each.score] for each in self.active])
+        scores_KV[:, BLANK] = _IMPOSSIBLE
+        symbols = scores_KV.shape[1]
+        best = scores_KV.flatten().topk(min(self.beam, scores_KV.numel() - len(scores_KV))).indices
+        found = {divmod(flat, symbols) for flat in best.tolist()}
+        place = {each.text: k for k, each in enumerate(self.active)}
+        for each in self.active:
+            parent, symbol = self.texts.last(each.text)
+            if parent in place:
+                found.add((place[parent], symbol))
+        return {(k, symbol) for k, symbol in found if self.active[k].length < self.frames}
+
+
+@torch.no_grad()
+def transducer_beam(
+    model: Transducing, frame_BTJ: Tensor, frames_B: Tensor, *, beam: int
+) -> list[list[int]]:
+    """Returns each utterance's symbols by alignment-length synchronous search.
+
+    Saon et al. 2020, "Alignment-Length Synchronous Decoding for RNN Transducer". After i steps
+    every hypothesis has made i steps through the lattice, so those of the same text are at the same
+    node and are merged. With a beam that holds all texts the score is the probability of the text.
+    A text has at most as many symbols as there are frames. Scores never rise, so an utterance is
+    done when its best finished text is at least as probable as the best unfinished one.
+    """
+    device = frame_BTJ.device
+    searches = [_Search(frames, beam, b) for b, frames in enumerate(frames_B.tolist())]
+    y_NE, state = model.prediction.start(len(searches), device)
+    written_NJ = model.written(y_NE)
+    while active := [(b, each) for b, search in enumerate(searches) for each in search.active]:
+        rows_N, b_N, t_N, symbols_N = (
+            torch.tensor(values, device=device)
+            for values in zip(*((e.row, b, e.time, e.symbol) for b, e in active), strict=True)
+        )
+        before, written_NJ = state.rows(rows_N), written_NJ.index_select(0, rows_N)
+        y_NE, after = model.prediction.step(before, symbols_N)
+        writes_N = symbols_N != BLANK
+        state = after.where(writes_N, before)
+        written_NJ = torch.where(writes_N[:, None], model.written(y_NE), written_NJ)
+        log_probs_NV = model.join(frame_BTJ[b_N, t_N], written_NJ).log_softmax(-1).cpu()
+        first = 0
+        for search in searches:
+            count = len(search.active)
+            if count:
+                search.step(log_probs_NV[first : first + count], first)
+            first += count
+    return [search.result() for search in searches]
+
+
+def _log_sum(a: float, b: float) -> float:
+    """Returns log(exp(a) + exp(b))."""
+    high, low = max(a, b), min(a, b)
+    return high + math.log1p(math.exp(low - high))
