@@ -809,7 +809,7 @@ def near(value, annotation=None):
     elif isinstance(value, bool):
         values = [not value]
     elif value is None:
-        values = [1, {"folders": ["halls"]}, {"index": 1, "of": 2}]
+        values = [1, "x", {"folders": ["halls"]}, {"index": 1, "of": 2}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():

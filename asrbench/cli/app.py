@@ -17,6 +17,7 @@ from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
 from asrbench.cli.evaluate import evaluate
 from asrbench.cli.inspect import inspect
+from asrbench.cli.lm import lm
 from asrbench.cli.models import models
 from asrbench.cli.output import lasting_output, write_any_character
 from asrbench.cli.plan import plan
@@ -76,6 +77,7 @@ app.add_typer(prep_app, name="prep")
 app.command()(corpus)
 app.command()(plan)
 app.command()(train)
+app.command()(lm)
 app.command("eval")(evaluate)
 app.command()(inspect)
 app.command()(compare)

@@ -1,15 +1,17 @@
 """`asrbench eval`: decodes a split with trained runs, and scores it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asrbench.base.errors import UserError
-from asrbench.cli.options import Decode, Device, TrustPlugins
+from asrbench.cli.options import Decode, DecodeSets, Device, Lm, TrustPlugins, decode_sets
 from asrbench.cli.terminal import Terminal, echo
 
 if TYPE_CHECKING:
+    from asrbench.recogniser.tuning import Tuning
     from asrbench.stages.evaluate import Evaluation
 
 
@@ -20,12 +22,22 @@ def evaluate(
         typer.Option("--split", help="Split to decode; repeatable.", show_default="test"),
     ] = None,
     decode: Decode = None,
+    lm: Lm = None,
+    sets: DecodeSets = None,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Choose lm_weight and length_bonus on the dev set first."),
+    ] = False,
     device: Device = "auto",
     trust_plugins: TrustPlugins = False,
 ) -> None:
     """Decode a split with trained runs, and score it.
 
-    The hypotheses and the scores are saved in the run folders.
+    The hypotheses and the scores are saved in the run folders, those with a language model beside
+    those without.
+
+    With --tune each run decodes its dev set with the same grid of weights, takes the pair with the
+    lowest dev CER, and is then tested with it. The test set has no say.
     """
     from asrbench.experiment.run_folder import Run
     from asrbench.stages.evaluate import evaluate_runs
@@ -34,15 +46,38 @@ def evaluate(
     with Terminal() as terminal:
         runs, splits = Run.find(paths), split or ["test"]
         for each in evaluate_runs(
-            runs, splits, decode, device, terminal, trust_plugins=trust_plugins
+            runs,
+            splits,
+            decode,
+            device,
+            terminal,
+            sets=decode_sets(sets, lm),
+            tune=tune,
+            trust_plugins=trust_plugins,
         ):
             terminal.say(f"{each.run}  {each.split} {each.decode}")
-            for line in score_lines(each):
+            for line in [*tuning_lines(each.tuning), *score_lines(each)]:
                 terminal.say(f"  {line}")
             evaluated += 1
     if not evaluated:
         raise UserError(f"{paths[0]}: found no run to evaluate; `asrbench train` makes weights")
     echo(f"next: asrbench compare {' '.join(map(str, paths))}")
+
+
+def tuning_lines(tuning: "Tuning | None") -> Iterator[str]:
+    """Yields the dev CERs of the grid as a table, a line for each weight of the language model."""
+    if tuning is None:
+        return
+    cers = {(t.lm_weight, t.length_bonus): t.cer for t in tuning.trials}
+    weights, bonuses = (list(dict.fromkeys(column)) for column in zip(*cers, strict=True))
+    best = tuning.chosen
+    yield f"dev CER % ({tuning.profile}, N {tuning.characters:,}) by lm_weight and length_bonus"
+    yield "  weight" + "".join(f"{bonus:>8g}" for bonus in bonuses)
+    for weight in weights:
+        cells = (f"{100 * cers[weight, bonus]:8.2f}" for bonus in bonuses)
+        yield f"{weight:>8g}" + "".join(cells)
+    edge = "".join(f"; {key} is the greatest that was tried" for key in tuning.at_edge)
+    yield f"chosen on dev: lm_weight {best.lm_weight:g}, length_bonus {best.length_bonus:g}{edge}"
 
 
 def score_lines(evaluation: "Evaluation") -> list[str]:

@@ -1,5 +1,6 @@
 """Options that several commands share, and what the commands make of them."""
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -41,6 +42,14 @@ Decode = Annotated[
         help="Name of the search, such as greedy; otherwise the one of the dev CER.",
     ),
 ]
+Lm = Annotated[
+    Path | None,
+    typer.Option("--lm", help="Language model of the search, an ARPA file of `asrbench lm`."),
+]
+DecodeSets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key of decode, as decode.beam=20; repeatable."),
+]
 
 TrustPlugins = Annotated[
     bool,
@@ -55,6 +64,11 @@ Plugin = Annotated[
 def all_sets(sets: Sequence[str] | None, device: str | None) -> list[str]:
     """Returns the overrides of the spec: those of `--set`, then that of `--device`."""
     return [*(sets or []), *([f"run.device={device}"] if device else [])]
+
+
+def decode_sets(sets: Sequence[str] | None, lm: Path | None) -> list[str]:
+    """Returns the changes of `decode`: those of `--set`, then that of `--lm`."""
+    return [*(sets or []), *([f"decode.lm={json.dumps(str(lm))}"] if lm else [])]
 
 
 def chosen_cells(

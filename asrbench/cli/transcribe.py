@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asrbench.base.errors import UserError
-from asrbench.cli.options import Decode, Device, TrustPlugins
+from asrbench.cli.options import Decode, DecodeSets, Device, Lm, TrustPlugins, decode_sets
 from asrbench.cli.terminal import echo
 
 
@@ -16,6 +16,8 @@ def transcribe(
         list[Path], typer.Argument(help="Audio files: wav, flac, ogg, mp3; any sample rate.")
     ],
     decode: Decode = None,
+    lm: Lm = None,
+    sets: DecodeSets = None,
     device: Device = "auto",
     trust_plugins: TrustPlugins = False,
 ) -> None:
@@ -29,5 +31,8 @@ def transcribe(
     runs = Run.find([run])
     if len(runs) > 1:
         raise UserError(f"{run}: found {len(runs)} runs, allowed: one; the first is {runs[0]}")
-    for path, text in stage.transcribe(runs[0], files, decode, device, trust_plugins=trust_plugins):
+    changes = decode_sets(sets, lm)
+    for path, text in stage.transcribe(
+        runs[0], files, decode, device, sets=changes, trust_plugins=trust_plugins
+    ):
         echo(f"{path}\t{text}")

@@ -12,6 +12,8 @@ results/<experiment>/<variant>/seed<k>-<id8>/, or seed<k>-fold<i>of<n>-<id8>/ fo
     hypotheses.<split>.jsonl  id, reference, hypothesis (with `.<decode>` unless greedy), the other
                               sides of the text where the corpus has them, duration, speaker, and
                               whether the text is also that of a training utterance
+    decode.<label>.json       the weights of language model and length that `eval --tune` tried on
+                              the dev set, with its CERs
     scores.json               split -> decode -> figures, and versions, device and commit of `eval`
     inspect.<split>.json      the figures of `asrbench inspect`: attention by layer and head, times
                               of symbols; weights and posteriors in `.npz`, plots in `.png`, `.svg`
@@ -167,6 +169,10 @@ class Run:
     def hypotheses_path(self, split: str, decode: str) -> Path:
         middle = split if decode == GREEDY else f"{split}.{decode}"
         return self.folder / f"hypotheses.{middle}.jsonl"
+
+    def tuning_path(self, decode: str) -> Path:
+        """Returns the path of what `asrbench eval --tune` found for a search, on the dev set."""
+        return self.folder / f"decode.{decode}.json"
 
     def inspect_path(self, split: str, suffix: str = "json") -> Path:
         """Returns the path of a file of `inspect`; `suffix` is `json`, or as `0.attention.png`."""

@@ -112,10 +112,18 @@ class ScoreSpec(Spec):
 
 
 class DecodeSpec(Spec):
+    search: str | None = None
+    """Search of `asrbench eval`; null is the one that decodes the dev set in training."""
     beam: Count = 10
-    """Beam size of joint decoding."""
+    """Number of hypotheses that a beam search keeps."""
     ctc_weight: Share = 0.3
     """Weight of the CTC prefix score in joint decoding; the decoder's score has the rest."""
+    lm: str | None = None
+    """ARPA file of an n-gram model of the tokenizer's symbols, as `asrbench lm` makes it."""
+    lm_weight: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of the language model's log probability."""
+    length_bonus: float = 0.0
+    """Nats that every symbol of a hypothesis adds to its score."""
 
 
 class CompareSpec(Spec):
@@ -186,7 +194,7 @@ class CellOf(Spec, Generic[M]):
     score: ScoreSpec = ScoreSpec()
     """Scoring of the output text."""
     decode: DecodeSpec = DecodeSpec()
-    """Options of joint decoding in `asrbench eval`; not part of the run's identity."""
+    """Search and its options in `asrbench eval`; not part of the run's identity."""
     compare: CompareSpec = CompareSpec()
     """Options of `asrbench compare`; not part of the run's identity."""
     run: RunSpec = RunSpec()

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from asrbench.base.errors import UserError, pick
 from asrbench.experiment import plugins
 from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, nested, where_of
 from asrbench.experiment.registry import MODELS, kinds_of
-from asrbench.experiment.spec import Cell, RecordedCell
+from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell, TextSpec
 from asrbench.experiment.spec_base import Impossible, Seed, Spec
 from asrbench.experiment.spec_validation import LABELS, unknown_key, validated
 from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapping
@@ -126,6 +127,33 @@ def merged_with_sets(keys: Mapping, sets: list[str]) -> Cell:
     """Returns the cell of the complete `keys`, with each `a.b=value` of `sets` applied."""
     layers = [Layer("", keys, also=LABELS), *map(_set_layer, sets)]
     return validated(Cell, merged(layers), layers)
+
+
+class _Decode(Spec):
+    """The part of a cell that can be changed after training."""
+
+    decode: DecodeSpec
+    """Search and its options."""
+
+
+def decode_with_sets(decode: DecodeSpec, sets: Iterable[str]) -> DecodeSpec:
+    """Returns `decode` with each `decode.key=value` of `sets` applied.
+
+    Raises `UserError` for any other key: the rest of a spec is as the run was trained.
+    """
+    layers = [Layer("", {"decode": decode.model_dump()}), *map(_set_layer, sets)]
+    for layer in layers:
+        for key in layer.keys.keys() - _Decode.model_fields.keys():
+            raise UserError(
+                f"{layer.where}{key}: found a key that training has used; allowed: decode.KEY, as "
+                f"in --set decode.beam=20"
+            )
+    return validated(_Decode, merged(layers), layers).decode
+
+
+def text_of(**keys: Any) -> TextSpec:
+    """Returns the section `text` with the given keys. Raises `UserError` as `load_study` does."""
+    return validated(TextSpec, keys, [Layer("text.", keys)])
 
 
 def load_cell(path: Path) -> RecordedCell:

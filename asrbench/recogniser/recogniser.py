@@ -67,17 +67,24 @@ class Recogniser:
 
     @torch.inference_mode()
     def transcribe(
-        self, batches: Iterable[Batch], search: str, *, diagnose: bool = False
+        self,
+        batches: Iterable[Batch],
+        search: str,
+        decoding: Decoding | None = None,
+        *,
+        diagnose: bool = False,
     ) -> Iterator[Transcribed]:
         """Yields the texts of each batch, decoded with `search` in eval mode.
 
-        Restores the mode of the model at the end. `diagnose` adds the diagnostics of the head.
+        Without `decoding`, its settings are those of the spec, without a language model. Restores
+        the mode of the model at the end. `diagnose` adds the diagnostics of the head.
         """
+        decoding = decoding or Decoding(self.cell.decode)
         was_training = self.model.training
         self.model.eval()
         try:
             for batch in batches:
-                yield self._transcribe(batch, search, diagnose)
+                yield self._transcribe(batch, search, decoding, diagnose)
         finally:
             self.model.train(was_training)
 
@@ -91,10 +98,12 @@ class Recogniser:
         """Returns the context in which the model runs: autocast where the precision asks for it."""
         return autocast(self.device, self.cell.train.precision)
 
-    def _transcribe(self, batch: Batch, search: str, diagnose: bool) -> Transcribed:
+    def _transcribe(
+        self, batch: Batch, search: str, decoding: Decoding, diagnose: bool
+    ) -> Transcribed:
         encoded, head = self.encode(batch), self.model.head
         with self.precision():
-            symbols = head.searches[search](encoded, Decoding(self.cell.decode))
+            symbols = head.searches[search](encoded, decoding)
             diagnostics = head.diagnostics(encoded) if diagnose else {}
         hypotheses = [self.tokenizer.decode(each) for each in symbols]
         return Transcribed(batch.ids, batch.references, hypotheses, diagnostics)

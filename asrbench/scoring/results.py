@@ -139,7 +139,7 @@ def read_scored_runs(
     under each run's own. Runs without scores or hypotheses are left out, with a line in `notes`;
     runs with damaged hypotheses are left out, with the fault in `damaged`.
     Raises `UserError` for a run that was scored under an older version of its profile, and for
-    runs whose joint decoding had different settings.
+    runs whose search had different settings.
     """
     scored: list[ScoredFolder] = []
     for run in runs:
@@ -154,8 +154,10 @@ def read_scored_runs(
                 notes.append(f"left out: {path} is missing; `asrbench eval {run}`")
     if profile is None:
         _refuse_versions(scored)
-    for search in dict.fromkeys(each.decode for each in scored):
-        _refuse_settings(search, [each for each in scored if each.decode == search])
+    # Each fold has a language model of its own, because it is tested on other texts.
+    for search, fold in dict.fromkeys((each.decode, each.run.cell.fold) for each in scored):
+        alike = [e for e in scored if (e.decode, e.run.cell.fold) == (search, fold)]
+        _refuse_settings(search, alike)
     results: list[ScoredRun] = []
     test_sets: list[TestSet] = []
     for folders in grouped_by_run(scored, split, notes):
@@ -230,7 +232,7 @@ def _refuse_settings(search: str, scored: Sequence[ScoredFolder]) -> None:
         if settings[0] != settings[1]:
             raise UserError(
                 f"{first.run} and {each.run}: found {search} decoding with {settings[0]} and "
-                f"{settings[1]}; run `asrbench eval --decode {search}` on both with the same "
+                f"{settings[1]}; run `asrbench eval{each.eval_options}` on both with the same "
                 f"settings"
             )
 

@@ -70,6 +70,17 @@ class ScoredFolder:
         return str(self._last_epoch.get("dev_search", GREEDY))
 
     @property
+    def eval_options(self) -> str:
+        """The options of `asrbench eval` that name this search, each after a space.
+
+        A language model is recorded by its digest, so that its file stands there as FILE.
+        """
+        settings = self.stored.get("settings") or {}
+        lm = " --lm FILE" if "lm" in settings else ""
+        search = self.decode.removesuffix("_lm") if lm else self.decode
+        return f" --decode {search}{lm}" + (" --tune" if "tuned_on" in settings else "")
+
+    @property
     def dev_n(self) -> int | None:
         """Reference characters of the dev set; None if the history does not have them."""
         return self._last_epoch.get("dev_characters")

@@ -2,24 +2,28 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from asrbench.base.errors import UserError, pick
-from asrbench.base.files import write_jsonl
+from asrbench.base.files import write_jsonl, write_text
+from asrbench.base.records import to_json
 from asrbench.base.reporting import Reporter
 from asrbench.data.audio import read_audio
 from asrbench.data.batch_sampler import length_plan
 from asrbench.data.corpus import Split
+from asrbench.data.folds import DEV
 from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
 from asrbench.models.flops import forward_flops
+from asrbench.recogniser.decoder import Decoder
 from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.loader import load, make_batch
 from asrbench.recogniser.loading import load_recogniser, open_corpus
 from asrbench.recogniser.recogniser import Recogniser
+from asrbench.recogniser.tuning import Tuning, tuned
 from asrbench.scoring.counted_text import counted, counts_symbol
 from asrbench.scoring.score import Score, score
 from asrbench.text.profiles import PROFILES
@@ -33,11 +37,14 @@ class Evaluation:
     run: Run
     split: str
     decode: str
+    """The search, with `_lm` if it had a language model."""
     scores: Score
     unknown_symbols: int
     """Symbols of the references that the tokenizer cannot spell and the profile counts."""
     real_time_factor: float
     """Seconds that features, model and search take in total for one second of audio."""
+    tuning: Tuning | None = None
+    """How the dev set chose the weights of the search; None unless it was asked to."""
 
 
 def evaluate_runs(
@@ -47,13 +54,16 @@ def evaluate_runs(
     device: str,
     reporter: Reporter,
     *,
+    sets: Sequence[str] = (),
+    tune: bool = False,
     trust_plugins: bool = False,
 ) -> Iterator[Evaluation]:
     """Evaluates each run on each split, and skips runs without weights or without that search.
 
-    Without `decode`, each run is decoded by the search of its dev passes in training. Raises
-    `UserError` if no run has a search of that name, and, after the others are evaluated, if a run
-    cannot be read.
+    `sets` are changes of the keys of `decode`, as `decode.beam=20`. Without `decode`, each run is
+    decoded by the search of its spec or else of its dev passes in training. With `tune`, the dev
+    set chooses the weights of the language model and of the length first. Raises `UserError` if no
+    run has a search of that name, and, after the others are evaluated, if a run cannot be read.
     """
     runs = list(runs)
     resolve_device(device)
@@ -80,8 +90,11 @@ def evaluate_runs(
             skipped.append(f"{run}: skipped, it has no --decode {decode}, only {allowed}")
             continue
         found = True
+        decoder, tuning = Decoder.of(run, recogniser, decode, sets), None
+        if tune:
+            decoder, tuning = _tuned(run, recogniser, decoder, reporter)
         for split in splits:
-            yield _evaluate(run, recogniser, split, decode, reporter)
+            yield replace(_evaluate(run, recogniser, split, decoder, reporter), tuning=tuning)
     if decode and searches and not found:
         pick("--decode", decode, searches)
     for line in skipped:
@@ -99,17 +112,17 @@ def evaluate(
     other sides are stored beside them, so that other profiles can be applied later. Without
     `decode` it is the search of the dev passes in training.
     """
-    return _evaluate(run, load_recogniser(run, device), split_name, decode, reporter)
+    recogniser = load_recogniser(run, device)
+    return _evaluate(run, recogniser, split_name, Decoder.of(run, recogniser, decode), reporter)
 
 
 def _evaluate(
-    run: Run, recogniser: Recogniser, split_name: str, decode: str | None, reporter: Reporter
+    run: Run, recogniser: Recogniser, split_name: str, decoder: Decoder, reporter: Reporter
 ) -> Evaluation:
-    decode = pick(f"{run}: --decode", decode or recogniser.selection, recogniser.searches)
     corpus = open_corpus(run, recogniser)
     split = _references_of(run, corpus.split(split_name))
     started_at = time.perf_counter()
-    rows = _decoded(run, recogniser, split, split_name, decode, reporter)
+    rows = _decoded(run, recogniser, split, split_name, decoder, reporter)
     seconds = time.perf_counter() - started_at
     others = {side: split.column(side) for side in split.sides if side != split.side}
     speakers = split.column("speaker")
@@ -120,29 +133,44 @@ def _evaluate(
         if speakers[i] is not None:
             row["speaker"] = speakers[i]
         row["in_train"] = in_train[i]
-    write_jsonl(run.hypotheses_path(split_name, decode), rows)
+    write_jsonl(run.hypotheses_path(split_name, decoder.label), rows)
     if note := _other_side(run, split):
         reporter.say(f"{run}: {note}")
     audio_seconds = split.hours * 3600
-    keys = recogniser.model.head.reads.get(decode, ())
     other = PROFILES[run.cell.score.profile].other_side_among(split.sides)
     scores = _scores(run, rows, None if other is None else split.column(other))
     unknown_symbols = _unknown_symbols(run, recogniser, rows)
     run.write_scores(
         split_name,
-        decode,
+        decoder.label,
         {
             **_figures(run, recogniser, rows, scores, unknown_symbols),
             "side": split.side,
             "sides": list(split.sides),
-            "settings": run.cell.decode.model_dump(include=set(keys)),
+            "settings": decoder.settings,
+            **({"tuned": decoder.tuned} if decoder.tuned else {}),
             "seconds": seconds,
             "audio_seconds": audio_seconds,
             "real_time_factor": seconds / audio_seconds,
             "environment": program_and_machine(recogniser),
         },
     )
-    return Evaluation(run, split_name, decode, scores, unknown_symbols, seconds / audio_seconds)
+    return Evaluation(
+        run, split_name, decoder.label, scores, unknown_symbols, seconds / audio_seconds
+    )
+
+
+def _tuned(
+    run: Run, recogniser: Recogniser, decoder: Decoder, reporter: Reporter
+) -> tuple[Decoder, Tuning]:
+    """Chooses the weights of the search on the dev set, and writes what was tried to the run."""
+    dev = _references_of(run, open_corpus(run, recogniser).split(DEV))
+    task = f"{run.cell.variant} tune {decoder.label}"
+    decoder, tuning = tuned(
+        recogniser, decoder, dev, lambda done, total: reporter.progress(task, done, total)
+    )
+    write_text(run.tuning_path(decoder.label), to_json(tuning) + "\n")
+    return decoder, tuning
 
 
 def _references_of(run: Run, split: Split) -> Split:
@@ -165,18 +193,19 @@ def _decoded(
     recogniser: Recogniser,
     split: Split,
     split_name: str,
-    decode: str,
+    decoder: Decoder,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
     """The rows of the hypotheses file, in the order of the split."""
     plan = length_plan(split.samples, run.cell.train.batch_seconds)
     rows: dict[str, dict[str, Any]] = {}
-    for done in recogniser.transcribe(load(split, recogniser.tokenizer, plan), decode):
+    batches = load(split, recogniser.tokenizer, plan)
+    for done in recogniser.transcribe(batches, decoder.search, decoder.decoding):
         for id, reference, hypothesis in zip(
             done.ids, done.references, done.hypotheses, strict=True
         ):
             rows[id] = {"id": id, "reference": reference, "hypothesis": hypothesis}
-        reporter.progress(f"{run.cell.variant} {split_name} {decode}", len(rows), len(split))
+        reporter.progress(f"{run.cell.variant} {split_name} {decoder.label}", len(rows), len(split))
     return [rows[id] for id in split.ids]
 
 
@@ -233,11 +262,17 @@ def _other_side(run: Run, split: Split) -> str | None:
 
 
 def transcribe(
-    run: Run, paths: list[Path], decode: str | None, device: str, *, trust_plugins: bool = False
+    run: Run,
+    paths: list[Path],
+    decode: str | None,
+    device: str,
+    *,
+    sets: Sequence[str] = (),
+    trust_plugins: bool = False,
 ) -> Iterator[tuple[Path, str]]:
     """Yields the text of each audio file. Raises `UserError` for a file that is no audio."""
     recogniser = load_recogniser(run, device, trust_plugins=trust_plugins)
-    decode = pick(f"{run}: --decode", decode or recogniser.selection, recogniser.searches)
+    decoder = Decoder.of(run, recogniser, decode, sets)
     for path in paths:
         try:
             wave = read_audio(path)
@@ -245,5 +280,5 @@ def transcribe(
             detail = f" ({fault.detail})" if fault.detail else ""
             raise UserError(f"{path}: {fault.reason}{detail}; allowed: audio, mono") from None
         batch = make_batch([str(path)], [""], [wave], recogniser.tokenizer)
-        for done in recogniser.transcribe([batch], decode):
+        for done in recogniser.transcribe([batch], decoder.search, decoder.decoding):
             yield path, done.hypotheses[0]

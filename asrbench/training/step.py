@@ -19,6 +19,7 @@ from asrbench.base.seeding import key
 from asrbench.experiment.spec import Cell
 from asrbench.models.heads.head import Losses
 from asrbench.models.layers.masking import MaskedBatchNorm
+from asrbench.recogniser.decoder import check_decode
 from asrbench.recogniser.devices import autocast
 from asrbench.recogniser.loader import Batch
 from asrbench.recogniser.recogniser import Recogniser
@@ -50,8 +51,10 @@ class Trainer:
         device: torch.device,
         ranks: Ranks = ALONE,
     ) -> None:
+        """Raises `UserError` for a search in `cell.decode` that the head does not have."""
         self.cell, self.device, self.ranks = cell, device, ranks
         self.recogniser = Recogniser(cell, tokenizer, fingerprint, device)
+        check_decode(cell.decode, self.recogniser.model.head)
         self.optimizer = build_optimizer(self.recogniser.model, cell.train.optimizer)
         self._model: nn.Module = self.recogniser.model
         """The model that training calls; with several ranks it is a `DistributedDataParallel`."""

@@ -4,6 +4,7 @@ Graves et al. 2006. Legend: B batch, T frames, D width, U symbols, V vocabulary 
 """
 
 import itertools
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from asrbench.experiment.spec_model import HeadSpec
 from asrbench.models.alignment import AlignedSpan, ctc_aligned
-from asrbench.models.heads.head import Encoded, Head, Losses, Ratio, Targets
+from asrbench.models.heads.head import FUSION, Decoding, Encoded, Head, Losses, Ratio, Targets
 from asrbench.models.searches.ctc_greedy import ctc_greedy
+from asrbench.models.searches.prefix_beam import Fusion, prefix_beam
 from asrbench.text.tokenizer import BLANK
 
 
@@ -25,12 +27,14 @@ class Ctc(Head):
     """Log posteriors of every frame, their CTC loss, and the most probable path."""
 
     selection = "greedy"
+    reads = MappingProxyType({"beam": ("beam", *FUSION)})
 
     def __init__(self, spec: HeadSpec, width: int, symbols: int) -> None:
         super().__init__()
         self.output = nn.Linear(width, symbols)
         self.searches = {
-            "greedy": lambda encoded, _: ctc_greedy(self.log_probs(encoded), encoded.lengths_B)
+            "greedy": lambda encoded, _: ctc_greedy(self.log_probs(encoded), encoded.lengths_B),
+            "beam": self._beam,
         }
 
     def log_probs(self, encoded: Encoded) -> Tensor:
@@ -51,6 +55,15 @@ class Ctc(Head):
         blank_BT = self.log_probs(encoded).argmax(-1) == BLANK
         frames = int(encoded.cpu_lengths_B.sum())
         return {"blank_fraction": Ratio(int((blank_BT & encoded.mask_BT).sum()), frames)}
+
+    def _beam(self, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
+        settings = decoding.settings
+        return prefix_beam(
+            self.log_probs(encoded),
+            encoded.cpu_lengths_B.tolist(),
+            beam=settings.beam,
+            fusion=Fusion(decoding.lm, settings.lm_weight, settings.length_bonus),
+        )
 
     def frame_log_probs(self, encoded: Encoded) -> Tensor:
         return self.log_probs(encoded)

@@ -39,7 +39,7 @@ class CtcAttentionSpec(HeadSpec):
 class CtcAttention(Ctc):
     """A CTC head with a Transformer decoder beside it."""
 
-    reads = MappingProxyType({"joint": ("beam", "ctc_weight")})
+    reads = MappingProxyType({**Ctc.reads, "joint": ("beam", "ctc_weight")})
 
     def __init__(self, spec: CtcAttentionSpec, width: int, symbols: int) -> None:
         super().__init__(spec, width, symbols)

@@ -14,6 +14,7 @@ from asrbench.experiment.spec import DecodeSpec
 from asrbench.models.alignment import AlignedSpan
 from asrbench.models.encoders.encoder import by_module
 from asrbench.models.layers.masking import valid_frames
+from asrbench.text.ngram_lm import SymbolLm
 
 
 class Encoded(NamedTuple):
@@ -58,10 +59,16 @@ Losses = dict[str, Tensor]
 """Scalars by name, each a sum over the batch in nats. `total` is what training minimises."""
 
 
+FUSION = ("lm", "lm_weight", "length_bonus")
+"""The keys of `decode` that a search with a language model reads."""
+
+
 class Decoding(NamedTuple):
     """What a search is given beside the encoder's output."""
 
     settings: DecodeSpec
+    lm: SymbolLm | None = None
+    """The language model that `settings.lm` names, of the symbols of the tokenizer."""
 
 
 Search = Callable[[Encoded, Decoding], list[list[int]]]

@@ -63,9 +63,9 @@ def _aside(comparison: Comparison) -> str:
 def commands(selection: Selection) -> Iterator[str]:
     """Yields the commands that make the study again from its run folders."""
     runs = [run for system in selection.systems for run in system.runs]
-    decodes = dict.fromkeys((run.decode, run.decode == run.dev_search) for run in runs)
+    folders = [run.folders[0] for run in runs]
+    options = dict.fromkeys("" if f.decode == f.dev_search else f.eval_options for f in folders)
     for folder in dict.fromkeys(run.run.folder.parent.parent for run in runs):
-        for decode, is_default in decodes:
-            option = "" if is_default else f" --decode {decode}"
+        for option in options:
             yield f"asrbench eval {folder} --split {selection.split}{option}"
         yield f"asrbench compare {folder} --split {selection.split}"
