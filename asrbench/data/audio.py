@@ -52,14 +52,16 @@ _LOUDEST = 16.0
 """Floats beyond this are taken for 16-bit samples that nobody divided by full scale."""
 
 
-def read_audio(source: str | Path | BinaryIO) -> Samples:
-    """Returns the samples of a mono file: wav, flac, ogg (Opus, Vorbis), mp3, NIST sphere, aiff.
+def read_audio(source: str | Path | BinaryIO, channel: int | None = None) -> Samples:
+    """Returns the samples of a file: wav, flac, ogg (Opus, Vorbis), mp3, NIST sphere, aiff.
+
+    `channel` counts from 0; without it the file has to be mono.
 
     A file with 16 bits at 16 kHz is returned bit for bit. Other encodings are rounded to 16 bits,
     other rates are resampled (a polyphase filter at the exact ratio), and samples beyond full scale
     are clipped. Raises `AudioFault`, also for a file that is shorter than its header says.
     """
-    return _finished(*_whole(source, None))
+    return _finished(*_whole(source, channel))
 
 
 def read_segment(path: Path, segment: Segment) -> Samples:
@@ -247,7 +249,10 @@ def _ends(stream: BinaryIO) -> bytes:
 
 def _bytes(source: str | Path | BinaryIO) -> bytes:
     if not isinstance(source, str | Path):
-        return source.read()
+        try:
+            return bounded(source, _MOST_BYTES)
+        except OSError as error:
+            raise AudioFault("unreadable", _one_line(error)) from None
     with _file(source) as stream:
         return bounded(stream, _MOST_BYTES)
 
