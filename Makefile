@@ -9,8 +9,11 @@ KOSPEECH ?=
 KSPON ?=
 CORPUS ?= $(wildcard data/an4)
 PAIRS ?= 3
+# Of `make attack`: SEED has other attempts made, SCALE a share of them or more.
+SEED ?= 13
+SCALE ?= 1
 
-.PHONY: check lint type test smoke bench setup clean
+.PHONY: check lint type test smoke attack bench setup clean
 check: lint type test
 
 setup: $(VENV)/.installed
@@ -36,6 +39,10 @@ smoke: setup
 	$(BIN)/asrbench train experiments/smoke.yaml
 	$(BIN)/asrbench eval $(SMOKE)
 	$(BIN)/asrbench compare $(SMOKE)
+
+attack: setup
+	PYTHONPATH=tests $(BIN)/python -m attack --seed $(SEED) --scale $(SCALE) \
+		--out docs/reliability.md
 
 bench: setup
 	mkdir -p $(BENCH)

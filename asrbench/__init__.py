@@ -64,6 +64,7 @@ def compare(
     seed: int = 0,
     margin: float | None = None,
     controls: Iterable[str] = (),
+    systems: Iterable[str] | None = None,
 ) -> "Study":
     """Returns the study of the scored runs at or below `paths`: a frozen, typed record.
 
@@ -71,13 +72,14 @@ def compare(
     verdict on each; it is what `study.json`, the tables and the page of `asrbench compare` show.
     The bootstrap draws `replicates` from `seed`; 0 gives the rates alone. Variants that differ by
     less than `margin` points can be found equivalent; variants that are `controls` are no part of
-    the family that p-values are corrected for. Raises `UserError`.
+    the family that p-values are corrected for. `systems` are labels, such as "ds2_crossattn
+    [joint]", of the only rows that are compared, whatever their searches are. Raises `UserError`.
     """
     from asrbench.stages.compare.study import study_of
 
     return study_of(
         *(map(Path, paths), baseline, split, profile, unit, replicates, seed),
-        *(margin, tuple(controls)),
+        *(margin, tuple(controls), None if systems is None else tuple(systems)),
     )
 
 

@@ -16,6 +16,8 @@ from asrbench.experiment.registry import CTC, MODELS
 from asrbench.experiment.spec_base import Spec
 from asrbench.experiment.spec_model import ATTENTION, ENCODERS, HEADS, ModelSpec
 from asrbench.models.heads.head import Targets
+from asrbench.models.heads.lstm_decoder import LstmDecoderSpec
+from asrbench.models.heads.transformer_decoder import TransformerDecoderSpec
 from asrbench.models.layers.masking import MaskedBatchNorm
 from asrbench.models.model import Model, build_model
 
@@ -27,13 +29,25 @@ SMALL: dict[str, Any] = {
     "head_dim": 16,
     "max_distance": 3,
     "dropout": 0.0,
+    "layers": 2,
+    "width": 16,
+    "feed_forward": 32,
+    "kernel": 5,
+    "subsampling": {"channels": 4},
     "front_end": {"kind": "ds2", "channels": 4},
     "recurrence": {"layers": 2, "width": 16, "dropout": 0.0},
+    "width_factor": 0.03,
+    "dropout_factor": 0.0,
     "prediction": {"kind": "lstm", "layers": 1, "width": 16, "dropout": 0.0},
     "joiner": 16,
-    "decoder": {"width": 16, "heads": 2, "feed_forward": 32, "layers": 1, "dropout": 0.0},
+    "decoder": {"layers": 1, "width": 16, "heads": 2, "dropout": 0.0},
 }
 """Small values of the sizes that kinds have, by name; a kind takes those that it has."""
+DECODERS: dict[str, dict[str, Any]] = {
+    "transformer": {"feed_forward": 32},
+    "lstm": {"attention_width": 8, "location_channels": 2, "location_kernel": 5},
+}
+"""Small values of further sizes of decoders, by their kind."""
 
 Keys = Mapping[str, Any]
 
@@ -67,9 +81,15 @@ def small(name: str, *, encoder: Keys | None = None, head: Keys | None = None) -
 def of_kinds(encoder: Keys, head: Keys) -> ModelSpec:
     """Returns the model that `encoder` and `head` describe, its sizes those of `SMALL`."""
     sizes = sizes_of(ENCODERS, encoder["kind"])
-    if "attention" in encoder:
-        sizes["attention"] = sizes_of(ATTENTION, encoder["attention"]["kind"])
-    head = overlaid(head, sizes_of(HEADS, head["kind"]))
+    own = ENCODERS.of(encoder["kind"]).spec.model_fields.get("attention")
+    if own is not None:
+        keys = overlaid(own.default.model_dump(), encoder.get("attention", {}))
+        sizes["attention"] = overlaid(keys, sizes_of(ATTENTION, keys["kind"]))
+    sizes_of_head = sizes_of(HEADS, head["kind"])
+    if "decoder" in sizes_of_head:
+        decoder = {"kind": "transformer", **head.get("decoder", {})}
+        sizes_of_head["decoder"] = decoder | SMALL["decoder"] | DECODERS[decoder["kind"]]
+    head = overlaid(head, sizes_of_head)
     return _model({"encoder": overlaid(encoder, sizes), "head": head})
 
 
@@ -90,6 +110,16 @@ def settings_of(spec: type[Spec]) -> Iterator[dict[str, Any]]:
         yield dict(zip(allowed, values, strict=True))
 
 
+def decoders_of(spec: type[Spec]) -> Iterator[dict[str, Any]]:
+    """Yields every named setting of the decoder of a kind of heads that has one."""
+    if "decoder" in spec.model_fields:
+        kind = spec.model_fields["kind"].default
+        for decoder in (TransformerDecoderSpec, LstmDecoderSpec):
+            for keys in settings_of(decoder):
+                yield {"kind": kind, "decoder": keys}
+        yield {"kind": kind, "decoder": {"kind": "transformer", "task_tokens": ["ko", "text"]}}
+
+
 def every_model() -> dict[str, ModelSpec]:
     """Returns every named model, and one for each named setting of every kind of the package."""
     found, ds2 = {name: small(name) for name in MODELS}, MODELS["ds2"].encoder
@@ -99,11 +129,16 @@ def every_model() -> dict[str, ModelSpec]:
         (HEADS, lambda _: ds2, lambda keys: keys),
     ):
         for each in table.by_origin(ASRBENCH):
-            for keys in settings_of(each.spec):
+            for keys in (*settings_of(each.spec), *decoders_of(each.spec)):
                 spec = of_kinds(encoder(keys), head(keys))
                 if (spec.encoder, spec.head) not in [(s.encoder, s.head) for s in found.values()]:
-                    found[f"{table.section} {' '.join(map(str, keys.values()))}"] = spec
+                    found[f"{table.section} {named(keys)}"] = spec
     return found
+
+
+def named(keys: Keys) -> str:
+    """Returns the values of the keys in one line, those of sections as well."""
+    return " ".join(named(v) if isinstance(v, Mapping) else str(v) for v in keys.values())
 
 
 def fresh(spec: ModelSpec, seed: int = 5) -> Model:

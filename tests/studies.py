@@ -180,6 +180,7 @@ def _system(label: str, like: str, random: Random) -> StudySystem:
             step_ratio=ratio,
             memory_gb=3.1 * ratio,
             real_time_factor=0.004 * ratio,
+            decoding_memory_gb=0.9 * ratio,
             flops_per_audio_second=1.1e9 * millions,
         ),
         curves=tuple(

@@ -42,10 +42,12 @@ def test_another_rate_is_resampled(run: Path) -> None:
 
 def test_every_search_of_the_head_can_be_asked_for(run: Path) -> None:
     recogniser = asrbench.load(run)
-    assert recogniser.searches == ("greedy", "beam", "attention", "joint")
+    assert recogniser.searches == ("greedy", "beam", "attention", "attention_beam", "joint")
     for search in recogniser.searches:
         assert recogniser.transcribe(spoken(TEXTS[0]), 16_000, search) == TEXTS[0]
-    with pytest.raises(UserError, match="found 'beem', allowed: greedy, beam, attention, joint"):
+    with pytest.raises(
+        UserError, match="found 'beem', allowed: greedy, beam, attention, attention_beam, joint"
+    ):
         recogniser.transcribe(spoken(TEXTS[0]), 16_000, "beem")
     assert recogniser.transcribe(spoken(TEXTS[0]), 16_000, "beam", beam=2) == TEXTS[0]
     with pytest.raises(UserError, match=r"decode.beem: found an unknown key, .*'beam'"):

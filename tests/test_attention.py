@@ -14,11 +14,16 @@ from torch import Tensor, nn
 
 from asrbench.experiment.kinds import ASRBENCH
 from asrbench.experiment.spec_model import ATTENTION, AttentionSpec
+from asrbench.models.attention import additive as additive_module
+from asrbench.models.attention import location as location_module
+from asrbench.models.attention.additive import AdditiveAttention, AdditiveAttentionBlock
 from asrbench.models.attention.block import NoAttention, NoAttentionBlock
 from asrbench.models.attention.head_mixing import HeadMixing, HeadMixingBlock
+from asrbench.models.attention.location import LocationAttention, LocationAttentionBlock
 from asrbench.models.attention.positional import PositionalAttention
 from asrbench.models.attention.self_attention import SelfAttention, SelfAttentionBlock
 from asrbench.models.attention.temporal import TemporalAttention, TemporalWeightBlock
+from asrbench.models.attention.whisper import WhisperAttention
 from asrbench.models.layers.masking import valid_frames
 from asrbench.models.layers.positions import by_pair, distances, rotated, sinusoids
 from asrbench.models.model import initialise
@@ -47,7 +52,10 @@ SPECS: dict[str, AttentionSpec] = {
     ),
     "linear": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear"),
     "linear fixed": TemporalAttention(heads=HEADS, head_dim=HEAD, weight="linear", learnable=False),
+    "additive": AdditiveAttention(heads=HEADS, head_dim=HEAD),
+    "location": LocationAttention(heads=HEADS, head_dim=HEAD, filters=3, reach=2),
     "head_mixing": HeadMixing(heads=HEADS),
+    "whisper": WhisperAttention(heads=HEADS, head_dim=HEAD, dropout=0.1),
 }
 OVER_TIME = [name for name in SPECS if name not in ("none", "head_mixing")]
 
@@ -296,7 +304,13 @@ def linear(block: nn.Module, h: int, q: Vector, k: Vector, i: int, j: int) -> fl
     return dot(q, k) / math.sqrt(HEAD) - math.exp(block.log_rate[h].item()) * abs(i - j)
 
 
+def additive(block: nn.Module, h: int, q: Vector, k: Vector, i: int, j: int) -> float:
+    """Bahdanau et al. 2014, section A.1.2: v tanh(W s_i + U h_j), here over sqrt(K)."""
+    return dot(block.score[h].tolist(), [math.tanh(x) for x in plus(q, k)]) / math.sqrt(HEAD)
+
+
 SCORES: dict[str, Score] = {
+    "additive": additive,
     "self": plain,
     "sinusoidal": plain,
     "learned": plain,
@@ -307,6 +321,8 @@ SCORES: dict[str, Score] = {
     "gaussian fixed": gaussian,
     "linear": linear,
     "linear fixed": linear,
+    "whisper": plain,
+    "location": additive,
 }
 
 
@@ -345,9 +361,33 @@ def test_scores_follow_the_equation(name: str) -> None:
             for j in range(length):
                 q, k = projected(i, 0, h), projected(j, 1, h)
                 expected_HTS[h, i, j] = SCORES[name](block, h, q, k, i, j)
+    if name == "location":
+        expected_HTS = located(block, projected, expected_HTS.softmax(-1))
     torch.testing.assert_close(
         weights_HTS.log(), expected_HTS.log_softmax(-1), rtol=1e-4, atol=1e-4
     )
+
+
+def located(
+    block: nn.Module, projected: Callable[[int, int, int], Vector], content_HTS: Tensor
+) -> Tensor:
+    """Chorowski et al. 2015, equations 8 and 9, from the weights without a location: scores_HTS
+    v tanh(q_i + k_j + U f_ij), where f_ij is each filter times the weights around j of row i - 1,
+    zeros beyond the utterance, and zeros for the first row."""
+    length, filters = content_HTS.shape[1], block.filters[:, 0].tolist()
+    scores_HTS = torch.zeros_like(content_HTS)
+    for h in range(HEADS):
+        matrix = block.location[h * HEAD : (h + 1) * HEAD].tolist()
+        for i in range(length):
+            row = content_HTS[h, i - 1].tolist() if i > 0 else [0.0] * length
+            wide = [0.0, 0.0, *row, 0.0, 0.0]
+            for j in range(length):
+                f = [dot(each, wide[j : j + 5]) for each in filters]
+                inner = plus(
+                    plus(projected(i, 0, h), projected(j, 1, h)), [dot(u, f) for u in matrix]
+                )
+                scores_HTS[h, i, j] = additive(block, h, inner, [0.0] * HEAD, i, j)
+    return scores_HTS
 
 
 @every_block_over_time
@@ -358,7 +398,58 @@ def test_only_plain_self_attention_is_blind_to_order(name: str) -> None:
     straight_BTD = block(x_BTD, everything(x_BTD))[:, order]
     shuffled_BTD = block(x_BTD[:, order], everything(x_BTD))
     blind = torch.allclose(straight_BTD, shuffled_BTD, rtol=1e-4, atol=1e-4)
-    assert blind == (name == "self")
+    assert blind == (name in ("self", "additive", "whisper"))
+
+
+# Additive scores
+
+
+@pytest.mark.parametrize("name", ["additive", "location"])
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_scores_in_blocks_are_those_of_all_at_once(
+    name: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights and gradients, with as much room as one, two or three queries of the batch need;
+    no more pairs are scored at a time."""
+    block, mask_BT = make(name), valid_frames(torch.tensor([9, 6]), 9)
+    assert isinstance(block, AdditiveAttentionBlock)
+    found, sizes, scored = [], [], additive_module.scored
+
+    def recorded(hidden_BHTSK: Tensor, v_HK: Tensor) -> Tensor:
+        sizes.append(hidden_BHTSK.numel())
+        return scored(hidden_BHTSK, v_HK)
+
+    for module in (additive_module, location_module):
+        monkeypatch.setattr(module, "scored", recorded)
+    for room in (2**24, at_once * 2 * HEADS * 9 * HEAD):
+        monkeypatch.setattr(additive_module, "PAIR_VALUES", room)
+        sizes.clear()
+        x_BTD = frames(2, 9, WIDTH).requires_grad_()
+        y_BTD = block(x_BTD, mask_BT)
+        gradients = torch.autograd.grad(
+            (y_BTD * frames(2, 9, WIDTH, seed=2))[mask_BT].sum(), [x_BTD, *block.parameters()]
+        )
+        found.append((y_BTD[mask_BT], gradients))
+        assert max(sizes) <= room
+        # Forward and again backward, and for `location` without and with a location.
+        blocks = 1 if room == 2**24 else math.ceil(9 / at_once)
+        assert len(sizes) == blocks * 2 * (2 if isinstance(block, LocationAttentionBlock) else 1)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_location_the_two_are_one() -> None:
+    """With U at zero; otherwise not, except that the first frame has no frame before it."""
+    content, located_block = make("additive"), make("location")
+    located_block.load_state_dict(content.state_dict(), strict=False)
+    x_BTD = frames(1, 9, WIDTH)
+    assert isinstance(content, SelfAttentionBlock)
+    assert isinstance(located_block, LocationAttentionBlock)
+    expected_BHTS = content.weights(x_BTD, everything(x_BTD))
+    with_location_BHTS = located_block.weights(x_BTD, everything(x_BTD))
+    torch.testing.assert_close(with_location_BHTS[:, :, 0], expected_BHTS[:, :, 0])
+    assert (with_location_BHTS - expected_BHTS)[:, :, 1:].abs().max() > 1e-3
+    nn.init.zeros_(located_block.location)
+    torch.testing.assert_close(located_block.weights(x_BTD, everything(x_BTD)), expected_BHTS)
 
 
 # Positions
@@ -432,6 +523,28 @@ def test_gaussian_widths_of_four_heads() -> None:
     """2^(8h/4) frames: 4, 16, 64, 256."""
     block = TemporalWeightBlock(TemporalAttention(heads=4, weight="gaussian"), 16)
     torch.testing.assert_close((-block.log_rate).exp(), torch.tensor([4.0, 16.0, 64.0, 256.0]))
+
+
+@pytest.mark.parametrize("width", [8, 256])
+def test_learned_positions_start_as_large_as_sinusoids(width: int) -> None:
+    """Their mean square is 1/2, whatever the width; all other weights are those of plain
+    self-attention, and the same seed draws the same."""
+    keys = {"heads": HEADS, "head_dim": HEAD}
+    specs = [
+        PositionalAttention(position="learned", max_distance=2048, **keys),
+        PositionalAttention(position="learned", max_distance=2048, **keys),
+        SelfAttention(**keys),
+    ]
+    blocks = [ATTENTION.build(spec, width=width) for spec in specs]
+    for block in blocks:
+        initialise(block, 5)
+    first, again, plain_block = (block.state_dict() for block in blocks)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert {name for name in first if name not in plain_block} == {"position"}
+    assert all(torch.equal(first[name], plain_block[name]) for name in plain_block)
+    of_sinusoids = sinusoids(torch.arange(2048), width).square().mean().item()
+    assert of_sinusoids == pytest.approx(0.5, abs=1e-6)
+    assert first["position"].square().mean().item() == pytest.approx(of_sinusoids, rel=0.05)
 
 
 # The original study's block

@@ -1,5 +1,4 @@
 import io
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -202,9 +201,7 @@ def test_ogg_cut_between_two_pages_is_no_utterance(tmp_path: Path) -> None:
     soundfile.write(path, noise(48_000) // 4, RATE_HZ, format="OGG", subtype="OPUS")
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rindex(b"OggS")])
-    reason, detail = fault_of(path)
-    assert reason == "unreadable"
-    assert detail.startswith("cut short: no last Ogg page after ")
+    assert fault_of(path) == ("unreadable", "cut short: no last Ogg page")
 
 
 def test_what_was_cut_is_counted(tmp_path: Path) -> None:
@@ -214,7 +211,7 @@ def test_what_was_cut_is_counted(tmp_path: Path) -> None:
     assert fault_of(path) == ("unreadable", "cut short: 6000 of 16000 samples")
 
 
-def _with_data_size(size: Callable[[int], int]) -> bytes:
+def with_data_size(size: Callable[[int], int]) -> bytes:
     """A wav file of 8000 samples whose data chunk claims another size."""
     file = io.BytesIO()
     soundfile.write(file, noise(), RATE_HZ, format="WAV")
@@ -228,7 +225,7 @@ def _with_data_size(size: Callable[[int], int]) -> bytes:
     "size", [lambda size: 0xFFFFFFFF, lambda size: 0x7FFFFFFF - 36, lambda size: size + 44]
 )
 def test_headers_of_pipes_and_of_careless_writers_are_forgiven(size: Callable[[int], int]) -> None:
-    np.testing.assert_array_equal(read_audio(io.BytesIO(_with_data_size(size))), noise())
+    np.testing.assert_array_equal(read_audio(io.BytesIO(with_data_size(size))), noise())
 
 
 # Sounds that are mixed in
@@ -301,57 +298,3 @@ def test_a_part_that_is_no_number_is_a_fault(tmp_path: Path) -> None:
     assert len(read_part(tmp_path / "a.wav", 10)) == 10
     with pytest.raises(AudioFault, match="has samples that are not finite"):
         read_part(tmp_path / "a.wav")
-
-
-def encoded(format: str, subtype: str | None = None, samples: int = 16_000) -> bytes:
-    """A file of noise in memory."""
-    stream = io.BytesIO()
-    soundfile.write(stream, noise(samples), RATE_HZ, format=format, subtype=subtype)
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("FLAC", "PCM_16")]
-)
-def test_of_two_files_in_one_none_is_dropped(format: str, subtype: str | None) -> None:
-    first, second = encoded(format, subtype), encoded(format, subtype, 12_000)
-    assert len(read_audio(io.BytesIO(first))) == 16_000
-    for data in (first + second, first + first):
-        assert fault_of(io.BytesIO(data)) == (
-            "unreadable",
-            "several files in one, of which only the first is decoded",
-        )
-
-
-@pytest.mark.parametrize("format", ["AU", "W64", "RF64", "AIFF", "WAV"])
-def test_half_of_a_file_is_rejected(format: str) -> None:
-    data = encoded(format, "PCM_16")
-    assert len(read_audio(io.BytesIO(data))) == 16_000
-    reason, detail = fault_of(io.BytesIO(data[: len(data) // 2]))
-    assert reason == "unreadable"
-    assert detail.startswith("cut short: ")
-
-
-def test_warnings_of_libmpg123_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    data = encoded("MP3")
-    fault_of(io.BytesIO(data[: len(data) // 2]))
-    os.write(2, b"still there")
-    assert capfd.readouterr().err == "still there"
-
-
-def test_a_header_of_many_samples_takes_no_memory() -> None:
-    """STREAMINFO has the number of samples in the last 4 bits of byte 21 and in bytes 22 to 25."""
-    data = bytearray(encoded("FLAC", "PCM_16"))
-    data[21] |= 0x0F
-    data[22:26] = b"\xff\xff\xff\xff"
-    reason, detail = fault_of(io.BytesIO(bytes(data)))
-    assert (reason, detail) == ("too long", "1193.0 hours, 1 channels, by the header; cut it")
-
-
-def test_gsm_is_rejected() -> None:
-    assert fault_of(io.BytesIO(encoded("WAV", "GSM610")))[0] == "unreadable"
-
-
-def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.wav")
-    assert fault_of(tmp_path / "a.wav") == ("unreadable", "it is no regular file")

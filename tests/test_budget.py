@@ -52,6 +52,14 @@ def test_what_is_done_takes_no_time_but_counts_for_nothing_as_another_run() -> N
     assert found.seeds is None
 
 
+def test_epochs_and_devices_may_be_astronomic() -> None:
+    """1,000 hours at 1 h an epoch are 1,000 of 10^9 epochs, on however many devices."""
+    endless = Job("a", 0, 10**9, 10**9, 0.9 * HOUR, 0.1 * HOUR)
+    for devices in (1, 10**30):
+        assert fit([endless], hours=1000, devices=devices).epochs == 1000 / 10**9
+    assert makespan([3, 2, 4], devices=10**30) == 4
+
+
 def test_nothing_fits_next_to_no_time() -> None:
     assert fit(FOUR, hours=0.1, devices=1) == Fit(40 * HOUR, False, 0, None, None, None)
 

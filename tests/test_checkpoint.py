@@ -10,6 +10,8 @@ from tones import Heard, StopsAfter, cell_of, same_weights, trained
 
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Silent
+from asrbench.executors.executor import TimeBudget
+from asrbench.executors.local import Sequential
 from asrbench.experiment.run_folder import Run
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.training import checkpoint
@@ -195,6 +197,20 @@ def test_a_run_that_is_done_keeps_its_weights_and_no_state(prepared: TrainingSet
         "last.safetensors",
     ]
     assert not list(folder.rglob("*.tmp-*"))
+
+
+def test_what_a_kill_leaves_of_a_run_that_is_done_is_deleted_by_the_next_call(
+    prepared: TrainingSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(Run, "states_left_over", lambda run: [])
+        train(prepared, Silent())
+    run = prepared.run
+    left = run.states_left_over()
+    assert len(left) >= 2
+    Sequential(TimeBudget()).run([prepared], Silent())
+    assert not any(path.exists() for path in left)
+    assert run.weights_path("last").is_file()
 
 
 # What others read

@@ -120,7 +120,7 @@ def test_the_decoder_decodes_and_the_baseline_is_left_out(
     results = shutil.copytree(made / "results", tmp_path / "results")
     code, out, _ = run("eval", results, "--split", "dev", "--decode", decode)
     assert code == 0
-    assert f"skipped, it has no --decode {decode}, only greedy\n" in out
+    assert f"skipped, it has no --decode {decode}, only greedy, beam\n" in out
     told = re.search(rf"dev {decode}\n  CER .* N 7, verbatim/1\)\n  WER .* \(N 2\)  RTF ", out)
     assert told, out
     assert list((results / "tiny/ds2_crossattn").glob(f"*/hypotheses.dev.{decode}.jsonl"))
@@ -146,11 +146,11 @@ def test_compare_under_another_profile(made: Path, tmp_path: Path) -> None:
 def test_a_search_that_no_run_has(made: Path, command: str) -> None:
     (folder,) = (made / "results/tiny/ds2_crossattn").iterdir()
     files = [made / "0.wav"] if command == "transcribe" else []
-    line = error(command, folder, *files, "--decode", "beam")
-    assert line.endswith("--decode: found 'beam', allowed: greedy, attention, joint")
+    line = error(command, folder, *files, "--decode", "best")
+    assert "--decode: found 'best', allowed: greedy, beam, attention, attention_beam, joint" in line
     (baseline,) = (made / "results/tiny/ds2").iterdir()
     line = error(command, baseline, *files, "--decode", "joint")
-    assert line.endswith("--decode: found 'joint', allowed: greedy")
+    assert line.endswith("--decode: found 'joint', allowed: greedy, beam")
 
 
 def test_the_scores_of_korean_fit_80_columns() -> None:
@@ -371,6 +371,10 @@ def test_a_bug_keeps_its_traceback(made: Path, monkeypatch: pytest.MonkeyPatch) 
             "out/table.md: No space left on device; make room, or choose another place",
         ),
         (
+            errno.EMFILE,
+            "out/table.md: Too many open files; raise the limit for open files (ulimit -n)",
+        ),
+        (
             errno.EACCES,
             "out/table.md: Permission denied; choose a place that is yours, or change its rights",
         ),
@@ -407,15 +411,36 @@ def test_a_study_that_is_out_of_time_says_what_is_left_and_goes_on(
 def test_a_limit_that_is_none(made: Path, tmp_path: Path) -> None:
     command = ("train", made / "tiny.yaml", "--results", tmp_path / "r")
     assert error(*command, "--max-hours", "0") == "--max-hours: found 0, allowed: more than 0"
+    assert error(*command, "--max-hours", "inf").endswith(
+        "found inf, allowed: more than 0 and finite"
+    )
     assert error(*command, "--set", "train.max_hours=0").startswith(
         "--set train.max_hours: found 0"
     )
     assert not (tmp_path / "r").exists()
 
 
+def test_a_path_that_no_file_can_have_is_one_line(made: Path, tmp_path: Path) -> None:
+    line = error("corpus", "a" * 300)
+    assert line == f"{'a' * 300}/corpus.json: File name too long; choose a shorter name"
+    (tmp_path / "circle").symlink_to("circle")
+    out = tmp_path / "circle" / "made"
+    assert "circle" in error("prep", "table", made / "tones.tsv", "--out", out)
+    for margin in ("nan", "inf"):
+        assert error("compare", made / "results", "--margin", margin, "--json") == (
+            f"--margin: found {margin}, allowed: a number of points above zero"
+        )
+
+
 @pytest.mark.parametrize(
     "fault",
-    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x")],
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x"),
+        RuntimeError("can't start new thread"),
+        ImportError("libopenblas.so: cannot map zero-fill pages"),
+        SystemError("error return without exception set"),
+    ],
 )
 def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
     def full(*_: object) -> None:
@@ -423,6 +448,29 @@ def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, fault: Exce
 
     monkeypatch.setattr("asrbench.data.corpus.Corpus.open", full)
     assert error("corpus", "anywhere").startswith("out of memory: ")
+
+
+def test_a_deleted_working_directory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert error("models") == "the working directory was deleted; change to another one"
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_standard_streams_may_be_closed(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """A file that is opened does not get their numbers either."""
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "list.tsv").write_text("audio\ttext\na.wav\ta\n")
+    command = f"exec {sys.executable} -m asrbench prep table list.tsv --out c "
+    redirected = command + " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(["sh", "-c", redirected], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    line = "error: list.tsv: no usable utterance (rejected: 1 empty file)\n"
+    assert done.stderr.endswith("" if 2 in closed else line)
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_text_that_the_output_cannot_show_is_escaped(tmp_path: Path) -> None:

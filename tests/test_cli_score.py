@@ -231,6 +231,8 @@ def test_speakers(files: Path) -> None:
         "--speaker-of: found '(z', which is no regular expression: "
         "missing ), unterminated subpattern at position 0"
     )
+    nested = "(" * 5000 + ")" * 5000
+    assert "which is no regular expression: " in error(*command, "--speaker-of", nested)
     assert error(*command, "--speaker-of", "^s") == (
         "--speaker-of: found '^s', which has no group; '^([^-_]+)' has one"
     )
@@ -270,3 +272,13 @@ def test_refused(files: Path) -> None:
     assert error(again) == (
         f"--ref: found none, and no references in {files / 'a.trn'}; name a file that holds them"
     )
+
+
+def test_a_pattern_that_never_ends_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asrbench.cli.score.PATTERN_SECONDS", 0.2)
+    path = tmp_path / "ref.tsv"
+    path.write_text(f"{'a' * 60}!\tone\n")
+    said = error(f"A={path}", "--ref", path, "--speaker-of", "(a+)+$")
+    assert said.startswith("--speaker-of: found '(a+)+$', which takes more than 0.2 s on 1 id; ")

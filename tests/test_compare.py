@@ -14,6 +14,7 @@ from asrbench.base.errors import UserError
 from asrbench.base.files import read_jsonl, write_jsonl
 from asrbench.base.records import to_json
 from asrbench.cli.app import app
+from asrbench.experiment.spec import DecodeSpec
 from asrbench.report.study import Study, StudySystem
 from asrbench.stages.compare.study import study_of, write
 from asrbench.stats.verdicts import Verdict
@@ -234,6 +235,12 @@ def test_an_untrained_baseline_leaves_nothing_to_compare_to() -> None:
     write(found, Path("out"))
 
 
+JOINT_ASIDE = (
+    "another decoder: joint, where ds2 has greedy; --system 'ds2_crossattn [joint]' compares them "
+    "with their searches"
+)
+
+
 def test_another_decoder_order_of_batches_or_rule_for_weights_is_no_comparison() -> None:
     leave("ds2", 0, 2)
     cross = leave("ds2_crossattn", 0, 2)
@@ -245,7 +252,7 @@ def test_another_decoder_order_of_batches_or_rule_for_weights_is_no_comparison()
     assert not any("is tested with" in line for line in found.legend)
     assert systems["ds2_crossattn"].verdict is Verdict.NO_EVIDENCE
     for label, reason in (
-        ("ds2_crossattn [joint]", "another decoder: joint, where ds2 has greedy"),
+        ("ds2_crossattn [joint]", JOINT_ASIDE),
         ("ds2_selfattn", "another order of batches: train.batch_seconds is 33, not 120"),
         (
             "ds2_posattn",
@@ -347,6 +354,35 @@ def test_the_command_prints_verdicts_tables_or_the_document() -> None:
     assert not Path("results/report.html").exists()
 
 
+def test_rows_that_are_asked_for_are_compared_whatever_their_search() -> None:
+    leave("ds2", 0, 2)
+    cross = leave("ds2_crossattn", 0, 2)
+    score(cross, wrong(1), decode="joint")
+    leave("ds2_selfattn", 0, 1)
+    found = study(systems=["ds2_crossattn [joint]"])
+    assert [system.label for system in found.all_systems] == ["ds2", "ds2_crossattn [joint]"]
+    joint = by_label(found)["ds2_crossattn [joint]"]
+    assert joint.difference is not None
+    assert joint.difference.delta == pytest.approx(joint.cer - found.systems[0].cer)
+    assert any(line.startswith("Rows are systems") for line in found.legend)
+    turned = study(baseline="ds2_crossattn [joint]", systems=["ds2", "ds2_selfattn"])
+    assert [each.label for each in turned.systems] == [
+        "ds2_crossattn [joint]",
+        "ds2",
+        "ds2_selfattn",
+    ]
+    with pytest.raises(UserError, match=r"--system: found 'ds2 \[joint\]', allowed: "):
+        study(systems=["ds2 [joint]"])
+
+
+def test_rows_that_the_specs_ask_for_are_compared() -> None:
+    for variant, errors in (("ds2", 2), ("ds2_crossattn", 2)):
+        run = leave(variant, 0, errors, more=["compare.systems=['ds2_crossattn [joint]']"])
+        score(run, wrong(1), decode="joint")
+    found = study()
+    assert [system.label for system in found.all_systems] == ["ds2", "ds2_crossattn [joint]"]
+
+
 def test_the_largest_wins_and_losses_are_shown_aligned() -> None:
     leave("ds2", 0, 2)
     leave("ds2_selfattn", 0, 1)
@@ -388,3 +424,17 @@ def test_neither_torch_nor_a_drawing_library_comes_with_the_rates() -> None:
         "assert not {'torch', 'matplotlib'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_settings_of_a_search_are_compared_with_the_defaults_of_newer_keys() -> None:
+    """A search may read keys that there were not when a run was decoded."""
+    before = {"beam": 10, "ctc_weight": 0.3}
+    now = DecodeSpec().model_dump()
+    for seed, settings in enumerate((before, now)):
+        run = begin("ds2_crossattn", seed)
+        score(run, wrong(1), decode="joint", more={"settings": settings})
+    assert study(replicates=200).systems
+    other = before | {"beam": 4}
+    score(begin("ds2_crossattn", 2), wrong(1), decode="joint", more={"settings": other})
+    with pytest.raises(UserError, match=r"found joint decoding with .*'beam': 10.*'beam': 4.*"):
+        study(replicates=200)

@@ -1,5 +1,6 @@
 """Weights and states of another shape are refused in one line, even if their digest is right."""
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ def test_a_state_of_another_shape_is_refused(stopped: TrainingSetup) -> None:
         assert said is not None or key == "average"
     _replace_states(run, stored)
     assert _resumed(stopped) is None
+
+
+def test_a_state_that_is_no_file_is_not_waited_for(stopped: TrainingSetup) -> None:
+    (newest, *_) = stopped.run.state_paths()
+    for number, make in enumerate(
+        (os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path))
+    ):
+        path = newest.with_name(f"state-{99 + number}-0123456789abcdef.pt")
+        make(path)
+        assert stopped.run.state_paths()[0] == newest
+        assert _resumed(stopped) is None
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_a_torn_history_does_not_stop_training_that_has_a_state(stopped: TrainingSetup) -> None:

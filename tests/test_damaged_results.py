@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from asrbench.cli.app import app
 from asrbench.experiment.run_folder import Run
 from asrbench.report.page.inspect import inspections
+from asrbench.report.plots import study as study_plots
 from asrbench.report.study import Study
 from asrbench.stages.compare.study import study_of, write
 
@@ -90,6 +91,28 @@ def test_a_compare_that_fails_leaves_no_file(
         write(study, Path("out"))
     assert [path.name for path in Path("out").iterdir()] == ["table.md"]
     assert Path("out/table.md").read_text() == "before"
+
+
+@pytest.mark.parametrize("name", ["table.md", "study.json", "differences.png"])
+def test_a_folder_in_the_place_of_a_file_leaves_the_others_as_they_are(
+    runs: list[Run], name: str
+) -> None:
+    study = study_of([RESULTS], replicates=20)
+    Path("out", name).mkdir(parents=True)
+    Path("out/table.csv").write_text("before")
+    said = refusal(lambda: write(study, Path("out")))
+    assert said == f"out/{name}: is a folder; move it, or choose another --out"
+    assert {path.name for path in Path("out").iterdir()} == {name, "table.csv"}
+    assert Path("out/table.csv").read_text() == "before"
+
+
+def test_figures_of_an_earlier_study_do_not_stay_beside_a_new_one(runs: list[Run]) -> None:
+    written = write(study_of([RESULTS], replicates=20), Path("out"))
+    assert {*study_plots.files(Path("out"))} > {path for path in written if path.suffix == ".png"}
+    Path("out/mine.png").write_text("")
+    alone = write(study_of([runs[0].folder], replicates=20), Path("out"))
+    assert Path("out/differences.png") in {*written} - {*alone}
+    assert {*Path("out").iterdir()} == {*alone, Path("out/mine.png")}
 
 
 def test_inspections_that_cannot_be_read_are_left_out_of_the_page(runs: list[Run]) -> None:

@@ -215,6 +215,7 @@ def test_committed_runs_are_runs_of_the_study():
         cell = cells[run.cell.variant, run.cell.seed]
         assert Run.of(run.folder.parents[2], cell, fingerprint) == run
         assert run.folder.name.endswith(run.cell.identity(fingerprint))
+        assert differing_keys(run.cell, cell) == []
 
 
 def test_folds_of_an4_are_the_study_with_five_folds():

@@ -23,7 +23,8 @@ from asrbench.base.files import (
     write_jsonl,
     write_text,
 )
-from asrbench.base.folders import atomic_folder, folders_below
+from asrbench.base.folders import atomic_files, atomic_folder, folders_below, settle, unsettled
+from asrbench.base.resources import resource_error
 
 
 def names(folder):
@@ -102,6 +103,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
+from asrbench.base.resources import resource_error
 from asrbench.base.folders import atomic_folder
 with atomic_folder(Path({str(tmp_path / "an4")!r})) as folder:
     (folder / "train.arrow").write_text("half")
@@ -147,7 +149,8 @@ def test_replacing_happens_at_the_end_or_not_at_all(tmp_path):
 KILLED_AT_STEP = """
 import itertools, os, sys
 from pathlib import Path
-from asrbench.base.folders import atomic_folder
+from asrbench.base.resources import resource_error
+from asrbench.base.folders import atomic_files, atomic_folder
 step, out = int(sys.argv[1]), Path(sys.argv[2])
 steps = itertools.count()
 CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "shutil.rmtree")
@@ -155,9 +158,16 @@ def kill(event, arguments):
     if event in CHANGES and next(steps) == step:
         os._exit(9)
 sys.addaudithook(kill)
+"""
+KILLED_FOLDER = f"""{KILLED_AT_STEP}
 with atomic_folder(out, replace=True) as folder:
     (folder / "new").write_text("")
     (folder / "corpus.json").write_text("")
+"""
+KILLED_FILES = f"""{KILLED_AT_STEP}
+with atomic_files(out, "report") as folder:
+    for name in "abc":
+        (folder / name).write_text("new")
 """
 
 
@@ -169,7 +179,7 @@ def test_replacement_killed_at_any_step_is_completed_or_undone_by_the_next_call(
         with atomic_folder(out) as folder:
             (folder / "old").write_text("")
             (folder / "corpus.json").write_text("")
-        arguments = [sys.executable, "-c", KILLED_AT_STEP, str(step), str(out)]
+        arguments = [sys.executable, "-c", KILLED_FOLDER, str(step), str(out)]
         done = subprocess.run(arguments, check=False)
         if done.returncode == 0:
             break
@@ -185,6 +195,40 @@ def test_replacement_killed_at_any_step_is_completed_or_undone_by_the_next_call(
             (folder / "fourth").write_text("")
         assert names(out) == ["fourth"], step
     assert len(killed_at) >= 6
+
+
+def test_files_appear_together_or_not_at_all(tmp_path):
+    with suppress(KeyboardInterrupt), atomic_files(tmp_path / "new", "report") as folder:
+        (folder / "table").write_text("")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+    (tmp_path / "other").write_text("")
+    with atomic_files(tmp_path, "report") as folder:
+        (folder / "table").write_text("")
+        assert unsettled(tmp_path) == [], "a living process makes them"
+        with pytest.raises(UserError, match="another process is making it"):
+            settle(tmp_path / "report")
+    assert names(tmp_path) == ["other", "table"]
+
+
+def test_files_killed_at_any_step_are_all_old_or_are_all_made_new_by_the_next_call(tmp_path):
+    results = set()
+    for step in itertools.count():
+        home = tmp_path / str(step)
+        home.mkdir()
+        for name in "abcd":
+            (home / name).write_text("old")
+        done = subprocess.run([sys.executable, "-c", KILLED_FILES, str(step), str(home)])
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9
+        found = [(home / name).read_text() for name in "abcd"]
+        assert len({*found[:3]}) == 1 or unsettled(home) == [home / "report"]
+        with suppress(KeyboardInterrupt), atomic_files(home, "report"):
+            raise KeyboardInterrupt
+        assert names(home) == [*"abcd"], step
+        results.add(tuple((home / name).read_text() for name in "abcd"))
+    assert results == {("old",) * 4, ("new", "new", "new", "old")}
 
 
 def test_symbolic_link_stays_a_link_and_its_folder_is_replaced(tmp_path):
@@ -207,6 +251,10 @@ def test_links_planted_under_the_temporary_names_are_not_followed(tmp_path):
     (tmp_path / ".an4.tmp").symlink_to(private)
     with atomic_folder(tmp_path / "an4") as folder:
         (folder / "corpus.json").write_text("")
+    for end in ("tmp", "whole"):
+        (tmp_path / f".report.{end}").symlink_to(private)
+    with atomic_files(tmp_path, "report"):
+        pass
     assert names(private) == ["diary"]
     assert names(tmp_path) == ["an4", "private"]
 
@@ -315,3 +363,15 @@ def test_links_in_a_circle_are_followed_once(tmp_path):
         (root / name / "up").symlink_to(root)
     found = [name for _, files in folders_below(root) for name in files]
     assert sorted(found) == [f"{name}.txt" for name in "abcdefgh"]
+
+
+def test_a_link_that_leads_back_to_itself_is_one_line(tmp_path):
+    circle = tmp_path / "circle"
+    circle.symlink_to("circle")
+    with pytest.raises((RuntimeError, OSError)) as caught:
+        circle.resolve(strict=True)
+    line = resource_error(caught.value)
+    assert str(line) == (
+        f"{circle}: Too many levels of symbolic links; it is a link that leads back to itself; "
+        f"choose another place"
+    )

@@ -28,8 +28,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from asrbench.base.seeding import key
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.spec_model import ModelSpec
+from asrbench.models.heads.attention import AttentionHead
 from asrbench.models.heads.ctc_attention import CtcAttention
-from asrbench.models.heads.head import Losses
+from asrbench.models.heads.head import Encoded, Losses
 from asrbench.models.layers.front_end import Ds2FrontEnd, FrontEnd, FrontEndSpec, VggFrontEnd
 from asrbench.models.layers.masking import MaskedBatchNorm, valid_frames
 from asrbench.models.layers.recurrence import (
@@ -309,7 +310,9 @@ def test_dropout_acts_between_layers() -> None:
 
 @every_model
 def test_dropout_acts_in_training_only(name: str) -> None:
-    encoder = {"recurrence": {"dropout": 0.3}}
+    own = MODELS[name].model.encoder
+    keys = {"recurrence": {"dropout": 0.3}, "dropout": 0.3, "dropout_factor": 1.0}
+    encoder = {key: value for key, value in keys.items() if hasattr(own, key)}
     model, (x_BTF, frames_B) = build(small(name, encoder=encoder)), batch()
 
     def once() -> Tensor:
@@ -360,6 +363,11 @@ def test_variants_share_the_bits_of_what_they_share() -> None:
             "recurrence.1.backwards.weight_hh_l0",
         ),
         ("ds2_selfattn", "encoder.attention.1.qkv.weight", "attention.1.qkv.weight"),
+        (
+            "conformer_ctc",
+            "encoder.blocks.1.attention.distance.weight",
+            "blocks.1.attention.distance.weight",
+        ),
     ],
 )
 def test_weights_are_drawn_as_for_the_committed_studies(
@@ -457,19 +465,25 @@ def test_what_a_variant_adds_is_counted() -> None:
 # Precision
 
 
+def every_log_probs(model: Model, encoded: Encoded) -> list[Tensor]:
+    """The log posteriors of the frames and those of the decoder, as far as the head has them."""
+    frames_BTV = model.head.frame_log_probs(encoded)
+    found = [] if frames_BTV is None else [frames_BTV]
+    if isinstance(model.head, CtcAttention | AttentionHead):
+        prefix_BU = PREFIX_BU[: len(encoded.x_BTD)]
+        found.append(model.head.decoder(encoded.x_BTD, encoded.mask_BT, prefix_BU))
+    return found
+
+
 @every_model
 def test_bf16_autocast_leaves_losses_and_log_probs_in_fp32(name: str) -> None:
     model, (x_BTF, frames_B) = build(small(name)).train(), batch([61, 40])
     with torch.autocast("cpu", torch.bfloat16):
-        encoded = model.encode(x_BTF, frames_B)
-        log_probs = [model.head.frame_log_probs(encoded)]
-        if isinstance(model.head, CtcAttention):
-            log_probs.append(model.head.decoder(encoded.x_BTD, encoded.mask_BT, PREFIX_BU[:2]))
+        log_probs = every_log_probs(model, model.encode(x_BTF, frames_B))
         found = model(x_BTF, frames_B, *TARGETS)
     for each in log_probs:
-        if each is not None:
-            assert each.dtype == torch.float32
-            close(each.exp().sum(-1), torch.ones(each.shape[:-1]))
+        assert each.dtype == torch.float32
+        close(each.exp().sum(-1), torch.ones(each.shape[:-1]))
     assert all(loss.dtype == torch.float32 for loss in found.values())
     found["total"].backward()
     for parameter_name, parameter in model.named_parameters():
@@ -482,16 +496,15 @@ def test_bf16_autocast_leaves_losses_and_log_probs_in_fp32(name: str) -> None:
 def test_bf16_autocast_stays_near_fp32(name: str) -> None:
     model, (x_BTF, frames_B) = build(small(name)), batch([61, 40])
 
-    def computed() -> tuple[Tensor | None, Losses]:
-        log_probs_BTV = model.head.frame_log_probs(model.encode(x_BTF, frames_B))
-        return log_probs_BTV, model(x_BTF, frames_B, *TARGETS)
+    def computed() -> tuple[list[Tensor], Losses]:
+        log_probs = every_log_probs(model, model.encode(x_BTF, frames_B))
+        return [each[0] for each in log_probs], model(x_BTF, frames_B, *TARGETS)
 
     with torch.autocast("cpu", torch.bfloat16):
-        half_BTV, half = computed()
-    log_probs_BTV, losses = computed()
-    if log_probs_BTV is not None:
-        close(half_BTV[0], log_probs_BTV[0], rtol=0.0, atol=0.1)
-    close(half, losses, rtol=0.02, atol=0.0)
+        half, half_losses = computed()
+    whole, losses = computed()
+    close(half, whole, rtol=0.0, atol=0.1)
+    close(half_losses, losses, rtol=0.02, atol=0.0)
 
 
 def test_the_registry_says_what_differs_and_where_it_comes_from() -> None:

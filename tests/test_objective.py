@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from asrbench.experiment.kinds import registered_by
 from asrbench.experiment.spec_model import LOSS_TERMS, LossTermSpec, ModelSpec
+from asrbench.models.heads.attention import cross_entropy
 from asrbench.models.heads.ctc import Ctc, CtcSpec, ctc_loss
-from asrbench.models.heads.ctc_attention import CtcAttention, cross_entropy
+from asrbench.models.heads.ctc_attention import CtcAttention
 from asrbench.models.heads.head import Encoded, Head, Losses, Targets
 from asrbench.models.layers.masking import valid_frames
 from asrbench.models.loss_term import LossTerm

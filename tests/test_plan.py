@@ -22,6 +22,7 @@ from asrbench.cli.app import app
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.spec import Cell
 from asrbench.models.attention.self_attention import SelfAttention
+from asrbench.models.flops import forward_flops
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.stages.plan import budget, estimate, outlook
 from asrbench.stages.plan.estimate import Cost, Worst, flops_per_audio_second, measure
@@ -81,6 +82,17 @@ def test_measuring_finds_every_figure_and_leaves_no_trace(
     assert cost.weights_bytes >= 4 * cost.parameters
     assert cost.state_bytes >= 12 * cost.parameters
     assert cost.average_bytes == cost.weights_bytes
+
+
+@pytest.mark.parametrize("name", ["transformer_ctc", "conformer_ctc", "whisper_ctc"])
+def test_encoders_without_recurrence_are_measured(name: str, tmp_path: Path, corpus: Path) -> None:
+    cell = cell_of(tmp_path, corpus, *sets_for(name), "train.epochs=2")
+    cost = measure(cell, tmp_path / "results")
+    recogniser = Recogniser(cell, Tokenizer.of("char", ["abc"]), "", CPU)
+    assert cost.parameters == recogniser.model.parameter_count
+    assert cost.flops_per_audio_second > 0
+    assert cost.train_seconds > 0
+    assert (cost.utterances, cost.excluded) == (6, 0)
 
 
 def test_what_ctc_cannot_align_is_counted(tmp_path: Path) -> None:
@@ -145,6 +157,19 @@ def test_a_gate_more_is_a_third_of_a_gru_more(tmp_path: Path, corpus: Path) -> N
         for cell in ("rnn", "gru", "lstm")
     )
     assert (lstm - rnn) / 3 == pytest.approx((gru - rnn) / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["pyramid_ctc", "jasper"])
+def test_other_models_are_measured(name: str, tmp_path: Path, corpus: Path) -> None:
+    """Forward and backward: a training step has about three times the operations of encoding."""
+    cell = cell_of(tmp_path, corpus, *sets_for(name), "train.epochs=2")
+    cost = measure(cell, tmp_path / "results")
+    recogniser = Recogniser(cell, Tokenizer.of("char", ["abc"]), "", CPU)
+    assert cost.parameters == recogniser.model.parameter_count
+    assert (cost.utterances, cost.excluded) == (6, 0)
+    assert cost.train_seconds > 0
+    forward = forward_flops(cell.model, cell.features, 4)
+    assert 2 <= cost.flops_per_audio_second / forward <= 3.5
 
 
 # What does not fit

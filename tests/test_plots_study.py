@@ -85,7 +85,7 @@ def test_every_caption_states_its_data(whole):
 
 
 def test_a_figure_without_its_data_is_not_drawn(whole):
-    cost = SystemCost(None, None, None, None, None, None)
+    cost = SystemCost(*[None] * 7)
     systems = tuple(replace(system, curves=(), cost=cost) for system in whole.systems)
     bare = replace(whole, systems=systems, findings=None)
     assert [picture.name for picture in pictures(bare)] == ALL[:2]

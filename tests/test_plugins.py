@@ -344,6 +344,22 @@ def test_check_finds_that_the_plugin_of_the_page_holds(tmp_path: Path) -> None:
     )
 
 
+def test_check_sets_sizes_and_neither_what_is_checked_nor_where(tmp_path: Path) -> None:
+    path = tmp_path / "sized.py"
+    path.write_text(CHECKED.replace("decay_checked", "decay_sized"), encoding="utf-8")
+    plugin = plugins.read(path)
+    plugins.load(plugin)
+    for text, line in {
+        "model.name=x": "model.name: found 'x', allowed: 'ds2_decay_sized'",
+        "variant=/": "variant: found '/', allowed: 'checked'",
+        "experiment=..": "experiment: found '..', allowed: 'check'",
+        "plugins=[]": "plugins: found [], allowed: [{",
+        "model.encoder.attention.kind=self": "model.encoder.attention.kind: found 'self', allowed",
+    }.items():
+        with pytest.raises(UserError, match=f"^--set {re.escape(line)}"):
+            next(check(plugin, [text]))
+
+
 def test_check_finds_padding_that_leaks_and_a_parameter_without_a_gradient(
     tmp_path: Path,
 ) -> None:

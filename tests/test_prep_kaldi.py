@@ -353,7 +353,7 @@ def test_what_is_no_data_folder_is_one_line(plain: Path, tmp_path: Path) -> None
         f"and test"
     )
     assert refused(lambda out: prepare(plain, out, split_name="a/b"), tmp_path) == (
-        "--split-name: found 'a/b', allowed: letters, digits, '_' and '-'"
+        "--split-name: found 'a/b', allowed: up to 64 letters, digits, '_' and '-'"
     )
     (plain / "text").rename(plain / "transcripts")
     assert refused(lambda out: prepare(plain, out), tmp_path) == f"{plain / 'text'}: no such file"

@@ -362,8 +362,8 @@ def test_what_has_no_manifests_or_too_many_is_one_line(pair: Path, tmp_path: Pat
     )
     (pair / "supervisions_train.jsonl").rename(pair / "supervisions_a.b.jsonl")
     assert refused(lambda out: prepare(pair, out), tmp_path) == (
-        f"{pair / 'supervisions_a.b.jsonl'}: split: found 'a.b', allowed: letters, digits, '_' "
-        f"and '-'"
+        f"{pair / 'supervisions_a.b.jsonl'}: split: found 'a.b', allowed: up to 64 letters, "
+        f"digits, '_' and '-'"
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from asrbench.base.errors import Fault, UserError
 from asrbench.stages.prep.lists import (
     UniqueIds,
+    check_split_name,
     json_object,
     locate,
     number,
@@ -113,3 +114,11 @@ def test_values_are_of_their_type_or_a_fault() -> None:
     for read, key in ((string, "f"), (string, "b"), (number, "s"), (number, "b")):
         with pytest.raises(Fault, match="wrong type"):
             read(row, key)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "9" * 65, "a b"])
+def test_a_split_has_a_name_that_is_a_file_name(name: str) -> None:
+    """A name of 400 characters once ended `prep` with a traceback."""
+    assert check_split_name("here", "9" * 64) == "9" * 64
+    with pytest.raises(UserError, match=r"^here: found '"):
+        check_split_name("here", name)

@@ -200,7 +200,7 @@ def test_bad_rows_are_listed_with_their_line(home: Path) -> None:
             "u5",
             "a/b",
             "split name",
-            "t.tsv, line 7: found 'a/b', allowed: letters, digits, '_' and '-'",
+            "t.tsv, line 7: found 'a/b', allowed: up to 64 letters, digits, '_' and '-'",
         ),
         ("v2", "", "no split", "blank, while other rows have one"),
         ("u6", "train", "wrong channel count", f"{home / 'stereo.wav'}: 2 channels"),

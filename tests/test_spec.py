@@ -314,8 +314,8 @@ def labels(study):
             "did you mean 'ds2_selfattn'?",
         ),
         (
-            "variants: {a: {model: {name: conformer}}}",
-            f"variants.a.model.name: found 'conformer', allowed: {', '.join(MODELS)}",
+            "variants: {a: {model: {name: quartznet}}}",
+            f"variants.a.model.name: found 'quartznet', allowed: {', '.join(MODELS)}",
         ),
         (
             "model: {name: ds2, encoder: {attention: {kind: self}}}",
@@ -333,16 +333,34 @@ def labels(study):
             "ds2_selfattn means; see ds2_crossattn",
         ),
         (
-            "model: {name: ds2, encoder: {kind: conformer}}",
-            "model.encoder.kind: found 'conformer', allowed: 'deepspeech2', which is what model "
+            "model: {name: ds2, encoder: {kind: quartznet}}",
+            "model.encoder.kind: found 'quartznet', allowed: 'deepspeech2', which is what model "
             "ds2 means",
+        ),
+        (
+            "model: {name: ds2, encoder: {kind: transformer}}",
+            "model.encoder.kind: found 'transformer', allowed: 'deepspeech2', which is what model "
+            "ds2 means; see transformer_ctc",
+        ),
+        (
+            "model: {name: conformer_ctc, encoder: {kernel: 32}}",
+            "model.encoder.kernel: found 32, allowed: an odd number",
+        ),
+        (
+            "model: {name: whisper_ctc, encoder: {width: 65}}",
+            "model.encoder.width: found 65, allowed: an even number from 4",
         ),
         (
             "model: {name: ds2_selfattn, encoder: {attention: {kind: additive}}}",
             "model.encoder.attention.kind: found 'additive', allowed: 'self', which is what model "
-            "ds2_selfattn means",
+            "ds2_selfattn means; see ds2_addattn",
         ),
         # Combinations
+        (
+            "model: {name: ds2, encoder: {recurrence: {forget_bias: 1}}}",
+            "model.encoder.recurrence.forget_bias: found 1, but cell is 'gru'; allowed: 0, because "
+            "only 'lstm' has forget gates",
+        ),
         (
             "model: {name: ds2_selfattn_deck, encoder: {attention: {heads: 3}}}",
             "model.encoder.attention.heads: found 3, allowed: a divisor of 2048 "
@@ -386,6 +404,14 @@ def labels(study):
             "train: {weights: {kind: last, epochs: 3}}",
             "train.weights.epochs: found an unknown key, allowed: kind",
         ),
+        (
+            "augment: {frequency_masks: 1001}",
+            "augment.frequency_masks: found 1001, allowed: less than or equal to 1000",
+        ),
+        (
+            "model: {name: ds2_crossattn, head: {decoder: {layers: 101}}}",
+            "model.head.decoder.layers: found 101, allowed: less than or equal to 100",
+        ),
         # Cells: some, no two alike, with names that can be folders
         ("seeds: []", "seeds: found [], allowed: one value or more"),
         ("seeds: [0, 1, 0]", "seeds: found 0 twice, allowed: each value once"),
@@ -408,6 +434,11 @@ def labels(study):
             "grid.train.epochs: found 1 twice, allowed: each value once",
         ),
         ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
+        (
+            f"variants: {{{'a' * 201}: }}",
+            "variants: found a name of 201 characters, allowed: at most 200",
+        ),
+        ("plugins: [s.yaml]", "found a plug-in of that name, allowed: names that end in .py"),
         ("grid: {corpus: [a/b]}", f"grid: found the name 'corpus=a/b', allowed: {NAMES}"),
         # YAML
         ("train: [1", "line 4: expected ',' or ']', but got '<stream end>'"),
@@ -754,6 +785,9 @@ SOUNDS = "{noise: {folders: [street, cafe]}, rooms: {folders: halls}}"
 EVERY_KIND = {
     **{name: f"model: {{name: {name}}}" for name in MODELS},
     "vgg": "model: {encoder: {front_end: {kind: vgg}}}",
+    "intermediate": "model: {head: {intermediate: {layers: [2]}}}",
+    "consistency": "model: {head: {consistency: {weight: 0.2}}}",
+    "stateless": "model: {name: rnnt, head: {prediction: {kind: stateless}}}",
     **{kind: f"features: {{kind: {kind}}}" for kind in ("log_spectrogram", "mfcc", "fbank")},
     **{
         kind: f"train: {{schedule: {{kind: {kind}}}}}"
@@ -810,10 +844,15 @@ def near(value, annotation=None):
         values = [not value]
     elif value is None:
         values = [1, "x", {"folders": ["halls"]}, {"index": 1, "of": 2}]
+        values += [{"layers": [1]}, {"weight": 0.5}, {"kind": "vgg"}]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
-        values = [({"kind": "spec_test"},), ({"path": "mine.py", "digest": "f1" * 8},)]
+        values = [
+            ("ds2 [joint]",),
+            ({"kind": "spec_test"},),
+            ({"path": "mine.py", "digest": "f1" * 8},),
+        ]
     elif isinstance(value, tuple):
         values = [
             (*value[:i], other, *value[i + 1 :]) for i, v in enumerate(value) for other in near(v)
@@ -821,7 +860,7 @@ def near(value, annotation=None):
     elif isinstance(value, BaseModel):
         values = []
     else:
-        values = [value * 2, value / 2, value + 1]
+        values = [value * 2, value / 2, value + 1, value + 2, value + 0.5]
     return [other for other in values if other != value]
 
 
@@ -840,6 +879,8 @@ def changes(cell):
     """Path of every leaf, and the cell with another legal value there."""
     for path, field, value in leaves(cell):
         if path == ("text", "vocabulary") and cell.text.unit != "subword":
+            continue
+        if path[-1] == "forget_bias" and cell.model.encoder.recurrence.cell != "lstm":
             continue
         for other in near(value, field.annotation):
             try:

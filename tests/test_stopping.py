@@ -1,5 +1,6 @@
 """Training stops before its time is up, and resumed it equals training that never stopped."""
 
+import errno
 import itertools
 import math
 import time
@@ -187,6 +188,27 @@ def test_a_run_that_fails_stops_no_other_and_an_interrupt_stops_all(
     assert outcome.failed == {three[0].run: "diverged"}
     assert outcome.left == [each.run for each in three[1:]]
     assert outcome.exit_status == 130
+
+
+def test_lack_of_memory_in_one_run_stops_no_other_and_is_one_line(
+    three: list[TrainingSetup], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = iter([MemoryError, OSError(errno.EMFILE, "Too many open files", "spec.yaml"), None])
+
+    def end(*_: object, profile: bool) -> None:
+        if error := next(ends):
+            raise error
+
+    monkeypatch.setattr("asrbench.executors.local.train", end)
+    outcome = Sequential(TimeBudget()).run(three, heard := Heard())
+    assert [*outcome.failed.values()] == [
+        "out of memory: no details; use less at a time",
+        "spec.yaml: Too many open files; raise the limit for open files (ulimit -n)",
+    ]
+    lines = [f"{run}: {line}" for run, line in outcome.failed.items()]
+    assert heard.lines == lines
+    assert capsys.readouterr().err == ""
+    assert outcome.exit_status == 2
 
 
 def test_a_bug_in_one_run_stops_no_other_and_shows_its_traceback(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from asrbench.base.distributed import VARIABLES
 from asrbench.base.errors import UserError
 from asrbench.cli.app import app
 from asrbench.cli.terminal import Terminal, echo, echo_json, print_error, print_table, printable
@@ -51,6 +52,32 @@ def test_every_way_to_the_terminal_is_safe(capfd: pytest.CaptureFixture[str]) ->
     assert is_safe(out)
     assert is_safe(err)
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("local", "started", "printed"),
+    [
+        ("0", True, 1),
+        ("1", True, 0),
+        ("1", False, 1),
+        ("x", False, 1),
+        ("x", True, 1),
+        ("", True, 1),
+    ],
+)
+def test_an_error_is_silent_only_for_a_later_rank_of_torchrun(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    local: str,
+    started: bool,
+    printed: int,
+) -> None:
+    monkeypatch.setattr("asrbench.cli.terminal.time.sleep", lambda _: None)
+    for name in VARIABLES if started else ():
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("LOCAL_RANK", local)
+    print_error(UserError("no"))
+    assert len(capsys.readouterr().err.splitlines()) == printed
 
 
 def test_no_command_prints_by_another_way() -> None:

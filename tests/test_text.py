@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrbench.base.errors import UserError
-from asrbench.text.normal_form import SYMBOLS, is_hangul, normalise, without_punctuation
+from asrbench.text.normal_form import (
+    LONG,
+    SYMBOLS,
+    is_hangul,
+    nfc,
+    normalise,
+    without_punctuation,
+)
 from asrbench.text.tokenizer import BLANK, UNITS, Tokenizer
 
 PLAIN = [unit for unit in UNITS if unit != "subword"]
@@ -20,6 +27,18 @@ forms = st.sampled_from(["NFC", "NFD"])
 def test_normalise():
     assert normalise("  a \t b\u3000c\n") == "a b c"
     assert normalise(normalize("NFD", "각")) == "각"
+
+
+@given(st.text(st.sampled_from("aé가각\u1100\u1161\u11a8\u0301\u0323\u0344\u0f73\u0f71\u3099か")))
+def test_long_texts_have_the_normal_form_of_unicode(text: str) -> None:
+    long = text * (LONG // max(len(text), 1) + 1)
+    assert nfc(long) == normalize("NFC", long)
+
+
+def test_a_text_of_very_many_combining_marks_is_read() -> None:
+    """`unicodedata` alone would take hours."""
+    count = 1_000_000
+    assert nfc("a" + "\u0301\u0323" * count) == "ạ" + "\u0323" * (count - 1) + "\u0301" * count
 
 
 # Punctuation

@@ -327,6 +327,10 @@ def count_changed(corpus: Path) -> None:
     change_json(corpus / "corpus.json", lambda about: about["splits"]["dev"].update(utterances=9))
 
 
+def count_gone(corpus: Path) -> None:
+    change_json(corpus / "corpus.json", lambda about: about["splits"]["dev"].pop("utterances"))
+
+
 def list_changed(corpus: Path) -> None:
     (corpus / "rejected.jsonl").write_text("{}\n")
 
@@ -341,6 +345,7 @@ CORPUS_DAMAGE = {
     split_gone: "dev.arrow: is missing",
     split_cut: "dev.arrow: is damaged, found 300 bytes",
     count_changed: "found 2 utterances in dev, corpus.json says 9",
+    count_gone: "found 2 utterances in dev, corpus.json says None",
     list_changed: "rejected.jsonl: found 1 lines, corpus.json says 0",
     file_added: "notes.txt: is no part of a corpus",
 }
@@ -393,6 +398,22 @@ def test_repair_deletes_what_is_left_over_and_nothing_else(home: Path) -> None:
     (run / "lock").unlink(missing_ok=True)
     whole.pop(run / "lock", None)
     assert {path: path.is_file() and path.read_bytes() for path in home.rglob("*")} == whole
+
+
+def test_repair_moves_the_rest_of_a_report_whose_process_was_killed(home: Path) -> None:
+    results, waits = home / "results", home / "results" / ".report.whole"
+    (results / "table.md").write_text("new")
+    waits.mkdir()
+    (waits / "study.json").write_text("new")
+    code, out, _ = call("verify", results)
+    assert code == 2
+    assert [*filter(lambda line: "making it was interrupted" in line, out)] == [
+        f"{results / 'report'}: making it was interrupted; --repair completes or undoes it"
+    ]
+    code, out, _ = call("verify", results, "--repair")
+    assert (code, out[-1]) == (0, "1 run and 0 corpora checked, found no fault; repaired 1")
+    assert (results / "study.json").read_text() == "new"
+    assert not waits.exists()
 
 
 def test_folder_of_neither_is_refused(tmp_path: Path) -> None:

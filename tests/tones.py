@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from asrbench.experiment.registry import kinds_of
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import Cell
 from asrbench.experiment.spec_file import load_study
+from asrbench.experiment.spec_model import ENCODERS
 from asrbench.training.loop import train
 from asrbench.training.setup import set_up
 
@@ -34,6 +36,20 @@ train:
   optimizer: {{lr: 1e-2, clip_norm: 20}}
   schedule: {{kind: constant, warmup: 0.0}}
 """
+SMALL_ENCODER = {
+    "layers": 1,
+    "width": 32,
+    "feed_forward": 64,
+    "kernel": 5,
+    "dropout": 0.0,
+    "subsampling": {"channels": 8},
+    "recurrence": {"layers": 2, "width": 32, "dropout": 0.0},
+    "blocks": 5,
+    "repeats": 3,
+    "width_factor": 0.03,
+    "dropout_factor": 0.0,
+}
+"""Small sizes of encoders other than the baseline, each of which takes those that it has."""
 TEXTS = ["abca", "bcb", "cab", "aacb", "bac", "ccab"]
 
 
@@ -70,14 +86,23 @@ def cell_of(tmp_path: Path, corpus: Path, *sets: str) -> Cell:
 def sets_for(name: str) -> list[str]:
     sets = [f"model.name={name}"]
     kinds = kinds_of(name)
+    if sizes := _encoder_sizes(kinds["encoder",]):
+        sets.append(f"model.encoder={sizes}")
     if kinds.get(("encoder", "attention"), "none") != "none":
         sets.append("model.encoder.attention={heads: 2, dropout: 0.0}")
-    if kinds["head",] == "ctc_attention":
-        decoder = "{layers: 1, width: 32, heads: 2, feed_forward: 64, dropout: 0.0}"
+    sizes = {"transformer": "feed_forward: 64", "lstm": "attention_width: 16, location_kernel: 11"}
+    if decoder := sizes.get(kinds.get(("head", "decoder"), "")):
+        decoder = f"{{layers: 1, width: 32, heads: 2, dropout: 0.0, {decoder}}}"
         sets.append(f"model.head={{decoder: {decoder}, label_smoothing: 0.0}}")
     if kinds["head",] == "transducer":
         sets.append("model.head={prediction: {width: 32, dropout: 0.0}, joiner: 64}")
     return sets
+
+
+def _encoder_sizes(kind: str) -> dict[str, Any]:
+    """Returns those of the small sizes that encoders of `kind` have; the baseline's are `SMALL`."""
+    names = {} if kind == "deepspeech2" else ENCODERS.of(kind).spec.model_fields
+    return {name: size for name, size in SMALL_ENCODER.items() if name in names}
 
 
 def trained(cell: Cell, results: Path) -> Run:
@@ -111,12 +136,20 @@ CHANCE = (
     "augment={speeds: [0.9, 1.1], time_masks: 1, frequency_masks: 1, frequency_width: 5}",
 )
 """Settings in which every source of chance takes part."""
+DROPOUTS = {
+    "recurrence": CHANCE[0],
+    "dropout": "model.encoder.dropout=0.2",
+    "dropout_factor": "model.encoder.dropout_factor=1",
+}
+"""The setting of dropout by the key that an encoder has."""
 
 
 def chance_for(name: str) -> tuple[str, ...]:
-    """Returns those of the settings that the encoder of the model `name` has."""
-    has_recurrence = kinds_of(name)[("encoder",)] == "deepspeech2"
-    return CHANCE if has_recurrence else CHANCE[1:]
+    """Returns those settings for the model `name`, by the dropout that its encoder has."""
+    kinds = kinds_of(name)
+    names = ENCODERS.of(kinds["encoder",]).spec.model_fields
+    sampling = ("model.head.scheduled_sampling=0.3",) if ("head", "decoder") in kinds else ()
+    return (*(DROPOUTS[key] for key in DROPOUTS if key in names), *CHANCE[1:], *sampling)
 
 
 class Heard(Silent):

@@ -141,6 +141,16 @@ class Ranks:
             dist.destroy_process_group()
 
 
+def prints_errors() -> bool:
+    """Returns whether this process prints the errors of all ranks on its machine.
+
+    That is the first one, by what torchrun sets, and every process that torchrun did not start.
+    """
+    local = os.environ.get("LOCAL_RANK", "")
+    started = all(name in os.environ for name in VARIABLES) and local.isdecimal()
+    return not started or int(local) == 0
+
+
 def _number(name: str, default: str = "") -> int:
     """Returns the whole number in an environment variable. Raises `UserError` for other text."""
     found = os.environ.get(name, default)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from asrbench.base.errors import UserError
 
@@ -33,6 +33,14 @@ _REMEDIES = {
     errno.ENOSPC: "make room, or choose another place",
     errno.EDQUOT: "make room, or choose another place",
     errno.EFBIG: "raise the limit for the size of a file, or choose another place",
+    errno.EMFILE: "raise the limit for open files (ulimit -n)",
+    errno.ENFILE: "close other programs, which have too many files open",
+    errno.EAGAIN: "raise the limit for processes (ulimit -u), or free memory",
+    errno.ENOMEM: "use less at a time, or free memory",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "it is a link that leads back to itself; choose another place",
+    errno.EISDIR: "move the folder that is in its place",
+    errno.ENOTDIR: "move the file that is in the place of a folder",
     errno.EIO: "the device is damaged or was removed; choose another place",
 }
 """Errors of the operating system that the user can fix, and how."""
@@ -160,8 +168,8 @@ def flush(path: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """Returns 16 hexadecimal digits of the SHA-256 of a file."""
-    with path.open("rb") as file:
+    """Returns 16 hexadecimal digits of the SHA-256 of a regular file, or raises `OSError`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
@@ -195,7 +203,7 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[io.BufferedReader]:
     """Opens a file for reading bytes.
 
     Raises `OSError`, also for a pipe or a device: reading it could wait for ever or never end.

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 from asrbench.base.errors import UserError
 from asrbench.base.files import flush, make_parents
 
+_ENDS = ("tmp", "old", "whole")
+
 
 @contextmanager
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
@@ -23,25 +25,51 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises `UserError` if `path` exists without `replace`, or if another process is making it.
     """
     place = path.resolve() if path.is_symlink() else path
-    made = make_parents(place)
-    temporary, old = _beside(place)
-    lock = FileLock(_lock_of(place), timeout=0)
-    try:
-        with _held(lock, path):
+    temporary, old, _ = _beside(place)
+    with _parents(place), _held(FileLock(_lock_of(place), timeout=0), path):
+        _settle(place)
+        if place.exists() and not replace:
+            raise UserError(f"{path}: exists already; choose another --out, or --force")
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    flush(file)
+            if place.exists():
+                place.rename(old)
+            temporary.rename(place)
+        finally:
             _settle(place)
-            if place.exists() and not replace:
-                raise UserError(f"{path}: exists already; choose another --out, or --force")
-            temporary.mkdir()
-            try:
-                yield temporary
-                for file in temporary.rglob("*"):
-                    if file.is_file():
-                        flush(file)
-                if place.exists():
-                    place.rename(old)
-                temporary.rename(place)
-            finally:
-                _settle(place)
+
+
+@contextmanager
+def atomic_files(folder: Path, name: str) -> Iterator[Path]:
+    """Yields an empty folder, whose files are moved to `folder` if the block ends without an
+    exception; those of the same names are replaced.
+
+    The new folder is `.NAME.tmp` in `folder`. It is renamed when all of its files are complete, so
+    that the next call moves the rest of them if a process was killed while it moved them. Raises
+    `UserError` if another process makes files of that `name` in `folder`.
+    """
+    place = folder / name
+    temporary, _, whole = _beside(place)
+    with _parents(place), _held(FileLock(_lock_of(place), timeout=0), place):
+        _settle(place)
+        temporary.mkdir()
+        try:
+            yield temporary
+            temporary.rename(whole)
+        finally:
+            _settle(place)
+
+
+@contextmanager
+def _parents(path: Path) -> Iterator[None]:
+    """Makes the folders above `path`, and deletes those that are new if the block raises."""
+    made = make_parents(path)
+    try:
+        yield
     except BaseException:
         for parent in made:
             with suppress(OSError):  # another process has put something there
@@ -50,11 +78,12 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def unsettled(folder: Path) -> list[Path]:
-    """Returns the folders within `folder` whose making was interrupted, sorted.
+    """Returns what was being made within `folder` when its process was killed, sorted.
 
-    They may not exist yet. Those that a living process is making are not among them.
+    These are the paths of `atomic_folder`, and the names of `atomic_files` as paths. They may not
+    exist yet. Those that a living process is making are not among them.
     """
-    named = (re.fullmatch(r"\.(.+)\.(tmp|old)", path.name) for path in folder.iterdir())
+    named = (re.fullmatch(rf"\.(.+)\.({'|'.join(_ENDS)})", path.name) for path in folder.iterdir())
     found = {folder / each[1] for each in named if each and (folder / each[0]).is_dir()}
     return sorted(path for path in found if not is_locked(_lock_of(path)))
 
@@ -71,7 +100,7 @@ def is_locked(path: Path) -> bool:
 
 
 def settle(path: Path) -> None:
-    """Completes or undoes what a killed process left of making the folder `path`.
+    """Completes or undoes what a killed process left of making the folder or the files `path`.
 
     Raises `UserError` if another process is making it.
     """
@@ -79,9 +108,11 @@ def settle(path: Path) -> None:
         _settle(path)
 
 
-def _beside(path: Path) -> tuple[Path, Path]:
-    """Returns where a folder `path` is made, and where the one that it replaces waits."""
-    return path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
+def _beside(path: Path) -> tuple[Path, Path, Path]:
+    """Returns where a folder `path` is made, where the one that it replaces waits, and where files
+    that are complete wait to be moved to the folder above."""
+    temporary, old, whole = (path.with_name(f".{path.name}.{end}") for end in _ENDS)
+    return temporary, old, whole
 
 
 def _lock_of(path: Path) -> Path:
@@ -94,7 +125,11 @@ def _settle(path: Path) -> None:
     The old folder exists only once the new one is complete. It is renamed before it is deleted, so
     that a folder of its name is always whole.
     """
-    temporary, old = _beside(path)
+    temporary, old, whole = _beside(path)
+    if whole.is_dir() and not whole.is_symlink():
+        for file in sorted(whole.iterdir()):
+            file.replace(path.parent / file.name)
+    _clear(whole)
     if old.exists():
         if not path.exists():
             (temporary if temporary.exists() else old).rename(path)

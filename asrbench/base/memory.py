@@ -9,6 +9,18 @@ from contextlib import contextmanager
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of mallopt(3), from glibc's malloc.h."""
 
+_SHORT_OF = (
+    "can't allocate memory",
+    "can't start new thread",
+    "cannot map zero-fill pages",
+    "failed to map segment",
+    "error return without exception set",
+)
+"""What torch, Python and the loader of libraries say in errors of other classes.
+
+The last is Python's own where an import finds no memory even for its `MemoryError`.
+"""
+
 
 def reuse_memory() -> None:
     """Has the process keep freed memory for later tensors, in huge pages if the kernel has them.
@@ -27,11 +39,14 @@ def reuse_memory() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an error says that memory ran out: of Python, NumPy, Arrow, torch or CUDA."""
+    """Returns whether an error says that memory ran out: of Python, NumPy, Arrow, torch or CUDA.
+
+    The stack of a thread is memory too, and so is a library that is loaded.
+    """
     # torch has a class of its own only for the memory of devices, and this module needs no torch.
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and (type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error))
+        isinstance(error, RuntimeError | ImportError | SystemError)
+        and (type(error).__name__ == "OutOfMemoryError" or any(s in str(error) for s in _SHORT_OF))
     )
 
 

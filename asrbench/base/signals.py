@@ -6,6 +6,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from asrbench.base.errors import UserError
 
 STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 if sys.platform != "win32":
@@ -63,3 +68,23 @@ def end_with_caller() -> None:
     """Has SIGTERM end this process when the process that `PARENT` names ends, if it is set."""
     if parent := os.environ.pop(PARENT, ""):
         end_with_parent(signal.SIGTERM, int(parent))
+
+
+@contextmanager
+def within(seconds: float, message: str) -> Iterator[None]:
+    """Raises `UserError` with the message if the block takes longer.
+
+    For code of the user that need not end, as a regular expression. The block runs in the main
+    thread, and in Python or in a library that heeds signals, as `re` does.
+    """
+
+    def end(number: int, frame: Any) -> NoReturn:
+        raise UserError(message)
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

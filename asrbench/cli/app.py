@@ -3,14 +3,15 @@
 Commands import what is heavy inside their functions, so that `asrbench --help` loads no torch.
 """
 
+import os
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import disk_error
-from asrbench.base.memory import is_out_of_memory, reuse_memory
+from asrbench.base.memory import reuse_memory
+from asrbench.base.resources import resource_error
 from asrbench.base.signals import end_with_caller
 from asrbench.cli.check import check
 from asrbench.cli.compare import compare
@@ -20,7 +21,7 @@ from asrbench.cli.export import export
 from asrbench.cli.inspect import inspect
 from asrbench.cli.lm import lm
 from asrbench.cli.models import models
-from asrbench.cli.output import lasting_output, write_any_character
+from asrbench.cli.output import fill_closed_streams, lasting_output, write_any_character
 from asrbench.cli.plan import plan
 from asrbench.cli.prep import SETTINGS, prep_app
 from asrbench.cli.score import score
@@ -42,24 +43,28 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=lambda name: name != "prep")
 
     def invoke(self, ctx: Any) -> Any:
+        fill_closed_streams()
         write_any_character()
         try:
+            _check_working_directory()
             with lasting_output():
                 return super().invoke(ctx)
         except UserError as error:
-            print_error(error)
-            raise typer.Exit(2) from None
-        except OSError as error:
-            if (line := disk_error(error)) is None:
+            line = type(error)(str(error))
+        except Exception as error:
+            if (found := resource_error(error)) is None:
                 raise
-            print_error(line)
-            raise typer.Exit(2) from None
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            detail = (str(error).splitlines() or ["no details"])[0][:200]
-            print_error(UserError(f"out of memory: {detail}; use less at a time"))
-            raise typer.Exit(2) from None
+            line = found
+        # Here nothing holds the frames of the error, nor the memory that it ran out of, any more.
+        print_error(line)
+        raise typer.Exit(2)
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working directory was deleted; change to another one") from None
 
 
 HELP = "An honest ablation runner: does this attention make this speech recogniser better?"

@@ -11,6 +11,7 @@ from rich.text import Text
 from asrbench.base.errors import UserError
 from asrbench.base.formatting import counted
 from asrbench.base.memory import uncollected
+from asrbench.cli.options import MOST_REPLICATES
 from asrbench.cli.terminal import echo, echo_json, print_table, printable
 from asrbench.text.profiles import ProfileName, Unit
 
@@ -23,7 +24,7 @@ def compare(
     paths: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs.")],
     baseline: Annotated[
         str | None,
-        typer.Option(help="Variant to compare with; the default is ds2, else the first."),
+        typer.Option(help="Variant, or row, to compare with; the default is ds2, else the first."),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Split; the default is test, else the first that is scored.")
@@ -35,7 +36,10 @@ def compare(
         Unit, typer.Option(help="Compare character errors (CER) or word errors (WER).")
     ] = "character",
     replicates: Annotated[
-        int, typer.Option(min=0, help="Bootstrap replicates; 0 gives the rates only.")
+        int,
+        typer.Option(
+            min=0, max=MOST_REPLICATES, help="Bootstrap replicates; 0 gives the rates only."
+        ),
     ] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     margin: Annotated[
@@ -51,6 +55,14 @@ def compare(
             metavar="VARIANT",
             help="A variant that is a control, no part of the family that p-values are corrected "
             "for; ds2_wide and ds2_timed are.",
+        ),
+    ] = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW",
+            help="Compare these rows only, each a model with its search, whatever the search of "
+            "the baseline is: 'ds2_crossattn [joint]'; the default is that of the specs.",
         ),
     ] = None,
     corpus: Annotated[
@@ -79,7 +91,7 @@ def compare(
 
     with uncollected():
         study = study_of(
-            paths, baseline, split, profile, unit, replicates, seed, margin, control or ()
+            paths, baseline, split, profile, unit, replicates, seed, margin, control or (), system
         )
     if as_json:
         echo_json(to_json(study))

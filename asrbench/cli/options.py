@@ -1,6 +1,7 @@
 """Options that several commands share, and what the commands make of them."""
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -60,6 +61,9 @@ Plugin = Annotated[
     typer.Option("--plugin", help="Python file that registers kinds or models; repeatable."),
 ]
 
+MOST_REPLICATES = 1_000_000
+"""Largest number of bootstrap replicates; more of them take memory and change no digit shown."""
+
 
 def all_sets(sets: Sequence[str] | None, device: str | None) -> list[str]:
     """Returns the overrides of the spec: those of `--set`, then that of `--device`."""
@@ -106,6 +110,7 @@ def chosen_cells(
 
 
 def check_hours(option: str, hours: float | None) -> None:
-    """Raises `UserError` unless `hours` is positive or None."""
-    if hours is not None and not hours > 0:
-        raise UserError(f"{option}: found {hours:g}, allowed: more than 0")
+    """Raises `UserError` unless `hours` is positive and finite, or None."""
+    if hours is not None and not 0 < hours < math.inf:
+        finite = " and finite" if hours > 0 else ""
+        raise UserError(f"{option}: found {hours:g}, allowed: more than 0{finite}")

@@ -42,6 +42,20 @@ class _Lasting:
         return getattr(self._stream, name)
 
 
+def fill_closed_streams() -> None:
+    """Has standard streams that are closed lead nowhere.
+
+    A file that the command opens would get their number, and with it what C libraries print.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def write_any_character() -> None:
     """Has standard output and errors write what their encoding lacks as an escape sequence.
 

@@ -11,6 +11,7 @@ import typer
 from asrbench.base.errors import UserError, pick
 from asrbench.base.formatting import (
     NONE,
+    counted,
     p_value,
     percent,
     percent_interval,
@@ -18,6 +19,8 @@ from asrbench.base.formatting import (
     points_interval,
     sentence,
 )
+from asrbench.base.signals import within
+from asrbench.cli.options import MOST_REPLICATES
 from asrbench.cli.terminal import echo, echo_json, print_table
 from asrbench.text.profiles import PROFILES, RATES, ProfileName, Unit
 
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from asrbench.scoring.run_rates import CountedRun
     from asrbench.stats.mapsswe import Mapsswe
     from asrbench.stats.record import Comparison, System
+
+PATTERN_SECONDS = 5
+"""Time that the pattern of `--speaker-of` may take. A million ids take a common one less than a
+second."""
 
 RATE_NAMES = {"characters": "CER", "jamo": "jamo", "words": "WER", "spaced_words": "sWER"}
 """The name of each error rate in the table, by what it counts."""
@@ -58,7 +65,10 @@ def score(
         str | None, typer.Option(help="Regular expression on ids; its first group is the speaker.")
     ] = None,
     replicates: Annotated[
-        int, typer.Option(min=0, help="Bootstrap replicates; 0 gives the rates only.")
+        int,
+        typer.Option(
+            min=0, max=MOST_REPLICATES, help="Bootstrap replicates; 0 gives the rates only."
+        ),
     ] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
@@ -142,14 +152,19 @@ def _speakers(ids: Sequence[str], table: Path | None, pattern: str | None) -> li
 def _matches(ids: Sequence[str], pattern: str) -> dict[str, str]:
     try:
         expression = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UserError(
             f"--speaker-of: found '{pattern}', which is no regular expression: {error}"
         ) from None
     if not expression.groups:
         raise UserError(f"--speaker-of: found '{pattern}', which has no group; '^([^-_]+)' has one")
-    found = ((name, expression.search(name)) for name in ids)
-    return {name: match[1] for name, match in found if match is not None}
+    with within(
+        PATTERN_SECONDS,
+        f"--speaker-of: found '{pattern}', which takes more than {PATTERN_SECONDS} s on "
+        f"{counted(len(ids), 'id')}; allowed: one without nested repetitions, as '^([^-_]+)'",
+    ):
+        found = {name: expression.search(name) for name in ids}
+    return {name: match[1] for name, match in found.items() if match is not None}
 
 
 # Printing

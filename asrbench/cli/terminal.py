@@ -12,6 +12,7 @@ from rich.markup import escape as without_markup
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from asrbench.base.distributed import prints_errors
 from asrbench.base.errors import RankError, UserError
 
 _UNSAFE = re.compile(
@@ -105,13 +106,15 @@ def print_table(header: list[str], rows: list[list[str]], *, title: str | None =
 
 def print_error(error: UserError) -> None:
     """Prints an error in red, and under torchrun only by the first process of the machine."""
-    quiet = os.environ.get("LOCAL_RANK", "0") != "0" and not isinstance(error, RankError)
-    if quiet:
+    if not prints_errors() and not isinstance(error, RankError):
         time.sleep(1)  # torchrun ends all processes when one ends, so let the first one print
         return
-    console = Console(stderr=True, highlight=False)
     line = " ".join(str(error).splitlines())
-    console.print(f"[red]error:[/] {_escaped(line)}", soft_wrap=True)
+    try:
+        console = Console(stderr=True, highlight=False)
+        console.print(f"[red]error:[/] {_escaped(line)}", soft_wrap=True)
+    except MemoryError:
+        os.write(2, f"error: {printable(line)}\n".encode())
 
 
 def _escaped(text: str) -> str:

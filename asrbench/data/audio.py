@@ -5,7 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,15 +15,19 @@ import numpy.typing as npt
 import soundfile
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import bounded, open_regular
+from asrbench.base.files import open_regular
 from asrbench.base.stderr import silenced_stderr
-from asrbench.data.containers import OGG_PAGE_BYTES, claimed_bytes, ends_well, is_concatenated
+from asrbench.data.containers import FORMATS, claimed_bytes, container_fault
+from asrbench.data.resampling import (
+    COARSEST_HZ,
+    FULL_SCALE,
+    RATES_HZ,
+    is_plausible,
+    resample,
+    rounded_blocks,
+)
 from asrbench.data.segment import AudioFault, Segment
-from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave, rounded
-
-FULL_SCALE = 32_768
-RATES_HZ = range(1_000, 768_001)
-"""Plausible sample rates. Resampling from another rate could fill the memory."""
+from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples, Wave
 
 TOLERATED_LOSS_S = 0.05
 """A file may be this much shorter than its header says: many writers are off by a few bytes."""
@@ -33,6 +37,9 @@ UNKNOWN_LENGTH_BYTES = 0x7FFF_0000
 
 _HEAD_BYTES = 1024
 """Size of a NIST header."""
+
+_TAIL_BYTES = 64 << 10
+"""Size of the end of a long sound that is searched for a second one."""
 
 _UNTOLD_FRAMES = 2**63 - 1
 """The length that libsndfile gives for a FLAC file without a length in its header."""
@@ -45,11 +52,14 @@ _OPUS_LEAD_S = 2
 In speech at 16 kHz, a lead of 1 s changed 1 % of the samples, by up to 7; 2 s changed none."""
 
 _MOST_BYTES = 2 << 30
-"""Largest file that is read whole, and most memory for the samples of all channels as floats:
-4.7 hours of one channel at 16 kHz. The header alone decides, before memory is taken."""
+"""Most memory for the samples of all channels as floats: 4.7 hours of one channel at 16 kHz. The
+header alone decides, before memory is taken."""
+
+_SMALL_BYTES = 4 << 20
+"""A file of at most this size is read before its header is looked at."""
 
 _LOUDEST = 16.0
-"""Floats beyond this are taken for 16-bit samples that nobody divided by full scale."""
+"""Floats beyond this are damaged, or 16-bit samples that nobody divided by full scale."""
 
 
 def read_audio(source: str | Path | BinaryIO, channel: int | None = None) -> Samples:
@@ -87,6 +97,10 @@ def seconds_of(path: Path) -> float:
         with _opened(stream) as file:
             if not file.frames:
                 raise AudioFault("zero samples")
+            if file.format == "OGG":
+                _check_whole_container(path, file.format)
+            else:
+                _check_container(file.format, io.BytesIO(ends))
             _check_length(file, ends, file.frames)
             if _ends_early(file):
                 raise AudioFault("unreadable", f"cut short: the header says {file.frames} samples")
@@ -110,9 +124,25 @@ def read_part(path: Path, samples: int | None = None, place: float = 0.0) -> Wav
         raise AudioFault("unreadable", f"cut short: {len(wave)} of {frames} samples")
     if not len(wave):
         raise AudioFault("zero samples")
-    _check_finite(wave)
+    _check_floats(wave)
     # A copy releases the memory of the other channels.
-    return np.ascontiguousarray(_resample(wave, rate_hz))
+    return np.ascontiguousarray(resample(wave, rate_hz))
+
+
+class _Seekable:
+    """A stream that stays where it is if libsndfile seeks to a place that cannot be.
+
+    Damaged headers lead there. An exception in a callback would be printed with its traceback.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.readinto, self.tell = stream.readinto, stream.tell  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.seek(offset, whence)
+        return self.tell()
 
 
 @contextmanager
@@ -122,8 +152,10 @@ def _opened(stream: BinaryIO) -> Iterator[Any]:
     # libmpg123 prints its warnings to the terminal.
     quiet = silenced_stderr() if _MP3.match(head) else nullcontext()
     try:
-        with quiet, soundfile.SoundFile(stream) as file:
-            if file.samplerate not in RATES_HZ:
+        with quiet, soundfile.SoundFile(_Seekable(stream)) as file:
+            if file.format not in FORMATS:
+                raise AudioFault("unreadable", f"{file.format} is not read; convert it to wav")
+            if not is_plausible(int(file.samplerate)):
                 raise AudioFault("unreadable", f"the header says {file.samplerate} Hz")
             if not file.seekable():
                 raise AudioFault("unreadable", f"{file.subtype} cannot be decoded; encode it anew")
@@ -136,13 +168,13 @@ def _opened(stream: BinaryIO) -> Iterator[Any]:
 
 def _whole(source: str | Path | BinaryIO, channel: int | None) -> tuple[npt.NDArray[Any], int]:
     """Returns all samples of a channel, in the form of `_read`, and their rate in Hz."""
-    data = _bytes(source)
-    if not data:
-        raise AudioFault("empty file")
-    with _opened(io.BytesIO(data)) as file:
-        samples = _read(file, channel)
-        _check_length(file, data, len(samples))
-        return samples, int(file.samplerate)
+    with _stream(source) as stream:
+        ends = _ends(stream)
+        with _opened(stream) as file:
+            _check_container(file.format, stream)
+            samples = _read(file, channel)
+            _check_length(file, ends, len(samples))
+            return samples, int(file.samplerate)
 
 
 def _cut(path: Path, segment: Segment) -> tuple[npt.NDArray[Any], int]:
@@ -150,6 +182,7 @@ def _cut(path: Path, segment: Segment) -> tuple[npt.NDArray[Any], int]:
     with _file(path) as stream:
         ends = _ends(stream)
         with _opened(stream) as file:
+            _check_whole_container(path, file.format)
             rate_hz = int(file.samplerate)
             start, end = _bounds(segment, int(file.frames), rate_hz)
             if file.format == "MP3" and end - start < file.frames:
@@ -211,9 +244,9 @@ def _finished(samples: npt.NDArray[Any], rate_hz: int) -> Samples:
     exact = samples.dtype == np.int16
     if exact and rate_hz == SAMPLE_RATE_HZ:
         return samples
-    wave = np.asarray(samples, dtype=np.float64) / (FULL_SCALE if exact else 1)
-    _check_finite(wave)
-    return rounded(_resample(wave, rate_hz) * FULL_SCALE)
+    if not exact:
+        _check_floats(samples)
+    return rounded_blocks(samples, rate_hz)
 
 
 _DECODING = threading.Lock()
@@ -236,25 +269,48 @@ def _decode(path: Path, size: int, changed_ns: int) -> npt.NDArray[np.float32]:
         return np.asarray(file.read(dtype="float32", always_2d=True))
 
 
+def _check_container(format: str, stream: BinaryIO) -> None:
+    """Raises `AudioFault` for damage that libsndfile passes over, such as a second file."""
+    place = stream.tell()  # where libsndfile is
+    if fault := container_fault(format, stream):
+        raise AudioFault("unreadable", fault)
+    stream.seek(place)
+
+
+def _check_whole_container(path: Path, format: str) -> None:
+    """Checks a file as `_check_container` does, for the first of its parts only."""
+    about = path.stat()
+    if fault := _fault_of(path, format, about.st_size, about.st_mtime_ns):
+        raise AudioFault("unreadable", fault)
+
+
+@lru_cache(maxsize=1024)
+def _fault_of(path: Path, format: str, size: int, changed_ns: int) -> str | None:
+    with _file(path) as stream:
+        return container_fault(format, stream)
+
+
 def _ends(stream: BinaryIO) -> bytes:
     """Returns the bytes of both ends of a file that `_check_length` needs, without overlap."""
     ends = stream.read(_HEAD_BYTES)
     if not ends:
         raise AudioFault("empty file")
-    stream.seek(max(_HEAD_BYTES, stream.seek(0, io.SEEK_END) - OGG_PAGE_BYTES))
+    stream.seek(max(_HEAD_BYTES, stream.seek(0, io.SEEK_END) - _TAIL_BYTES))
     ends += stream.read()
     stream.seek(0)
     return ends
 
 
-def _bytes(source: str | Path | BinaryIO) -> bytes:
+@contextmanager
+def _stream(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Yields a file that is open, and in memory if it is small, which is faster."""
     if not isinstance(source, str | Path):
-        try:
-            return bounded(source, _MOST_BYTES)
-        except OSError as error:
-            raise AudioFault("unreadable", _one_line(error)) from None
+        yield io.BytesIO(source.read())
+        return
     with _file(source) as stream:
-        return bounded(stream, _MOST_BYTES)
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        yield stream if size > _SMALL_BYTES else io.BytesIO(stream.read())
 
 
 @contextmanager
@@ -269,15 +325,8 @@ def _file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _check_length(file: Any, data: bytes, samples: int) -> None:
-    """Raises `AudioFault` for a file that was cut short, and for several files in one.
-
-    libsndfile reports neither.
-    """
-    if is_concatenated(file.format, data):
-        raise AudioFault("unreadable", "several files in one, of which only the first is decoded")
+    """Raises `AudioFault` for a file that was cut short, which libsndfile does not report."""
     promised = int(file.frames)
-    if file.format == "OGG" and not ends_well(data):
-        raise AudioFault("unreadable", f"cut short: no last Ogg page after {samples} samples")
     if file.format == "NIST" and (
         count := re.search(rb"sample_count -i (\d+)", data[:_HEAD_BYTES])
     ):
@@ -299,19 +348,14 @@ def _ends_early(file: Any) -> bool:
         return True
 
 
-def _check_finite(wave: Wave) -> None:
-    if not np.isfinite(wave).all():
+def _check_floats(wave: Wave) -> None:
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        low, high = float(wave.min(initial=0)), float(wave.max(initial=0))
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioFault("unreadable", "has samples that are not finite")
-
-
-def _resample(wave: Wave, rate_hz: int) -> Wave:
-    """Returns `wave` at 16 kHz, as ceil(samples · 16000 / rate) samples."""
-    if rate_hz == SAMPLE_RATE_HZ:
-        return wave
-    from scipy.signal import resample_poly  # takes half a second, which most corpora do not need
-
-    common = math.gcd(SAMPLE_RATE_HZ, rate_hz)
-    return np.asarray(resample_poly(wave, SAMPLE_RATE_HZ // common, rate_hz // common))
+    peak = max(high, -low)
+    if peak > _LOUDEST:
+        raise AudioFault("unreadable", f"has floats up to {peak:g}, and full scale is 1")
 
 
 def _one_line(error: Exception) -> str:
@@ -336,10 +380,10 @@ def from_array(array: npt.ArrayLike, sample_rate: int) -> Samples:
         )
     if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
         raise UserError(f"audio: found {samples.dtype} samples, allowed: int16, or floats")
-    if int(sample_rate) not in RATES_HZ:
+    if not is_plausible(int(sample_rate)):
         raise UserError(
             f"audio: found a sample rate of {sample_rate} Hz, allowed: {RATES_HZ[0]} to "
-            f"{RATES_HZ[-1]}"
+            f"{RATES_HZ[-1]}, above {COARSEST_HZ} with a factor in common with 16 kHz"
         )
     if np.issubdtype(samples.dtype, np.floating) and len(samples):
         peak = float(np.abs(samples).max())

@@ -16,6 +16,8 @@ from asrbench.base.files import digest, make_parents
 REMEMBERED_BYTES = 64 << 20
 """Size from which a file is remembered. A smaller one is read again by every process."""
 
+_REMEDY = "prepare the corpus again, or restore the file"
+
 _found_whole: set[str] = set()
 """The rows of the files that this process found whole."""
 
@@ -39,15 +41,20 @@ def check_content(path: Path, expected: StoredFile, *, again: bool = False) -> N
 
     A file that is known to be unchanged since an earlier check is read only with `again`.
     """
-    remedy = "prepare the corpus again, or restore the file"
     try:
-        found = path.stat()
+        _check(path, expected, again=again)
     except FileNotFoundError:
-        raise UserError(f"{path}: is missing; {remedy}") from None
+        raise UserError(f"{path}: is missing; {_REMEDY}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {_REMEDY}") from None
+
+
+def _check(path: Path, expected: StoredFile, *, again: bool) -> None:
+    found = path.stat()
     if found.st_size != expected.bytes:
         raise UserError(
             f"{path}: is damaged, found {found.st_size:,} bytes, "
-            f"written were {expected.bytes:,}; {remedy}"
+            f"written were {expected.bytes:,}; {_REMEDY}"
         )
     times = [found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
     row = json.dumps([str(path.resolve()), expected.bytes, expected.digest, *times])
@@ -56,7 +63,7 @@ def check_content(path: Path, expected: StoredFile, *, again: bool = False) -> N
         return
     if digest(path) != expected.digest:
         raise UserError(
-            f"{path}: is damaged, its content does not have its digest {expected.digest}; {remedy}"
+            f"{path}: is damaged, its content does not have its digest {expected.digest}; {_REMEDY}"
         )
     _found_whole.add(row)
     if large:

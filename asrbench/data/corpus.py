@@ -6,11 +6,10 @@
     rejected.jsonl   the utterances that were left out, each with the reason
     remarks.jsonl    remarks about utterances that are in the corpus
 
-pyarrow, pandas and polars read it without this program. Here it is read through a memory map.
-`asrbench.data.corpus_writer` writes it.
+pyarrow, pandas and polars read it without this program. `asrbench.data.corpus_writer` writes it,
+and `asrbench.data.shard` reads an Arrow file.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from asrbench.base.errors import UserError, pick
 from asrbench.base.files import read_json
 from asrbench.base.records import checked, read_record
 from asrbench.data.content_check import StoredFile, check_content
+from asrbench.data.shard import Shard
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 from asrbench.text.profiles import Side
 
@@ -34,9 +34,6 @@ FORMAT = 1
 
 
 Rows = npt.NDArray[np.int64]
-
-_NEEDED = {"id": pa.string(), "audio": pa.binary(), "samples": pa.int64(), "text": pa.string()}
-"""The columns that every split has, with their types."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +50,21 @@ class _About:
 
 
 class Split:
-    """The utterances of one split, in the order of the corpus, read through a memory map.
+    """The utterances of one split, in the order of the corpus.
 
-    With `rows`, they are only those rows of the files, in that order.
+    With `rows`, they are only those rows of the files, in that order. Whatever reads a file raises
+    `UserError` if it is damaged.
     """
 
     def __init__(
         self, paths: Sequence[Path], side: Side = "text", rows: Rows | None = None
     ) -> None:
         self._paths, self.side, self._rows = paths, side, rows
-        self._files = [_Mapped.open(path) for path in paths]
-        table = pa.concat_tables([file.table for file in self._files])
-        self._audio = [
-            (file, chunk) for file in self._files for chunk in file.table.column("audio").chunks
-        ]
-        self._starts = np.cumsum([0, *(len(chunk) for _, chunk in self._audio)])
-        # The audio stays where it is: `take` would copy it.
-        table = table.drop_columns("audio")
-        self._table = table if rows is None else table.take(rows)
+        self._shards = [Shard(path) for path in paths]
+        self._starts = np.cumsum([0, *map(len, self._shards)])
 
     def __reduce__(self) -> tuple[type["Split"], tuple[Sequence[Path], Side, Rows | None]]:
-        """Pickles the paths: a loader process opens the files itself and shares the page cache."""
+        """Pickles the paths: a loader process opens the files itself."""
         return Split, (self._paths, self.side, self._rows)
 
     def on(self, side: Side) -> "Split":
@@ -85,7 +76,7 @@ class Split:
         return Split(self._paths, self.side, rows)
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._starts[-1]) if self._rows is None else len(self._rows)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -100,13 +91,13 @@ class Split:
     @cached_property
     def sides(self) -> tuple[Side, ...]:
         """The columns that have a text for every utterance. `text` is always among them."""
-        table, names = self._table, self._table.column_names
-        return tuple(s for s in get_args(Side) if s in names and not table.column(s).null_count)
+        return tuple(side for side in get_args(Side) if not self._stored(side).null_count)
 
     @cached_property
     def samples(self) -> npt.NDArray[np.int64]:
         """The length of each utterance, in samples at 16 kHz."""
-        return np.asarray(self.column("samples"), dtype=np.int64)
+        samples = np.concatenate([shard.samples for shard in self._shards])
+        return samples if self._rows is None else samples[self._rows]
 
     @property
     def hours(self) -> float:
@@ -114,30 +105,24 @@ class Split:
         return float(self.samples.sum()) / SAMPLE_RATE_HZ / 3600
 
     def column(self, name: str) -> list[Any]:
-        """Returns a column, all `None` in a folder that predates the column.
+        """Returns a column of text, all `None` in a folder that predates the column."""
+        return list(self._stored(name).to_pylist())
 
-        Raises `UserError` if a file was cut since it was opened.
-        """
-        if name not in self._table.column_names:
-            return [None] * len(self)
-        for file in self._files:
-            file.check_length()
-        return list(self._table.column(name).to_pylist())
+    def _stored(self, name: str) -> pa.ChunkedArray:
+        chunks: list[pa.Array] = []
+        for shard in self._shards:
+            if name in shard.columns:
+                chunks += shard.column(name).chunks
+            else:
+                chunks.append(pa.nulls(len(shard), pa.string()))
+        stored = pa.chunked_array(chunks, type=pa.string())
+        return stored if self._rows is None else stored.take(self._rows)
 
     def audio(self, index: int) -> Samples:
-        """Returns the 16 kHz samples of one utterance: a read-only view, without a copy.
-
-        Raises `UserError` if its file was cut since it was opened.
-        """
+        """Returns the 16 kHz samples of one utterance, read-only."""
         stored = index if self._rows is None else int(self._rows[index])
-        chunk = int(np.searchsorted(self._starts, stored, side="right")) - 1
-        row = stored - int(self._starts[chunk])
-        file, array = self._audio[chunk]
-        file.check_length()
-        # A binary array is (validity, int32 offsets, bytes). Its scalars would be copies.
-        _, offsets, data = array.buffers()
-        start, end = np.frombuffer(offsets, dtype=np.int32)[row : row + 2].tolist()
-        return np.frombuffer(data, dtype="<i2", count=(end - start) // 2, offset=start)
+        shard = int(np.searchsorted(self._starts, stored, side="right")) - 1
+        return self._shards[shard].audio(stored - int(self._starts[shard]))
 
 
 @dataclass(frozen=True)
@@ -237,45 +222,3 @@ def other_files(folder: Path) -> list[str] | None:
     splits = "|".join(map(re.escape, about["splits"]))
     own = re.compile(rf"(corpus\.json|(rejected|remarks)\.jsonl|({splits})(-\d{{5}})?\.arrow)")
     return sorted(path.name for path in folder.iterdir() if not own.fullmatch(path.name))
-
-
-@dataclass(frozen=True)
-class _Mapped:
-    """An Arrow file of a split, read through a memory map."""
-
-    path: Path
-    file: pa.MemoryMappedFile
-    table: pa.Table
-
-    @classmethod
-    def open(cls, path: Path) -> "_Mapped":
-        """Raises `UserError` for a file that cannot be read or lacks a column."""
-        try:
-            file = pa.memory_map(str(path))
-            table = pa.ipc.open_file(file).read_all()
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise UserError(
-                f"{path}: cannot be read ({reason}); prepare the corpus again"
-            ) from None
-        found = dict(zip(table.schema.names, table.schema.types, strict=True))
-        for column, kind in _NEEDED.items():
-            if found.get(column) != kind:
-                raise UserError(
-                    f"{path}: found the column '{column}' with {found.get(column, 'nothing')}, "
-                    f"allowed: {kind}; prepare the corpus again"
-                )
-        return cls(path, file, table)
-
-    def check_length(self) -> None:
-        """Raises `UserError` if the file was cut since it was opened.
-
-        A read beyond its end would end this process by SIGBUS. It still does if the file is cut
-        between this check and the read, which follows at once.
-        """
-        found, opened = os.fstat(self.file.fileno()).st_size, self.file.size()
-        if found < opened:
-            raise UserError(
-                f"{self.path}: was cut while it was read, from {opened:,} bytes to {found:,}; "
-                f"restore the file, or prepare the corpus again"
-            )

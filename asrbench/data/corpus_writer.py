@@ -235,6 +235,10 @@ def _refuse_other(out: Path, force: bool) -> None:
         )
 
 
+SHOWN = 1000
+"""Characters of an id and of a detail that are kept of an utterance that is left out."""
+
+
 class _Ledger:
     """A JSON Lines file of utterances with reasons, and how often each reason occurs."""
 
@@ -245,7 +249,7 @@ class _Ledger:
 
     def enter(self, id: str, split: str, reason: str, detail: str) -> None:
         self.reasons[reason] += 1
-        row = {"id": id, "split": split, "reason": reason, "detail": detail}
+        row = {"id": id[:SHOWN], "split": split, "reason": reason, "detail": detail[:SHOWN]}
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def close(self) -> None:

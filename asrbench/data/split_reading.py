@@ -4,7 +4,6 @@ Texts are read in NFC, as the tokenizer of a model reads them, with their spaces
 utterance at a time.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from asrbench.base.errors import pick
 from asrbench.base.reporting import Reporter
 from asrbench.data.corpus import Corpus, Split
 from asrbench.data.loudness import LOUDNESS_DTYPE, measure_loudness
+from asrbench.text.normal_form import nfc
 from asrbench.text.profiles import Side
 
 TRAIN = "train"
@@ -72,7 +72,7 @@ def _read(name: str, split: Split, recordings: int | None, reporter: Reporter) -
     texts, symbols = Counter[str](), Counter[str]()
     characters, words = (np.zeros(len(split), dtype=np.int64) for _ in range(2))
     for i, text in enumerate(_with_progress(split.texts, f"{name}: texts", reporter)):
-        text = unicodedata.normalize("NFC", text)
+        text = nfc(text)
         texts[text] += 1
         symbols.update(text)
         characters[i], words[i] = len(text), len(text.split())

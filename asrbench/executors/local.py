@@ -13,6 +13,7 @@ import torch
 
 from asrbench.base.errors import RankError, UserError
 from asrbench.base.reporting import Reporter
+from asrbench.base.resources import resource_error
 from asrbench.executors.executor import INTERRUPTED, Outcome, TimeBudget
 from asrbench.executors.pool import Finished, Pool, machine_slots
 from asrbench.experiment.run_folder import AVERAGE, Run, chosen_row
@@ -43,7 +44,7 @@ class Sequential:
         for number, each in enumerate(setups):
             run = each.run
             if each.ranks.broadcast(run.done):
-                reporter.say(f"{run}: done{_missing_weights(run)}")
+                _skip(run, reporter)
                 continue
             # The first run is started in any case, so that every start makes some progress.
             late = self.budget.hours(each) <= used_hours or self.budget.hours_left(each) <= 0
@@ -73,8 +74,12 @@ class Sequential:
             except Exception as error:
                 if len(setups) == 1 or each.ranks.world_size > 1:
                     raise
-                traceback.print_exc()
                 # The text only: the error itself keeps the model and its memory alive.
+                if line := resource_error(error):
+                    reporter.say(f"{run}: {line}")
+                    failed[run] = str(line)
+                    continue
+                traceback.print_exc()
                 failed[run] = f"{type(error).__name__}: {error}"
                 broken = True
         return Outcome.of(setups, left=left, failed=failed, interrupted=interrupted, broken=broken)
@@ -97,7 +102,7 @@ class Parallel:
         waiting = []
         for each in setups:
             if each.run.done:
-                reporter.say(f"{each.run}: done{_missing_weights(each.run)}")
+                _skip(each.run, reporter)
             else:
                 waiting.append(each)
         count = min(self.count, max(1, len(waiting)))
@@ -220,6 +225,13 @@ def _dev_cer(run: Run) -> str:
 def _without_run_name(run: Run, line: str) -> str:
     """Removes the run's name from an error line that is shown beside the name."""
     return line.removeprefix(f"{run}: ")
+
+
+def _skip(run: Run, reporter: Reporter) -> None:
+    """Says that a run is done, and deletes what it needs no more if a kill has left that."""
+    for path in run.states_left_over():
+        path.unlink(missing_ok=True)
+    reporter.say(f"{run}: done{_missing_weights(run)}")
 
 
 def _missing_weights(run: Run) -> str:

@@ -27,9 +27,11 @@ _loaded: dict[str, str] = {}
 
 
 def read(path: Path) -> PluginFile:
-    """Returns the plug-in in the file `path`. Raises `UserError` where there is no such file."""
+    """Returns the plug-in in the file `path`. Raises `UserError` where that is no Python file."""
     if not path.is_file():
         raise UserError(f"{path}: found no such plug-in; give a Python file beside the spec")
+    if path.suffix != ".py":
+        raise UserError(f"{path}: found a plug-in of that name, allowed: names that end in .py")
     return PluginFile(path=str(path), digest=digest(path))
 
 

@@ -139,7 +139,16 @@ class Run:
 
     def state_paths(self) -> list[Path]:
         """Returns the states that training can resume from, the newest first."""
-        return sorted(self.folder.glob("checkpoints/state*.pt"), key=_age, reverse=True)
+        states = filter(Path.is_file, self.folder.glob("checkpoints/state*.pt"))
+        return sorted(states, key=_age, reverse=True)
+
+    def states_left_over(self) -> list[Path]:
+        """Returns the states and the previous best weights that a run needs no more, as it is done.
+
+        Training deletes them last, so that a process that was killed then has left them.
+        """
+        previous = self.weights_path("best.previous")
+        return [*self.state_paths(), *filter(Path.is_file, [previous])] if self.done else []
 
     def weights_path(self, which: str | None = None) -> Path:
         """Returns the path of weights; `which` is `best`, `last`, `average` or `best.previous`.

@@ -75,6 +75,7 @@ class Figures:
     parameters: Count | None = None
     flops_per_audio_second: Figure | None = None
     real_time_factor: Figure | None = None
+    peak_memory_gb: Figure | None = None
     environment: dict[str, Any] | None = None
 
 

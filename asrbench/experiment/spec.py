@@ -15,10 +15,23 @@ from asrbench.text.profiles import PROFILES, ProfileName, Side
 OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stuck")
 """Dotted keys that do not change the weights, and so are not part of a run's identity."""
 
-ADDED_LATER: dict[str, Any] = {"train.weights": {"kind": "best"}, "fold": None}
+ADDED_LATER: dict[str, Any] = {
+    "train.weights": {"kind": "best"},
+    "fold": None,
+    "model.head.intermediate": None,
+    "model.head.consistency": None,
+    "model.head.decoder.kind": "transformer",
+    "model.head.decoder.task_tokens": [],
+    "model.head.scheduled_sampling": 0.0,
+    "model.encoder.recurrence.batch_norm": True,
+    "model.encoder.recurrence.activation": "none",
+    "model.encoder.recurrence.initial": "uniform",
+    "model.encoder.recurrence.forget_bias": 0.0,
+}
 """Dotted keys that came after runs were recorded, with the value those runs were trained with.
 
-A run with that value has the identity that it had before the key existed.
+A run with that value has the identity that it had before the key existed. Keys of one kind are
+missing in the specs of others.
 """
 
 SUBWORDS = 5000
@@ -115,7 +128,7 @@ class DecodeSpec(Spec):
     search: str | None = None
     """Search of `asrbench eval`; null is the one that decodes the dev set in training."""
     beam: Count = 10
-    """Number of hypotheses that a beam search keeps."""
+    """Hypotheses of an utterance that a beam search keeps."""
     ctc_weight: Share = 0.3
     """Weight of the CTC prefix score in joint decoding; the decoder's score has the rest."""
     lm: str | None = None
@@ -124,11 +137,19 @@ class DecodeSpec(Spec):
     """Weight of the language model's log probability."""
     length_bonus: float = 0.0
     """Nats that every symbol of a hypothesis adds to its score."""
+    length_exponent: Annotated[float, Field(ge=0, le=10)] = 0.6
+    """Length normalisation of `attention_beam` (Wu et al. 2016); 0 has none, 1 is a mean."""
+    coverage: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the penalty for frames without attention in `attention_beam` (Wu et al. 2016)."""
+    repeats: Count | None = 8
+    """Times that `attention_beam` may say the same passage in a row; null is without limit."""
 
 
 class CompareSpec(Spec):
     margin: Positive | None = None
     """Largest difference that does not matter, in points; smaller ones are `equivalent`."""
+    systems: tuple[str, ...] = ()
+    """Rows that are judged although their search is not the baseline's: `joint_las [joint]`."""
 
 
 class RunSpec(Spec):
@@ -237,9 +258,12 @@ class CellOf(Spec, Generic[M]):
 
 
 def _at(path: str, plain: Any) -> Any:
-    """Returns the value at a dotted path of plain data; the empty path is all of it."""
+    """Returns the value at a dotted path of plain data; the empty path is all of it.
+
+    Where there is none, it is `...`.
+    """
     for key in path.split(".") if path else ():
-        plain = plain[key]
+        plain = plain.get(key, ...) if isinstance(plain, dict) else ...
     return plain
 
 

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from asrbench.experiment.spec_base import Impossible, Share, Spec
 
 Decibels = Annotated[float, Field(ge=-100, le=100)]
+Masks = Annotated[int, Field(ge=0, le=1000)]
 
 
 def _several(value: Any) -> Any:
@@ -63,11 +64,11 @@ class AugmentSpec(Spec):
     """Noise that is mixed into utterances."""
     gain_db: tuple[Decibels, Decibels] = (0.0, 0.0)
     """Range of the gain, in decibels, drawn uniformly; samples beyond full scale are clipped."""
-    frequency_masks: Annotated[int, Field(ge=0)] = 2
+    frequency_masks: Masks = 2
     """SpecAugment: number of frequency masks."""
     frequency_width: Annotated[int, Field(ge=0)] = 15
     """SpecAugment: greatest width of a frequency mask, in feature bins."""
-    time_masks: Annotated[int, Field(ge=0)] = 2
+    time_masks: Masks = 2
     """SpecAugment: number of time masks."""
     time_width: Annotated[int, Field(ge=0)] = 40
     """SpecAugment: greatest width of a time mask, in frames."""

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from asrbench.base.errors import UserError, pick
 from asrbench.experiment import plugins
 from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, nested, where_of
-from asrbench.experiment.registry import MODELS, kinds_of
+from asrbench.experiment.registry import MODELS, kinds_of, nearest_with
 from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell, TextSpec
 from asrbench.experiment.spec_base import Impossible, Seed, Spec
 from asrbench.experiment.spec_validation import LABELS, unknown_key, validated
@@ -36,6 +36,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*")
 
 MOST_RUNS = 10_000
 """Largest number of runs in a study. A grid of ten keys could otherwise take all memory."""
+
+LONGEST_NAME = 200
+"""Characters of the longest name of an experiment or a variant; file systems take names of 255."""
 
 
 class _Plan(Spec):
@@ -66,9 +69,8 @@ class _Plan(Spec):
         for path, values in lists.items():
             if not values:
                 raise Impossible(path, "found [], allowed: one value or more")
-            for value in values:
-                if values.count(value) > 1:
-                    raise Impossible(path, f"found {value} twice, allowed: each value once")
+            for value in _repeated(values):
+                raise Impossible(path, f"found {value} twice, allowed: each value once")
         counts = {
             "seeds": len(self.seeds),
             "folds": self.folds or 1,
@@ -82,6 +84,16 @@ class _Plan(Spec):
                 f"{MOST_RUNS:,}",
             )
         return self
+
+
+def _repeated(values: Iterable[Any]) -> Iterator[Any]:
+    """Yields the values that have occurred before, in a time that grows with their number only."""
+    seen = set()
+    for value in values:
+        key = value if isinstance(value, Hashable) else (list, repr(value))
+        if key in seen:
+            yield value
+        seen.add(key)
 
 
 @dataclass(frozen=True)
@@ -261,6 +273,10 @@ def _check_name(where: str, name: str) -> None:
             f"{where}: found the name '{name}', allowed: letters, digits, . _ = , + -, "
             f"a letter or digit first"
         )
+    if len(name) > LONGEST_NAME:
+        raise UserError(
+            f"{where}: found a name of {len(name):,} characters, allowed: at most {LONGEST_NAME}"
+        )
 
 
 def _cell(
@@ -289,7 +305,7 @@ def _from_registry(model: Mapping, layers: list[Layer]) -> Mapping:
     for path, own in kinds_of(name).items():
         found = _kind_at(model, path)
         if found not in (None, own):
-            matching = [n for n in MODELS if kinds_of(n).get(path) == found]
+            matching = nearest_with(name, path, found)
             raise UserError(
                 f"{where_of(('model', *path, 'kind'), layers)}: found '{found}', allowed: "
                 f"'{own}', which is what model {name} means"

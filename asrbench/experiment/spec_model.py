@@ -22,6 +22,17 @@ class AttentionSpec(KindSpec):
 class EncoderSpec(KindSpec):
     """The base of the spec classes of encoders."""
 
+    def check_attention(self, attention: AttentionSpec, width: int, words: str) -> None:
+        """Raises `Impossible` where the block of the key `attention` cannot take `width` features.
+
+        `words` say which key that width comes from.
+        """
+        try:
+            attention.check_width(width)
+        except Impossible as error:
+            path = ".".join(("attention", *error.path))
+            raise Impossible(path, f"{error} ({words})") from None
+
 
 class HeadSpec(KindSpec):
     """The base of the spec classes of heads."""

@@ -4,10 +4,12 @@ Legend: B batch, T frames, F feature bins, U symbols.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from asrbench.base.errors import UserError
 from asrbench.base.seeding import key
 from asrbench.experiment.spec_model import ENCODERS, HEADS, LOSS_TERMS, ModelSpec
 from asrbench.models.encoders.encoder import Encoder
@@ -18,10 +20,17 @@ class Model(nn.Module):
     """An encoder and a head, whatever their kinds."""
 
     def __init__(self, spec: ModelSpec, bins: int, symbols: int) -> None:
+        """Raises `UserError` for a head that reads layers which the encoder does not have."""
         super().__init__()
         self.encoder: Encoder = ENCODERS.build(spec.encoder, bins=bins)
         width = self.encoder.width
         self.head: Head = HEADS.build(spec.head, width=width, symbols=symbols)
+        depth = len(self.encoder.stack)
+        if max(self.head.taps, default=0) > depth:
+            raise UserError(
+                f"model.head: found layer {max(self.head.taps)} of the encoder, allowed: 1 to "
+                f"{depth}, because '{spec.encoder.kind}' has {depth} layers that a head can read"
+            )
         self.loss_terms = nn.ModuleDict(
             {
                 term.kind: LOSS_TERMS.build(term, width=width, symbols=symbols)
@@ -61,8 +70,9 @@ class Model(nn.Module):
         """
         encoded, targets = self.encode(x_BTF, frames_B), Targets(symbols_BU, target_lengths_B)
         losses = self.head.losses(encoded, targets)
+        views = self.head.views if self.training else 1
         for name, term in self.loss_terms.items():
-            losses[name] = term(encoded, targets, self.head)
+            losses[name] = term(encoded, targets, self.head) / views
             losses["total"] = losses["total"] + self._weights[name] * losses[name]
         return losses
 
@@ -98,17 +108,27 @@ def build_model(spec: ModelSpec, *, bins: int, symbols: int, seed: int | None) -
 def initialise(module: nn.Module, seed: int) -> None:
     """Draws matrices and kernels uniformly within 1 / sqrt(fan-in) and sets biases to zero.
 
-    Other vectors (norms, temporal rates) keep the constants that their modules gave them.
+    Other vectors (norms, temporal rates) keep the constants that their modules gave them. A module
+    that wants other values has a method `set_initial`, as `RecurrentLayer` has. It is called last.
     """
     for name, parameter in module.named_parameters():
         if parameter.dim() >= 2:
-            generator = torch.Generator().manual_seed(key(seed, "weight", _drawn_as(name)))
+            generator = _generator(seed, name)
             bound = (parameter.shape[0] / parameter.numel()) ** 0.5
             parameter.copy_(
                 torch.empty_like(parameter).uniform_(-bound, bound, generator=generator)
             )
         elif "bias" in name.rpartition(".")[2]:
             parameter.zero_()
+    for path, part in module.named_modules():
+        if hasattr(part, "set_initial"):
+            part.set_initial(partial(_generator, seed, within=path))
+
+
+def _generator(seed: int, name: str, within: str = "") -> torch.Generator:
+    """Returns the generator of the parameter `name` of the module at the path `within`."""
+    path = f"{within}.{name}" if within else name
+    return torch.Generator().manual_seed(key(seed, "weight", _drawn_as(path)))
 
 
 def _drawn_as(name: str) -> str:

@@ -159,9 +159,14 @@ COLUMNS = {
         lambda s: number_cell(s.cost.memory_gb, ".2f"),
     ),
     "real_time_factor": Column(
-        "real-time factor",
-        "decoding time over duration",
+        "RTF",
+        "real-time factor: decoding time over duration",
         lambda s: number_cell(s.cost.real_time_factor, ".4f"),
+    ),
+    "decoding_memory": Column(
+        "decoding, GB",
+        "peak memory of decoding: of the device, or on a CPU of the whole process",
+        lambda s: number_cell(s.cost.decoding_memory_gb, ".2f"),
     ),
 }
 """The columns by name."""
@@ -182,7 +187,8 @@ TESTS_TABLE = (
     *("smallest_difference", "needed_seeds", "needed_utterances"),
 )
 COSTS_TABLE = (
-    *("variant", "parameters", "gflops", "step_ms", "step_ratio", "memory", "real_time_factor"),
+    *("variant", "parameters", "gflops", "step_ms", "step_ratio", "memory"),
+    *("real_time_factor", "decoding_memory"),
 )
 
 

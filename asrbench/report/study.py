@@ -40,6 +40,8 @@ class SystemCost:
     """Peak memory of the device in training."""
     real_time_factor: float | None
     """Time of decoding over the duration of the audio."""
+    decoding_memory_gb: float | None
+    """Peak memory of decoding: of the device, or on a CPU of the whole process."""
     flops_per_audio_second: float | None
     """Operations of a forward pass; None for decoders, whose operations are not counted."""
 

@@ -30,7 +30,9 @@ TextTable = tuple[list[str], list[list[str]]]
 
 def rates(study: Study) -> TextTable:
     """Returns the rates and the cost of every system."""
-    return _text_table(study, RATES_TABLE, study.all_systems)
+    searches = {system.decode for system in study.all_systems}
+    decoding = ("real_time_factor",) if len(searches) > 1 else ()
+    return _text_table(study, (*RATES_TABLE, *decoding), study.all_systems)
 
 
 def differences(study: Study) -> TextTable:

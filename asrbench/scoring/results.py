@@ -8,7 +8,7 @@ from typing import Any
 
 from asrbench.base.errors import UserError
 from asrbench.experiment.run_folder import GREEDY, Run, chosen_row
-from asrbench.experiment.spec import OPERATIONAL, RecordedCell
+from asrbench.experiment.spec import ADDED_LATER, OPERATIONAL, DecodeSpec, RecordedCell
 from asrbench.scoring.fold_groups import grouped_by_run, name_of
 from asrbench.scoring.scored_folder import ScoredFolder
 from asrbench.scoring.stored_hypotheses import TestSet, stored_rows, test_set_of, text_keys
@@ -58,6 +58,12 @@ class ScoredRun:
     def real_time_factor(self) -> float | None:
         """Time of decoding over the duration of the audio; the mean over folds."""
         return mean_of(folder.stored.get("real_time_factor") for folder in self.folders)
+
+    @property
+    def decoding_memory_gb(self) -> float | None:
+        """Peak memory of decoding: of the device, or on a CPU of the process; most over folds."""
+        known = (folder.stored.get("peak_memory_gb") for folder in self.folders)
+        return max((peak for peak in known if peak is not None), default=None)
 
     @property
     def flops_per_audio_second(self) -> float | None:
@@ -229,6 +235,10 @@ def _refuse_settings(search: str, scored: Sequence[ScoredFolder]) -> None:
     for each in scored[1:]:
         first = scored[0]
         settings = [folder.stored.get("settings") or {} for folder in (first, each)]
+        # A search may read more keys today than when one of the two was decoded.
+        keys = settings[0].keys() | settings[1].keys()
+        defaults = DecodeSpec().model_dump(include=set(keys))
+        settings = [defaults | each for each in settings]
         if settings[0] != settings[1]:
             raise UserError(
                 f"{first.run} and {each.run}: found {search} decoding with {settings[0]} and "
@@ -275,12 +285,17 @@ def _remarks(folder: ScoredFolder) -> Iterator[str]:
 def differing_keys(one: RecordedCell, other: RecordedCell) -> list[str]:
     """Returns the dotted keys in which two specs differ.
 
-    Keys that only name a run, and keys that do not change its weights, are ignored.
+    Keys that only name a run, and keys that do not change its weights, are ignored. A key that came
+    after a run was recorded has the value that the run was trained with.
     """
     aside = (*OPERATIONAL, "experiment", "variant", "seed", "corpus")
     flat, others = (dict(_flat(cell.without(*aside))) for cell in (one, other))
     keys = flat | others
-    return [key for key in keys if flat.get(key, ...) != others.get(key, ...)]
+    return [
+        key
+        for key in keys
+        if flat.get(key, ADDED_LATER.get(key, ...)) != others.get(key, ADDED_LATER.get(key, ...))
+    ]
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:

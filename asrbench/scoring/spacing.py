@@ -3,7 +3,6 @@
 The sWER is defined as in ESPnet's recipe for KsponSpeech.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from itertools import compress, pairwise
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from asrbench.scoring.counted_text import CountedTexts
+from asrbench.text.normal_form import nfc
 
 EditAlignment = Iterable[tuple[str, int, int, int, int]]
 """Stretches of one reference and one hypothesis: the kind of edit ("equal" for none), begin and end
@@ -60,4 +60,4 @@ def _respaced(
     starts = [0, *compress(range(len(word_starts)), word_starts), None]
     words = [letters[begin:end] for begin, end in pairwise(starts)]
     # A letter and an accent may compose once the space between them is gone.
-    return unicodedata.normalize("NFC", " ".join(words)).split()
+    return nfc(" ".join(words)).split()

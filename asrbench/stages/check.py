@@ -5,7 +5,7 @@ package's own loop. The same promises are held by the tests for the package's ow
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -39,6 +39,9 @@ BF16_TOLERANCE = 0.1
 """Relative difference between the first loss in bf16 and in fp32."""
 EPOCHS = 400
 """Passes over two utterances within which a model has to learn them."""
+
+CHOSEN = ("experiment", "variant", "corpus", "fold", "plugins")
+"""Keys that `check` chooses itself: another one would write elsewhere or check another thing."""
 
 SMALL: dict[str, Any] = {
     "kind": "deepspeech2",
@@ -154,7 +157,31 @@ class _Checks:
             },
             "plugins": [self.plugin.model_dump()],
         }
-        return set_up(merged_with_sets(keys, self.sets), self.folder / results)
+        cell = merged_with_sets(keys, self.sets)
+        self._check_chosen(keys, cell.plain())
+        return set_up(cell, self.folder / results)
+
+    def _check_chosen(self, keys: dict[str, Any], plain: dict[str, Any]) -> None:
+        """Raises `UserError` where `--set` has replaced what is checked, and not only its sizes."""
+        chosen = {key: keys.get(key) for key in CHOSEN} | {"model.name": self.subject.name}
+        found = {key: plain[key] for key in CHOSEN} | {"model.name": plain["model"]["name"]}
+        own = self._own_kinds()
+        chosen |= {f"{path}.kind": kind for path, kind in _kinds(self.subject.model) if own(kind)}
+        found |= {f"{path}.kind": kind for path, kind in _kinds(plain["model"])}
+        for key, value in chosen.items():
+            if found.get(key) != value:
+                raise UserError(
+                    f"--set {key}: found {found.get(key)!r}, allowed: {value!r}, which is what "
+                    f"`check` chooses; --set changes sizes"
+                )
+
+    def _own_kinds(self) -> Callable[[str], bool]:
+        """Returns whether a kind is what is checked: every kind of a model, else the plug-in's."""
+        if self.subject.name in MODELS:
+            return lambda kind: True
+        tables = (ATTENTION, ENCODERS, HEADS, LOSS_TERMS)
+        registered = {each.kind for table in tables for each in table.by_origin(self.plugin.path)}
+        return registered.__contains__
 
     def _trainer(self, precision: str = "fp32") -> tuple[Trainer, Batch]:
         setup = self._setup("trainer", precision=precision)
@@ -239,6 +266,16 @@ class _Checks:
         with suppress(TimeUp):
             train(setup, Silent(), Deadline(1.0, clock=lambda: 0.0 if best() else 2.0))
         return best() == 0, f"CER {100 * best():.0f} % after {len(setup.run.history())} epochs"
+
+
+def _kinds(node: Any, path: str = "model") -> Iterator[tuple[str, str]]:
+    """Yields the dotted path of every section that has a kind, with its kind."""
+    if isinstance(node, Mapping) and "kind" in node:
+        yield path, node["kind"]
+    below = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for key, value in below:
+        if isinstance(value, (Mapping, list, tuple)):
+            yield from _kinds(value, f"{path}.{key}")
 
 
 def write_tones(folder: Path, texts: Sequence[str]) -> None:

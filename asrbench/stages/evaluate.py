@@ -25,6 +25,7 @@ from asrbench.scoring.counted_text import counted, counts_symbol
 from asrbench.scoring.score import Score, score
 from asrbench.text.profiles import PROFILES
 from asrbench.training.environment import program_and_machine
+from asrbench.training.peak import peak_bytes, reset_peak
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,11 @@ def _evaluate(
 ) -> Evaluation:
     corpus = open_corpus(run, recogniser)
     split = _references_of(run, corpus.split(split_name))
+    reset_peak(recogniser.device)
     started_at = time.perf_counter()
     rows = _decoded(run, recogniser, split, split_name, decoder, reporter)
     seconds = time.perf_counter() - started_at
+    peak_memory_gb = peak_bytes(recogniser.device) / 1e9
     others = {side: split.column(side) for side in split.sides if side != split.side}
     speakers = split.column("speaker")
     in_train = _in_train(run, split, _references_of(run, corpus.split("train")))
@@ -149,6 +152,7 @@ def _evaluate(
             "seconds": seconds,
             "audio_seconds": audio_seconds,
             "real_time_factor": seconds / audio_seconds,
+            "peak_memory_gb": peak_memory_gb,
             "environment": program_and_machine(recogniser),
         },
     )

@@ -7,12 +7,14 @@ recordings are batched by length, as `eval` does.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from asrbench.base.errors import UserError
+from asrbench.base.files import bounded
 from asrbench.data.audio import read_audio
 from asrbench.data.batch_sampler import length_plan
 from asrbench.data.segment import AudioFault
@@ -29,6 +31,9 @@ from asrbench.recogniser.windows import WINDOW_S, HeardSymbol, Window, joined, w
 
 STDIN = Path("-")
 """The name that stands for the bytes of standard input."""
+
+_STDIN_BYTES = 1 << 30
+"""The longest file that standard input may be, as it is kept in memory."""
 
 _BATCHES_AT_A_TIME = 16
 """Batches of audio that are read before they are sorted by length."""
@@ -104,13 +109,21 @@ def sources_of(paths: Iterable[Path], stdin: BinaryIO) -> list[Source]:
     found: list[Source] = []
     for path in paths:
         if path == STDIN:
-            found.append(Source("-", stdin, PurePath("stdin")))
+            found.append(Source("-", _held(stdin), PurePath("stdin")))
         elif path.is_dir():
             below = audio_files("transcribe", path)
             found += [Source(str(file), file, PurePath(name)) for name, file in below]
         else:
             found.append(Source(str(path), path, PurePath(path.name)))
     return found
+
+
+def _held(stdin: BinaryIO) -> BinaryIO:
+    """Returns standard input as a file in memory, for decoders go back and forth in it."""
+    try:
+        return BytesIO(bounded(stdin, _STDIN_BYTES))
+    except OSError as error:
+        raise UserError(f"-: cannot be read ({error.strerror})") from None
 
 
 def transcribe(

@@ -298,7 +298,7 @@ def _counts(folder: Path) -> Iterator[str]:
     """The counts in `corpus.json` are those of the splits and the lists."""
     corpus, about = Corpus.open(folder), read_json(folder / "corpus.json")
     for name in corpus.split_names:
-        found, stored = len(corpus.split(name)), about["splits"][name]["utterances"]
+        found, stored = len(corpus.split(name)), about["splits"][name].get("utterances")
         if found != stored:
             yield f"{folder}: found {found} utterances in {name}, corpus.json says {stored}"
     ids = corpus.whole.ids

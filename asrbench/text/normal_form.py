@@ -2,11 +2,30 @@
 
 import re
 import unicodedata
+from itertools import groupby
+
+LONG = 1000
+"""Characters of a text in which many combining marks in a row would take noticeable time."""
 
 
 def normalise(text: str) -> str:
     """Returns `text` in normal form: NFC, runs of white space as one space, none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(nfc(text).split())
+
+
+def nfc(text: str) -> str:
+    """Returns `text` in Unicode's normal form C, in a time that grows with its length only.
+
+    `unicodedata` brings the combining marks after a letter into their order by insertion, which
+    takes hours for a million marks. So those of a long text are sorted before.
+    """
+    if len(text) > LONG and not text.isascii():
+        decomposed = "".join(unicodedata.normalize("NFD", character) for character in text)
+        runs = groupby(decomposed, key=lambda character: unicodedata.combining(character) > 0)
+        text = "".join(
+            "".join(sorted(run, key=unicodedata.combining) if marks else run) for marks, run in runs
+        )
+    return unicodedata.normalize("NFC", text)
 
 
 def without_punctuation(text: str, keep: str = "") -> str:

@@ -12,21 +12,21 @@ from typing import Any
 
 from asrbench.base.errors import UserError, pick
 from asrbench.text.bpe import SPACE, Bpe
-from asrbench.text.normal_form import is_hangul, normalise
+from asrbench.text.normal_form import is_hangul, nfc, normalise
 
 BLANK = 0
 """Index of the blank of CTC. An attention decoder uses the same index for start and end."""
 
 
 def _characters(text: str) -> list[str]:
-    return list(unicodedata.normalize("NFC", text))
+    return list(nfc(text))
 
 
 def _jamo(text: str) -> list[str]:
     """Returns `text` with Hangul syllables as conjoining jamo, which NFC composes again."""
     return [
         symbol
-        for character in unicodedata.normalize("NFC", text)
+        for character in nfc(text)
         for symbol in (
             unicodedata.normalize("NFD", character) if is_hangul(character) else character
         )
@@ -41,7 +41,7 @@ class Unit:
     needs_hangul: bool
 
     def join(self, symbols: Iterable[str]) -> str:
-        return unicodedata.normalize("NFC", "".join(symbols))
+        return nfc("".join(symbols))
 
 
 UNITS = {

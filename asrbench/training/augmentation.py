@@ -129,17 +129,19 @@ def mask_spectrum(
     seed: int,
     epoch: int,
     utterances: list[str],
+    view: int = 0,
 ) -> Tensor:
     """Returns x with the masks of SpecAugment (Park et al. 2019, arXiv:1904.08779, section 2).
 
     Masked features are 0, which is their mean. Widths are uniform from 0 to the greatest allowed; a
-    time mask covers at most `spec.time_share` of its utterance.
+    time mask covers at most `spec.time_share` of its utterance. Each `view` has masks of its own.
     """
     _, frames, bins = x_BTF.shape
     keep_BT = np.ones((len(utterances), frames), dtype=bool)
     keep_BF = np.ones((len(utterances), bins), dtype=bool)
     for b, (length, utterance) in enumerate(zip(frames_B, utterances, strict=True)):
-        generator = _generator(seed, epoch, "mask", utterance)
+        purpose = f"mask {view}" if view else "mask"
+        generator = _generator(seed, epoch, purpose, utterance)
         widest = min(spec.time_width, int(length * spec.time_share))
         _draw_masks(keep_BT[b, :length], spec.time_masks, widest, generator)
         _draw_masks(keep_BF[b], spec.frequency_masks, spec.frequency_width, generator)

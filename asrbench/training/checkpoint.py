@@ -210,10 +210,8 @@ def publish(state: State, run: Run) -> None:
     if averaged := state.averaged:
         averaged.save(run.weights_path("average"), state.epoch)
     run.write_history(state.history)
-    for path in run.state_paths()[0 if state.complete else KEPT :]:
+    for path in run.states_left_over() if state.complete else run.state_paths()[KEPT:]:
         path.unlink()
-    if state.complete:
-        run.weights_path("best.previous").unlink(missing_ok=True)
 
 
 def _publish_best(state: State, run: Run) -> None:

@@ -153,20 +153,25 @@ class Trainer:
             batch.waves_BS.to(self.device, non_blocking=True),
             batch.samples_B.to(self.device, non_blocking=True),
         )
-        x_BTF = mask_spectrum(
-            x_BTF,
-            frames_B.tolist(),
-            self.cell.augment,
-            seed=self.cell.seed,
-            epoch=epoch,
-            utterances=batch.ids,
-        )
+        views = recogniser.model.head.views
+        masked = [
+            mask_spectrum(
+                x_BTF,
+                frames_B.tolist(),
+                self.cell.augment,
+                seed=self.cell.seed,
+                epoch=epoch,
+                utterances=batch.ids,
+                view=view,
+            )
+            for view in range(views)
+        ]
         with autocast(self.device, self.cell.train.precision):
             losses: Losses = self._model(
-                x_BTF,
-                frames_B,
-                batch.targets_BU.to(self.device, non_blocking=True),
-                batch.target_lengths_B,
+                torch.cat(masked) if views > 1 else masked[0],
+                frames_B.repeat(views),
+                batch.targets_BU.to(self.device, non_blocking=True).repeat(views, 1),
+                batch.target_lengths_B.repeat(views),
             )
         return losses
 

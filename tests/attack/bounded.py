@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SECONDS = 10.0
-"""A command on the small files of an attack that takes longer than this is taken to hang."""
+"""A command on the small files of an attack that takes longer than this is taken to hang.
+
+The time in which it could run but other processes had all cores does not count.
+"""
 
 MEMORY = 2 * 2**30
 """Bytes that a command may use beyond those of the process that attacks."""
@@ -39,7 +42,12 @@ class Outcome:
 
     @property
     def refusal(self) -> str | None:
-        """The one line with which the command refused its input; None if there is no such line."""
+        """The one line with which the command refused its input; None if there is no such line.
+
+        A command line that cannot be parsed is refused by its usage, and a line that says why.
+        """
+        if self.status == 2 and self.err.startswith(("Usage: ", "Error: ")):
+            return self.err.strip().splitlines()[-1].removeprefix("Error: ")
         lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
         return lines[0].removeprefix("error: ") if self.status == 2 and len(lines) == 1 else None
 
@@ -76,14 +84,12 @@ def run(
     make a fault. `meanwhile` is called here with the id of the child, for example to kill it.
     """
     files = [folder / ".attack-out", folder / ".attack-err"]
-    start = time.monotonic()
     child = os.fork()
     if not child:
         _command([str(a) for a in arguments], folder, files, before, memory)
     if meanwhile is not None:
         meanwhile(child)
-    status, peak = _end_of(child, start + seconds)
-    took = time.monotonic() - start
+    status, peak, took = _end_of(child, seconds)
     out, err = (file.read_text(encoding="utf-8", errors="replace") for file in files)
     for file in files:
         file.unlink()
@@ -132,7 +138,7 @@ def _command(
 
 def _bound(memory: int) -> None:
     """Limits memory, the size of files and core dumps; makes connecting to a network an error."""
-    own = _data_bytes()
+    own = data_bytes()
     resource.setrlimit(resource.RLIMIT_DATA, (own + memory, own + memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -144,20 +150,24 @@ def _bound(memory: int) -> None:
     socket.socket.bind = refuse  # type: ignore[method-assign]
 
 
-def _data_bytes() -> int:
+def data_bytes() -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmData:"))
     return int(line.split()[1]) * 1024
 
 
-def _end_of(child: int, until: float) -> tuple[int | None, int]:
+def _end_of(child: int, seconds: float) -> tuple[int | None, int, float]:
     """Waits for the child and kills it, with its workers, if it does not end in time.
 
-    Returns its exit status, and the most memory that it held in bytes.
+    Returns its exit status, the most memory that it held in bytes, and the seconds it took.
     """
+    start = time.monotonic()
+    took, ended = 0.0, False
     descriptor = os.pidfd_open(child)
     try:
-        ended = select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]
+        while took < seconds and not ended:
+            ended = bool(select.select([descriptor], [], [], max(0.01, seconds - took))[0])
+            took = time.monotonic() - start - _seconds_in_queue(child)
     finally:
         os.close(descriptor)
     # The group, because workers may outlive the command; the child, before it has a group.
@@ -166,4 +176,14 @@ def _end_of(child: int, until: float) -> tuple[int | None, int]:
             kill(child, signal.SIGKILL)
     _, status, usage = os.wait4(child, 0)
     peak = usage.ru_maxrss * 1024
-    return (os.waitstatus_to_exitcode(status) if ended else None), peak
+    return (os.waitstatus_to_exitcode(status) if ended else None), peak, took
+
+
+def _seconds_in_queue(process: int) -> float:
+    """Returns how long a process, or the slowest below it, has waited for a core that was free."""
+    try:
+        waited = Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()[1]
+        children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
+    except OSError:  # it has ended
+        return 0.0
+    return max(int(waited) / 1e9, *map(_seconds_in_queue, map(int, children.split())), 0.0)

@@ -15,16 +15,13 @@ from asrbench.models.layers.dropout import Dropout
 
 
 class HeadMixing(HeadsSpec):
-    """The block's spec. Its heads must divide the width of its input, 2 x recurrence.width."""
+    """The block's spec. Its heads must divide the width of its input."""
 
     kind: Literal["head_mixing"] = "head_mixing"
 
     def check_width(self, width: int) -> None:
         if width % self.heads:
-            raise Impossible(
-                "heads",
-                f"found {self.heads}, allowed: a divisor of {width} (2 x recurrence.width)",
-            )
+            raise Impossible("heads", f"found {self.heads}, allowed: a divisor of {width}")
 
 
 class HeadMixingBlock(AttentionBlock):

@@ -5,6 +5,7 @@ R = 2T - 1 distances.
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -44,12 +45,19 @@ class SinusoidalAttentionBlock(SelfAttentionBlock):
 class LearnedPositionBlock(SelfAttentionBlock):
     """Self-attention on x plus a learned vector for each frame.
 
-    Frames from `max_distance` on share the last vector.
+    Frames from `max_distance` on share the last vector. Vectors start with the variance of the
+    sinusoids, 1/2: within 1 / sqrt(fan-in) they would hardly act beside the output of a layer norm,
+    whose variance is 1, so that the block would begin, and long remain, blind to order.
     """
 
     def __init__(self, spec: PositionalAttention, width: int) -> None:
         super().__init__(spec, width)
         self.position = nn.Parameter(torch.empty(spec.max_distance, width))
+
+    def set_initial(self, generator: Callable[[str], torch.Generator]) -> None:
+        """Draws the vectors; `generator` returns that of a parameter, by its name."""
+        bound = math.sqrt(3 / 2)
+        self.position.uniform_(-bound, bound, generator=generator("position"))
 
     def inputs(self, x_BTD: Tensor) -> Tensor:
         t = torch.arange(x_BTD.shape[1], device=x_BTD.device)

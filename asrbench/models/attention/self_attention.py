@@ -43,29 +43,29 @@ class SelfAttentionBlock(AttentionBlock):
     """x + dropout(W_o attend(LayerNorm(x))): multi-head self-attention over time.
 
     softmax(Q K^T / sqrt(K) + bias) V, Vaswani et al. 2017, equation 1; pre-norm as Xiong et al.
-    2020, arXiv:2002.04745. Other kinds override `inputs`, `project`, `query` or `bias`.
+    2020, arXiv:2002.04745. Other kinds override `inputs`, `project`, `query` or `bias`; those whose
+    scores are no products override `shares` and `attend`.
     """
 
     def __init__(self, spec: OverTimeSpec, width: int) -> None:
         super().__init__()
         self.heads, inner = spec.heads, spec.heads * spec.head_dim
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * inner)
+        self.qkv: nn.Module = nn.Linear(width, 3 * inner)
         self.weights_dropout = Dropout(spec.dropout)
         self.out = nn.Linear(inner, width)
         self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         q_BHTK, k_BHSK, v_BHSK = self.project(self.inputs(self.norm(x_BTD)), mask_BT)
-        bias = self._masked_bias(q_BHTK, mask_BT)
-        y_BHTK = self._attend(self.query(q_BHTK), k_BHSK, v_BHSK, bias)
+        y_BHTK = self.attend(q_BHTK, k_BHSK, v_BHSK, mask_BT)
         y_BTD = of_valid(self.out, y_BHTK.transpose(1, 2).flatten(2), mask_BT)
         return x_BTD + self.dropout(y_BTD)  # type: ignore[no-any-return]
 
     def weights(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Returns the weights_BHTS that `forward` uses in eval mode; each row sums to 1."""
         q_BHTK, k_BHSK, _ = self.project(self.inputs(self.norm(x_BTD)), mask_BT)
-        return _weights(self.query(q_BHTK), k_BHSK, self._masked_bias(q_BHTK, mask_BT))
+        return self.shares(q_BHTK, k_BHSK, mask_BT)
 
     # What a kind may override
 
@@ -88,13 +88,19 @@ class SelfAttentionBlock(AttentionBlock):
         """Returns what is added to the scaled scores, broadcastable to (B, H, T, S), or None."""
         return None
 
-    def _attend(self, q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, bias: Tensor) -> Tensor:
+    def shares(self, q_BHTK: Tensor, k_BHSK: Tensor, mask_BT: Tensor) -> Tensor:
+        """Returns the weights_BHTS that queries give to keys, zero on padding keys."""
+        return _weights(self.query(q_BHTK), k_BHSK, self._masked_bias(q_BHTK, mask_BT))
+
+    def attend(self, q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, mask_BT: Tensor) -> Tensor:
+        """Returns the sum of the values, weighted by `shares` of which training drops some."""
         dropped = self.weights_dropout.p if self.training else 0.0
         if dropped and not q_BHTK.is_cuda:
             # torch has no fused kernel with dropout on a CPU, and its own dropout draws slowly.
-            return self.weights_dropout(_weights(q_BHTK, k_BHSK, bias)) @ v_BHSK  # type: ignore[no-any-return]
+            return self.weights_dropout(self.shares(q_BHTK, k_BHSK, mask_BT)) @ v_BHSK  # type: ignore[no-any-return]
+        bias = self._masked_bias(q_BHTK, mask_BT)
         return F.scaled_dot_product_attention(
-            q_BHTK, k_BHSK, v_BHSK, attn_mask=bias, dropout_p=dropped
+            self.query(q_BHTK), k_BHSK, v_BHSK, attn_mask=bias, dropout_p=dropped
         )
 
     def _masked_bias(self, q_BHTK: Tensor, mask_BT: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from typing import Literal
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Impossible
 from asrbench.experiment.spec_model import ATTENTION, Attention, EncoderSpec
 from asrbench.models.attention.block import NoAttention
 from asrbench.models.encoders.encoder import Encoder
@@ -29,10 +28,7 @@ class DeepSpeech2Spec(EncoderSpec):
 
     @model_validator(mode="after")
     def _attention_fits(self) -> "DeepSpeech2Spec":
-        try:
-            self.attention.check_width(2 * self.recurrence.width)
-        except Impossible as error:
-            raise Impossible(".".join(("attention", *error.path)), str(error)) from None
+        self.check_attention(self.attention, 2 * self.recurrence.width, "2 x recurrence.width")
         return self
 
 

@@ -50,6 +50,17 @@ FrontEndSpec = Annotated[
 ]
 
 
+def convolved(conv: nn.Conv2d, x_BCFT: Tensor) -> Tensor:
+    """Returns conv(x), whatever the number of bins."""
+    above, beside = cast(tuple[int, int], conv.padding)
+    if x_BCFT.shape[2] > above:
+        return conv(x_BCFT)  # type: ignore[no-any-return]
+    # The oneDNN of torch 2.11 crashes where there are fewer bins than rows of padding. It does
+    # not if the input is padded beforehand.
+    padded = F.pad(x_BCFT, (0, 0, above, above))
+    return F.conv2d(padded, conv.weight, conv.bias, conv.stride, (0, beside))
+
+
 class _ConvLayer(nn.Module):
     """Convolution over (F, T), batch norm over valid frames, clipped ReLU and optional pooling.
 
@@ -75,7 +86,7 @@ class _ConvLayer(nn.Module):
         self.pool = nn.MaxPool2d(pool, ceil_mode=True)
 
     def forward(self, x_BCFT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        x_BCFT = self._convolve(x_BCFT)
+        x_BCFT = convolved(self.conv, x_BCFT)
         lengths_B = self._convolved(lengths_B, axis=1)
         mask_BT = valid_frames(lengths_B, x_BCFT.shape[-1])
         x_BCFT = self.clip(self.norm(x_BCFT, mask_BT)) * mask_BT[:, None, None, :]
@@ -83,15 +94,6 @@ class _ConvLayer(nn.Module):
             return x_BCFT, lengths_B
         # The activations are at least 0, so the zeros of padding never win a maximum from them.
         return self.pool(x_BCFT), self._pooled(lengths_B)
-
-    def _convolve(self, x_BCFT: Tensor) -> Tensor:
-        above, beside = cast(tuple[int, int], self.conv.padding)
-        if x_BCFT.shape[2] > above:
-            return self.conv(x_BCFT)  # type: ignore[no-any-return]
-        # The oneDNN of torch 2.11 crashes where there are fewer bins than rows of padding. It does
-        # not if the input is padded beforehand.
-        padded = F.pad(x_BCFT, (0, 0, above, above))
-        return F.conv2d(padded, self.conv.weight, None, self.conv.stride, (0, beside))
 
     def lengths(self, lengths_B: Tensor) -> Tensor:
         """Returns the number of output frames for `lengths_B` input frames."""

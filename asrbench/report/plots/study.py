@@ -85,6 +85,13 @@ class Picture:
     """Number of entries in the legend."""
 
 
+def files(folder: Path) -> list[Path]:
+    """Returns the paths in `folder` of every figure that a study can have."""
+    lengths = ("length_seconds", "length_characters")
+    names = ("rates", "differences", *(axis.name for axis in COST_AXES), "learning", *lengths)
+    return [folder / f"{name}{suffix}" for name in names for suffix in FORMATS]
+
+
 def draw(study: Study, folder: Path) -> list[Path]:
     """Writes a PNG and an SVG of each figure that the study has data for; returns their paths."""
     paths = []

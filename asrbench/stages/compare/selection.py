@@ -44,6 +44,8 @@ class Selection:
     notes: tuple[str, ...]
     damaged: tuple[str, ...] = ()
     """The fault of each run that is left out because one of its files cannot be read."""
+    across_searches: bool = False
+    """Whether systems are compared whatever their searches are, because the user asked for them."""
 
     @property
     def baseline(self) -> ScoredSystem:
@@ -65,14 +67,17 @@ def select(
     baseline: str | None = None,
     split: str | None = None,
     profile: str | None = None,
+    asked: Collection[str] | None = None,
 ) -> Selection:
     """Selects the runs at or below `paths`, scored on `split`, with `baseline` as first variant.
 
-    The default `split` is `test` if a run is scored on it, otherwise the first that is scored. The
-    default `baseline` is `ds2`, otherwise the first variant. The default `profile` is that of each
-    run. A variant whose split, corpus, profile or references are not those of the baseline is not
-    comparable. Raises `UserError` for runs of one variant that differ in these or in their spec,
-    and if no run is scored.
+    A system is a variant with its search. If `asked` names some by their labels, the baseline and
+    these are selected, and compared whatever their searches are; by default they are those that the
+    specs ask for. The default `split` is `test` if a run is scored on it, otherwise the first that
+    is scored. The default `baseline` is `ds2`, otherwise the first variant. The default `profile`
+    is that of each run. A variant whose split, corpus, profile or references are not those of the
+    baseline is not comparable. Raises `UserError` for runs of one variant that differ in these or
+    in their spec, and if no run is scored.
     """
     notes: list[str] = []
     damaged: list[str] = []
@@ -88,8 +93,15 @@ def select(
             f"found no run with all its hypotheses of {split}{left_out}; `asrbench eval "
             f"{' '.join(map(str, paths))}` makes them"
         )
-    systems = _ordered(_grouped(scored), baseline, notes)
-    systems += _elsewhere(runs, scored, split, damaged, profile)
+    grouped = _grouped(scored)
+    by_search = _asked(grouped, asked)
+    systems = _ordered(grouped, baseline, notes)
+    if by_search:
+        systems = [
+            system for system in systems if system is systems[0] or system.label in by_search
+        ]
+    else:
+        systems += _elsewhere(runs, scored, split, damaged, profile)
     first = systems[0].runs[0]
     reasons = [why_not_comparable(system.runs[0], first) for system in systems]
     alike = [system for system, reason in zip(systems, reasons, strict=True) if reason is None]
@@ -107,6 +119,7 @@ def select(
         ),
         notes=tuple(notes),
         damaged=tuple(damaged),
+        across_searches=bool(by_search),
     )
 
 
@@ -182,6 +195,20 @@ def _grouped(scored: Sequence[ScoredRun]) -> list[ScoredSystem]:
     return systems
 
 
+def _asked(systems: Sequence[ScoredSystem], named: Collection[str] | None) -> Collection[str]:
+    """Returns the labels of the systems that are to be compared with others' searches."""
+    if named is None:
+        stated = {run.run.cell.compare.systems: run for each in systems for run in each.runs}
+        if len(stated) > 1:
+            found = " and ".join(f"{list(names)} ({run.name})" for names, run in stated.items())
+            raise UserError(f"compare.systems: found {found}; choose with --system")
+        (named,) = stated
+    labels = [system.label for system in systems]
+    for name in named:
+        pick("--system", name, labels)
+    return named
+
+
 def _ordered(
     systems: list[ScoredSystem], baseline: str | None, notes: list[str]
 ) -> list[ScoredSystem]:
@@ -195,7 +222,7 @@ def _ordered(
     systems = sorted(systems, key=place)
     variants = list(dict.fromkeys(system.variant for system in systems))
     if baseline is not None:
-        pick("--baseline", baseline, variants)
+        pick("--baseline", baseline, dict.fromkeys([*variants, *(s.label for s in systems)]))
     elif known[0] in variants:
         baseline = known[0]
     else:
@@ -203,7 +230,7 @@ def _ordered(
         notes.append(
             f"no run of {known[0]}: {baseline} is the baseline; --baseline chooses another"
         )
-    return sorted(systems, key=lambda system: system.variant != baseline)
+    return sorted(systems, key=lambda s: (s.label != baseline, s.variant != baseline))
 
 
 # Remarks

@@ -1,13 +1,14 @@
 """Computes the record of a study from scored runs, and writes it with all of its views."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from asrbench.analysis.findings import Findings, analyse
 from asrbench.base.errors import UserError, pick
-from asrbench.base.files import make_parents, write_text
+from asrbench.base.files import write_text
+from asrbench.base.folders import atomic_files
 from asrbench.base.records import field_values, to_json
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
@@ -46,15 +47,16 @@ def study_of(
     seed: int = 0,
     margin: float | None = None,
     controls: Collection[str] = (),
+    systems: Collection[str] | None = None,
 ) -> Study:
     """Compares the scored runs at or below `paths`.
 
-    `select` explains `baseline`, `split` and `profile`; the bootstrap draws `replicates` from
-    `seed`, and none of them gives the rates alone. `margin`, in points, and the variants `controls`
-    are explained by `compare_selection`. Raises `UserError` for runs that cannot be read or must
-    not be averaged.
+    `select` explains `baseline`, `split`, `profile` and the labels `systems`; the bootstrap draws
+    `replicates` from `seed`, and none of them gives the rates alone. `margin`, in points, and the
+    variants `controls` are explained by `compare_selection`. Raises `UserError` for runs that
+    cannot be read or must not be averaged.
     """
-    selection = select(paths, baseline, split, profile)
+    selection = select(paths, baseline, split, profile, systems)
     return compare_selection(
         selection, unit=unit, replicates=replicates, seed=seed, margin=margin, controls=controls
     )
@@ -77,7 +79,7 @@ def compare_selection(
     named in `controls`, are no part of the family that p-values are corrected for.
     """
     margin = _margin(selection) if margin is None else margin
-    if margin is not None and margin <= 0:
+    if margin is not None and not 0 < margin < math.inf:
         raise UserError(f"--margin: found {margin:g}, allowed: a number of points above zero")
     control_labels = _controls(selection, controls)
 
@@ -92,7 +94,7 @@ def compare_selection(
             speakers=first.test_set.speakers,
             replicates=replicates,
             seed=seed,
-            incomparable=dict(_incomparable(systems)),
+            incomparable=dict(_incomparable(systems, selection.across_searches)),
             controls=control_labels,
             margin=None if margin is None else margin / 100,
             where=first.run,
@@ -219,20 +221,28 @@ def _findings(
         in_train=test_set.in_train,
         replicates=replicates,
         untrained=[system.label for system in systems if not system.trained],
-        incomparable=[label for label, _ in _incomparable(selection.systems)],
+        incomparable=[
+            label for label, _ in _incomparable(selection.systems, selection.across_searches)
+        ],
     )
 
 
-def _incomparable(systems: Sequence[ScoredSystem]) -> Iterator[tuple[str, str]]:
-    """Yields each system that differs from the baseline in more than the model, and the reason."""
+def _incomparable(
+    systems: Sequence[ScoredSystem], across_searches: bool
+) -> Iterator[tuple[str, str]]:
+    """Yields each system that differs from the baseline in more than the model, and the reason.
+
+    With `across_searches` the search counts as a part of the system.
+    """
     baseline = systems[0]
     expected = baseline.runs[0].run.cell.train
     for system in systems[1:]:
         found = system.runs[0].run.cell.train
-        if system.decode != baseline.decode:
+        if system.decode != baseline.decode and not across_searches:
             yield (
                 system.label,
-                f"another decoder: {system.decode}, where {baseline.label} has {baseline.decode}",
+                f"another decoder: {system.decode}, where {baseline.label} has {baseline.decode}; "
+                f"--system '{system.label}' compares them with their searches",
             )
         elif found.batch_seconds != expected.batch_seconds:
             yield (
@@ -280,6 +290,7 @@ def _study_system(
 
 def _cost(system: ScoredSystem, baseline: ScoredSystem) -> SystemCost:
     memory = [run.peak_memory_gb for run in system.runs if run.peak_memory_gb is not None]
+    decoding = [run.decoding_memory_gb for run in system.runs if run.decoding_memory_gb is not None]
     # The operations of other decoders are not counted, and are most of their cost.
     greedy = [run for run in system.runs if run.decode == GREEDY]
     return SystemCost(
@@ -288,6 +299,7 @@ def _cost(system: ScoredSystem, baseline: ScoredSystem) -> SystemCost:
         step_ratio=system.step_ratio(baseline),
         memory_gb=max(memory, default=None),
         real_time_factor=mean_of(run.real_time_factor for run in system.runs),
+        decoding_memory_gb=max(decoding, default=None),
         flops_per_audio_second=mean_of(run.flops_per_audio_second for run in greedy),
     )
 
@@ -331,7 +343,9 @@ def _contradictions(
 def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
     """Writes the tables, `study.json`, the figures and `report.html`; returns their paths.
 
-    They are made in a temporary folder and moved at the end, so that an error leaves none of them.
+    They are made in a temporary folder and moved at the end, so that an error leaves none of them,
+    and after a kill the next call, or `asrbench verify --repair`, moves the rest.
+    Figures of an earlier study that this one has no data for are deleted.
 
     A study without a bootstrap has no figures and no page. The page has audio if `corpus`, the
     prepared corpus, is given.
@@ -342,9 +356,7 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
         "table.tex": tables.latex(study),
         "study.json": to_json(study) + "\n",
     }
-    make_parents(folder / "table.md")
-    with TemporaryDirectory(prefix=".compare.", dir=folder) as name:
-        temporary = Path(name)
+    with atomic_files(folder, "report") as temporary:
         for file, text in texts.items():
             write_text(temporary / file, text)
         paths = [temporary / file for file in texts]
@@ -352,4 +364,11 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
             from asrbench.report import page  # slow to import, and the rates alone do not need it
 
             paths += [*plots_study.draw(study, temporary), page.write(study, temporary, corpus)]
-        return [path.replace(folder / path.relative_to(temporary)) for path in paths]
+        targets = [folder / path.name for path in paths]
+        stale = {*plots_study.files(folder)} - {*targets} if study.replicates else set()
+        for path in (*targets, *stale):
+            if path.is_dir() and not path.is_symlink():
+                raise UserError(f"{path}: is a folder; move it, or choose another --out")
+        for path in stale:
+            path.unlink(missing_ok=True)
+    return targets

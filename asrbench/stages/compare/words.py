@@ -41,6 +41,11 @@ def legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
             f"variant makes fewer errors. p Holm: p-value corrected for all variants compared"
             f"{_aside(comparison)}."
         )
+    if selection.across_searches:
+        yield (
+            "Rows are systems: each is a model with its search, and a difference is due to both. "
+            "RTF is the time that features, model and search take for a second of audio."
+        )
     trained = (run.run.cell.train for system in selection.systems for run in system.runs)
     weights, *others = dict.fromkeys(each.tested_weights for each in trained)
     if not others:

@@ -310,4 +310,7 @@ def _arrays(each: _Utterance, k: int) -> dict[str, npt.NDArray[np.float16]]:
     named = {name: weights for name, (_, weights) in each.weights.items()}
     if each.log_probs_TV is not None:
         named["log_probs"] = each.log_probs_TV
-    return {f"{k}.{name}": t.float().cpu().numpy().astype(np.float16) for name, t in named.items()}
+    # Log posteriors of a model that is hardly trained may be below the smallest number of fp16.
+    least = torch.finfo(torch.float16).min
+    halves = {name: t.float().clamp_min(least).cpu().numpy() for name, t in named.items()}
+    return {f"{k}.{name}": array.astype(np.float16) for name, array in halves.items()}

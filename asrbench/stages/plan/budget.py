@@ -2,7 +2,8 @@
 
 import heapq
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -65,10 +66,7 @@ def fit(jobs: Sequence[Job], hours: float, devices: int) -> Fit:
         whole=False,
         runs=sum(end <= limit for end in ends(left, devices)),
         seeds=_seeds(jobs, limit, devices),
-        epochs=next(
-            (e for e in _shares_of_epochs(jobs) if within(_with_epochs(jobs, e))),
-            None,
-        ),
+        epochs=_share_of_epochs(jobs, lambda share: within(_with_epochs(jobs, share))),
         data=next(
             (
                 n / 100
@@ -91,7 +89,7 @@ def makespan(seconds: Sequence[float], devices: int) -> float:
 
 def ends(seconds: Sequence[float], devices: int) -> list[float]:
     """Returns when each job ends, started in this order, each on the first free device."""
-    free = [0.0] * devices
+    free = [0.0] * min(devices, len(seconds))
     times = []
     for each in seconds:
         times.append(heapq.heappushpop(free, free[0] + each) + each)
@@ -113,9 +111,16 @@ def _seeds(jobs: Sequence[Job], limit: float, devices: int) -> int | None:
     return None
 
 
-def _shares_of_epochs(jobs: Sequence[Job]) -> list[float]:
+def _share_of_epochs(jobs: Sequence[Job], fits: Callable[[float], bool]) -> float | None:
+    """Returns the largest share of the epochs that fits: a number of epochs over the most.
+
+    It is found by bisection, because fewer epochs never take longer: a job that becomes shorter
+    lets every device become free no later than before.
+    """
     most = max(job.epochs for job in jobs)
-    return [epochs / most for epochs in range(most - 1, 0, -1)]
+    epochs = range(1, most)
+    found = bisect_left(epochs, True, key=lambda number: not fits(number / most))
+    return found / most if found else None
 
 
 def _with_epochs(jobs: Sequence[Job], share: float) -> list[float]:

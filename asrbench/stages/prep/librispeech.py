@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from asrbench.base.errors import UserError, pick
+from asrbench.stages.prep.lists import check_split_name
 from asrbench.stages.prep.openslr import read_chapters
 from asrbench.stages.prep.recipe import Argument, Option, Preparation, Recipe
 from asrbench.stages.prep.sources import write_utterances
@@ -91,7 +92,7 @@ def _default(subset: str, wanted: dict[str, Sequence[str]]) -> str:
     for split, usual in SMALLER.items():
         if subset in usual and not wanted[split]:
             return split
-    return subset.replace("-", "_")
+    return check_split_name(f"{subset}: split", subset.replace("-", "_"))
 
 
 def _subsets(root: Path) -> list[str]:

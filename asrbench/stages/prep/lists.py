@@ -27,8 +27,9 @@ FOLDER_SPLITS = {name: name for name in ("train", "dev", "test")} | {
 }
 """The split of a folder or a file with each of these names."""
 
-SPLIT_NAME = re.compile(r"[A-Za-z0-9_-]+")
-"""Characters that every file system takes, because splits are file names."""
+SPLIT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ALLOWED_IN_SPLIT = "up to 64 letters, digits, '_' and '-'"
+"""What every file system takes, because splits are file names."""
 
 _SPACE = re.compile("[ \t]")
 
@@ -36,7 +37,7 @@ _SPACE = re.compile("[ \t]")
 def check_split_name(where: str, name: str) -> str:
     """Returns `name`. Raises `UserError`, with `where`, if a split cannot have this name."""
     if not SPLIT_NAME.fullmatch(name):
-        raise UserError(f"{where}: found '{name}', allowed: letters, digits, '_' and '-'")
+        raise UserError(f"{where}: found '{name}', allowed: {ALLOWED_IN_SPLIT}")
     return name
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from asrbench.base.errors import Fault, UserError, pick
 from asrbench.base.files import read_utf8
 from asrbench.stages.prep.lists import (
+    ALLOWED_IN_SPLIT,
     SPLIT_ALIASES,
     SPLIT_NAME,
     UniqueIds,
@@ -263,7 +264,7 @@ class _Reader:
         name = self._cell(row, "split").strip()
         name = SPLIT_ALIASES.get(name.lower(), name)
         if name and not SPLIT_NAME.fullmatch(name):
-            raise Fault("split name", f"found '{name}', allowed: letters, digits, '_' and '-'")
+            raise Fault("split name", f"found '{name}', allowed: {ALLOWED_IN_SPLIT}")
         return name
 
     def _id(self, row: TableRow, audio: str) -> str:
