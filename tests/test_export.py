@@ -30,7 +30,12 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-CASES = every_model()
+CASES = {
+    # Every encoder is that of a named model; its other settings change sizes.
+    name: spec
+    for name, spec in every_model().items()
+    if not name.startswith("encoder ")
+}
 HEARD = ["abca", "bc ab", "cab"]
 NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 

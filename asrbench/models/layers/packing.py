@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asrbench.models.layers.exporting import exporting
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -85,8 +87,7 @@ def skips_padding(x: Tensor) -> bool:
     On a GPU finding the valid frames would make the CPU wait, and in a graph that is exported their
     number would be that of the example.
     """
-    exported = torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting()
-    return not x.is_cuda and not exported
+    return not x.is_cuda and not exporting()
 
 
 def of_valid(f: Callable[[Tensor], Tensor], x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
