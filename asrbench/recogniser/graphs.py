@@ -110,6 +110,11 @@ def _main(recogniser: Recogniser) -> Graph:
         return {"x": x_BTF, "x_lens": torch.tensor(frames)}
 
     classifies = model.head.frame_log_probs(_encoded(model, example(SHAPES[0]))) is not None
+    if not classifies and not model.head.parts():
+        raise UserError(
+            "its head has neither log posteriors of frames nor steps that can be exported, so that "
+            "its graph would give no text; allowed: a head with CTC, or a transducer"
+        )
     first = "log_probs" if classifies else "encoder_out"
     beside = ("encoder_out",) if classifies and model.head.parts() else ()
     name, outputs = "model" if classifies else "encoder", (first, f"{first}_lens", *beside)
