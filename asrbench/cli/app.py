@@ -17,6 +17,7 @@ from asrbench.cli.check import check
 from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
 from asrbench.cli.evaluate import evaluate
+from asrbench.cli.export import export
 from asrbench.cli.inspect import inspect
 from asrbench.cli.lm import lm
 from asrbench.cli.models import models
@@ -90,4 +91,5 @@ app.command()(verify)
 app.command()(models)
 app.command()(check)
 app.command()(transcribe)
+app.command()(export)
 app.command()(score)
