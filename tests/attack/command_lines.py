@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "models": (),
     "check": ("plugin.py",),
     "transcribe": ("results/tiny/ds2", "test0.wav", *SHORT),
+    "export": ("results/tiny/ds2", "--out", "new"),
     "score": ("a=ref.tsv", "b=hyp.tsv", "--ref", "ref.tsv", "--replicates", "50"),
 }
 """A command line of every command that works in the home, or would with a source of its recipe."""
