@@ -295,6 +295,14 @@ def test_two_files_that_would_be_written_to_one_are_told(heard: Run, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("window", ["nan", "inf", "9.9", "-1", "1e300"])
+def test_a_window_that_is_none(heard: Run, tmp_path: Path, window: str) -> None:
+    path = put(tmp_path / "a.wav", "ab")
+    line = error("transcribe", heard.folder, path, "--window", window)
+    assert line.startswith("--window: found ")
+    assert line.endswith("allowed: 10 to 3600 s")
+
+
 def test_a_channel_of_several(heard: Run, tmp_path: Path) -> None:
     stereo = np.stack([words_spoken("ab cd"), words_spoken("dc ba")], axis=1)
     soundfile.write(tmp_path / "two.wav", stereo, SAMPLE_RATE_HZ)

@@ -18,6 +18,8 @@ from asrbench.report.subtitles import srt, vtt
 if TYPE_CHECKING:
     from asrbench.stages.transcribe import Source, Transcript
 
+LONGEST_WINDOW_S = 3600
+
 
 def transcribe(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
@@ -43,7 +45,7 @@ def transcribe(
         Path | None, typer.Option("--out", help="Folder for a text file of each audio file.")
     ] = None,
     window: Annotated[
-        float, typer.Option("--window", min=10, help="Longest recording heard in one, in seconds.")
+        float, typer.Option("--window", help="Longest recording heard in one, in seconds, from 10.")
     ] = 30.0,
     decode: Decode = None,
     lm: Lm = None,
@@ -60,6 +62,8 @@ def transcribe(
     from asrbench.experiment.run_folder import Run
     from asrbench.stages import transcribe as stage
 
+    if not 10 <= window <= LONGEST_WINDOW_S:
+        raise UserError(f"--window: found {window:g}, allowed: 10 to {LONGEST_WINDOW_S} s")
     form = _form(as_json, as_srt, as_vtt, timestamps)
     runs = Run.find([run])
     if len(runs) > 1:

@@ -61,10 +61,7 @@ def export(
         raise UserError(
             f"export: needs the package {missing[0]}; pip install 'asrbench[export]' installs it"
         )
-    if out.exists() and not force:
-        raise UserError(f"{out}: exists already; choose another --out, or --force")
-    if out.exists() and not (out / RECORD).is_file():
-        raise UserError(f"{out}: --force replaces an export only, and it has no {RECORD}")
+    _check_place(out, force)
     recogniser = load_recogniser(run, "cpu", which, trust_plugins=trust_plugins)
     try:
         graphs = graphs_of(recogniser)
@@ -78,6 +75,17 @@ def export(
         write_text(folder / "tokens.txt", tokens_of(recogniser.tokenizer))
         write_json(folder / RECORD, about | _compared(graphs))
     return Exported(tuple(sorted(out.iterdir())), max(graph.difference for graph in graphs))
+
+
+def _check_place(out: Path, force: bool) -> None:
+    """Raises `UserError` unless `out` can be made, or replaced if `force` asks for it."""
+    if out.name in ("", "..") or (out.is_symlink() and not out.exists()):
+        found = "a link that leads nowhere" if out.is_symlink() else f"'{out}'"
+        raise UserError(f"--out: found {found}, allowed: the name of a new folder")
+    if out.exists() and not force:
+        raise UserError(f"{out}: exists already; choose another --out, or --force")
+    if out.exists() and not (out / RECORD).is_file():
+        raise UserError(f"{out}: --force replaces an export only, and it has no {RECORD}")
 
 
 def tokens_of(tokenizer: Tokenizer) -> str:
