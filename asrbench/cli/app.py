@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from asrbench.base.errors import UserError
 from asrbench.base.memory import reuse_memory
 from asrbench.base.resources import resource_error
-from asrbench.base.signals import end_with_caller
+from asrbench.base.signals import end_with_caller, one_interrupt
 from asrbench.cli.check import check
 from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
@@ -47,7 +47,7 @@ class _Commands(TyperGroup):
         write_any_character()
         try:
             _check_working_directory()
-            with lasting_output():
+            with one_interrupt(), lasting_output():
                 return super().invoke(ctx)
         except UserError as error:
             line = type(error)(str(error))
