@@ -442,6 +442,7 @@ def test_a_path_that_no_file_can_have_is_one_line(made: Path, tmp_path: Path) ->
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x"),
         RuntimeError("can't start new thread"),
         ImportError("libopenblas.so: cannot map zero-fill pages"),
+        RuntimeError("could not create a primitive"),
         SystemError("error return without exception set"),
     ],
 )

@@ -43,11 +43,15 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=lambda name: name != "prep")
 
     def invoke(self, ctx: Any) -> Any:
+        with one_interrupt():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: Any) -> Any:
         fill_closed_streams()
         write_any_character()
         try:
             _check_working_directory()
-            with one_interrupt(), lasting_output():
+            with lasting_output():
                 return super().invoke(ctx)
         except UserError as error:
             line = type(error)(str(error))
