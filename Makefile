@@ -20,7 +20,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[synthetic]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[synthetic,export]'
 	touch $@
 
 lint: setup

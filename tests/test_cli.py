@@ -53,9 +53,12 @@ def test_every_command_and_option_has_help_and_every_command_is_in_the_readme(
 
 
 def test_help_lists_the_commands_in_the_order_of_the_road() -> None:
-    road = "prep corpus plan train lm eval inspect compare verify models check transcribe score"
+    road = "prep corpus plan train lm eval inspect compare verify models check transcribe export"
     _, out, _ = run("--help")
-    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == road.split()
+    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == [
+        *road.split(),
+        "score",
+    ]
 
 
 def test_help_loads_no_torch() -> None:
@@ -439,6 +442,7 @@ def test_a_path_that_no_file_can_have_is_one_line(made: Path, tmp_path: Path) ->
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x"),
         RuntimeError("can't start new thread"),
         ImportError("libopenblas.so: cannot map zero-fill pages"),
+        RuntimeError("could not create a primitive"),
         SystemError("error return without exception set"),
     ],
 )

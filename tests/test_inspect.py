@@ -32,13 +32,13 @@ from asrbench.models.heads.transformer_decoder import TransformerDecoder, Transf
 from asrbench.models.layers.front_end import Ds2FrontEnd, FrontEnd, VggFrontEnd
 from asrbench.models.model import initialise
 from asrbench.models.searches.ctc_greedy import collapse
+from asrbench.recogniser.clock import Clock
 from asrbench.recogniser.loader import make_batch
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.report.plots.inspect import FONT, LayerHeads, Maps, Symbol, attention, by_layer
 from asrbench.report.plots.inspect import posteriors as posteriors_of
 from asrbench.stages.inspect.attention import (
     SYMBOLS,
-    Clock,
     LayerFigures,
     choose,
     frame_distances,

@@ -330,7 +330,7 @@ def labels(study):
         (
             "model: {name: ds2_selfattn, head: {kind: ctc_attention}}",
             "model.head.kind: found 'ctc_attention', allowed: 'ctc', which is what model "
-            "ds2_selfattn means; see ds2_crossattn",
+            "ds2_selfattn means; see ds2_crossattn, joint_transformer",
         ),
         (
             "model: {name: ds2, encoder: {kind: quartznet}}",

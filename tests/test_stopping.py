@@ -3,6 +3,8 @@
 import errno
 import itertools
 import math
+import os
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from tones import CHANCE, Heard, cell_of, same_weights, trained
 
 from asrbench.base.reporting import Silent
+from asrbench.base.signals import one_interrupt
 from asrbench.executors.executor import TimeBudget
 from asrbench.executors.local import Sequential
 from asrbench.training.loop import train
@@ -231,3 +234,30 @@ def test_a_bug_in_one_run_stops_no_other_and_shows_its_traceback(
     begun.clear()
     with pytest.raises(ZeroDivisionError):
         Sequential(TimeBudget()).run(three[:1], Silent())
+
+
+def test_a_second_interrupt_does_not_disturb_what_the_first_is_clearing_up() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    cleared = []
+
+    def interrupted_twice() -> None:
+        with one_interrupt():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                os.kill(os.getpid(), signal.SIGINT)
+                cleared.append(True)
+
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with one_interrupt():
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_twice()
+        assert cleared
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with one_interrupt():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)

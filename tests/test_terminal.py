@@ -81,7 +81,7 @@ def test_an_error_is_silent_only_for_a_later_rank_of_torchrun(
 
 
 def test_no_command_prints_by_another_way() -> None:
-    own = re.compile(r"typer\.(echo|secho)|(?<![\w.])print\(|sys\.std|\.print\(f?\"")
+    own = re.compile(r"typer\.(echo|secho)|(?<![\w.])print\(|sys\.std(out|err)|\.print\(f?\"")
     found = [
         f"{path.name}: {line.strip()}"
         for path in CLI.glob("*.py")

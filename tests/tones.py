@@ -95,7 +95,10 @@ def sets_for(name: str) -> list[str]:
         decoder = f"{{layers: 1, width: 32, heads: 2, dropout: 0.0, {decoder}}}"
         sets.append(f"model.head={{decoder: {decoder}, label_smoothing: 0.0}}")
     if kinds["head",] == "transducer":
-        sets.append("model.head={prediction: {width: 32, dropout: 0.0}, joiner: 64}")
+        # Greedy search can miss a text whose symbols have several likely frames each.
+        sizes = "prediction: {width: 32, dropout: 0.0}, joiner: 64"
+        sets.append(f"model.head={{{sizes}, selection: beam}}")
+        sets.append("decode.beam=3")
     return sets
 
 

@@ -14,9 +14,10 @@ _SHORT_OF = (
     "can't start new thread",
     "cannot map zero-fill pages",
     "failed to map segment",
+    "could not create a primitive",
     "error return without exception set",
 )
-"""What torch, Python and the loader of libraries say in errors of other classes.
+"""What torch, oneDNN, Python and the loader of libraries say in errors of other classes.
 
 The last is Python's own where an import finds no memory even for its `MemoryError`.
 """

@@ -71,6 +71,30 @@ def end_with_caller() -> None:
 
 
 @contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Has the first Ctrl-C raise `KeyboardInterrupt` in the block, and later ones do nothing.
+
+    A second one would end the clearing up that follows the first, with a traceback. Where SIGINT is
+    ignored or handled already, nothing changes.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def within(seconds: float, message: str) -> Iterator[None]:
     """Raises `UserError` with the message if the block takes longer.
 

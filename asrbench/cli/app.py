@@ -12,11 +12,12 @@ from typer.core import TyperGroup
 from asrbench.base.errors import UserError
 from asrbench.base.memory import reuse_memory
 from asrbench.base.resources import resource_error
-from asrbench.base.signals import end_with_caller
+from asrbench.base.signals import end_with_caller, one_interrupt
 from asrbench.cli.check import check
 from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
 from asrbench.cli.evaluate import evaluate
+from asrbench.cli.export import export
 from asrbench.cli.inspect import inspect
 from asrbench.cli.lm import lm
 from asrbench.cli.models import models
@@ -42,6 +43,10 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=lambda name: name != "prep")
 
     def invoke(self, ctx: Any) -> Any:
+        with one_interrupt():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: Any) -> Any:
         fill_closed_streams()
         write_any_character()
         try:
@@ -90,4 +95,5 @@ app.command()(verify)
 app.command()(models)
 app.command()(check)
 app.command()(transcribe)
+app.command()(export)
 app.command()(score)

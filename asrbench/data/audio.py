@@ -62,14 +62,16 @@ _LOUDEST = 16.0
 """Floats beyond this are damaged, or 16-bit samples that nobody divided by full scale."""
 
 
-def read_audio(source: str | Path | BinaryIO) -> Samples:
-    """Returns the samples of a mono file: wav, flac, ogg (Opus, Vorbis), mp3, NIST sphere, aiff.
+def read_audio(source: str | Path | BinaryIO, channel: int | None = None) -> Samples:
+    """Returns the samples of a file: wav, flac, ogg (Opus, Vorbis), mp3, NIST sphere, aiff.
+
+    `channel` counts from 0; without it the file has to be mono.
 
     A file with 16 bits at 16 kHz is returned bit for bit. Other encodings are rounded to 16 bits,
     other rates are resampled (a polyphase filter at the exact ratio), and samples beyond full scale
     are clipped. Raises `AudioFault`, also for a file that is shorter than its header says.
     """
-    return _finished(*_whole(source, None))
+    return _finished(*_whole(source, channel))
 
 
 def read_segment(path: Path, segment: Segment) -> Samples:

@@ -87,7 +87,7 @@ def open_sounds(key: str, folders: tuple[str, ...], longest_s: float = math.inf)
     # Every loader process would otherwise import SciPy again.
     import scipy.signal  # noqa: F401
 
-    named = [pair for folder in folders for pair in _listed(key, Path(folder))]
+    named = [pair for folder in folders for pair in audio_files(key, Path(folder))]
     paths = [path for _, path in named]
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(partial(_seconds, longest_s=longest_s), paths))
@@ -101,9 +101,11 @@ def open_sounds(key: str, folders: tuple[str, ...], longest_s: float = math.inf)
     return Sounds(files, hashlib.sha256(repr(content).encode()).hexdigest()[:16])
 
 
-def _listed(key: str, folder: Path) -> list[tuple[str, Path]]:
-    """Returns (relative name, path) of the audio files in `folder`, at any depth, sorted."""
+def audio_files(key: str, folder: Path) -> list[tuple[str, Path]]:
+    """Returns (relative name, path) of the audio files in `folder`, at any depth, sorted.
 
+    `key` stands before the line of the `UserError` for a folder without any, or that is none.
+    """
     if not folder.is_dir():
         raise UserError(f"{key}: found {folder}, allowed: a folder that exists")
     found = []

@@ -44,6 +44,8 @@ def _layered(kind: str, attention: str, **sizes: Any) -> Keys:
 
 
 CTC: Keys = {"kind": "ctc"}
+DECODER: Keys = {"kind": "transformer", "layers": 6, "width": 256, "heads": 4}
+"""A Transformer decoder with half as many layers as its encoder, and as wide."""
 
 MODELS = {
     "ds2": Entry(
@@ -124,16 +126,52 @@ MODELS = {
         "a Transformer encoder at a quarter of the frame rate instead of recurrence",
         "Dong et al. 2018, arXiv:1706.03762",
     ),
+    "transformer": Entry(
+        _layered("transformer", "self", heads=4),
+        {"kind": "attention", "decoder": DECODER},
+        "Speech-Transformer: transformer_ctc with a Transformer decoder instead of CTC",
+        "Dong et al. 2018",
+    ),
+    "joint_transformer": Entry(
+        _layered("transformer", "self", heads=4),
+        {"kind": "ctc_attention", "decoder": DECODER},
+        "transformer, trained jointly with CTC",
+        "Karita et al. 2019, arXiv:1909.06317",
+    ),
     "conformer_ctc": Entry(
         _layered("conformer", "positional", heads=4, position="transformer_xl"),
         CTC,
         "a Conformer encoder of the paper's size M at a quarter of the frame rate",
         "arXiv:2005.08100",
     ),
+    "conformer": Entry(
+        _layered("conformer", "positional", heads=4, position="transformer_xl"),
+        {"kind": "transducer", "prediction": {"kind": "lstm", "width": 640}, "joiner": 640},
+        "the paper's model of size M: conformer_ctc with a transducer of one LSTM layer",
+        "arXiv:2005.08100",
+    ),
     "whisper_ctc": Entry(
         _layered("whisper", "whisper", heads=6),
         CTC,
         "Whisper's encoder of the size tiny at half the frame rate, without its decoder",
+        "arXiv:2212.04356",
+    ),
+    "whisper": Entry(
+        _layered("whisper", "whisper", heads=6),
+        {
+            "kind": "attention",
+            "decoder": {
+                "kind": "transformer",
+                "layers": 4,
+                "width": 384,
+                "heads": 6,
+                "feed_forward": 1536,
+                "dropout": 0.0,
+                "task_tokens": ["transcribe", "notimestamps"],
+            },
+            "label_smoothing": 0.0,
+        },
+        "whisper_ctc with a decoder of the size tiny instead of CTC, trained from random weights",
         "arXiv:2212.04356",
     ),
     # Three layers, so that CTC has a frame for every four feature frames; the paper's four, of

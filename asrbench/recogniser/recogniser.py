@@ -14,13 +14,18 @@ from pydantic import ValidationError
 
 from asrbench.base.errors import UserError
 from asrbench.experiment.spec import Cell, RecordedCell
+from asrbench.models.alignment import AlignedSpan
 from asrbench.models.features import Features
-from asrbench.models.heads.head import Decoding, Encoded, Ratio
+from asrbench.models.heads.head import Decoding, Encoded, Head, Ratio
 from asrbench.models.model import build_model
 from asrbench.recogniser import weights_file
 from asrbench.recogniser.devices import autocast
 from asrbench.recogniser.loader import Batch
 from asrbench.text.tokenizer import Tokenizer
+
+A_FRAME = 3
+"""Symbols in a frame, on average, beyond which a text is not aligned: its search went astray, and a
+transducer would need memory for each pair of frame and symbol."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,12 @@ class Transcribed:
     ids: list[str]
     references: list[str]
     hypotheses: list[str]
+    symbols: list[list[int]]
+    """The symbols that spell each hypothesis."""
     diagnostics: dict[str, Ratio]
     """Empty unless they were asked for."""
+    spans: list[list[AlignedSpan] | None]
+    """When the symbols of each utterance are spoken, as `aligned` says; empty unless asked for."""
 
 
 class Recogniser:
@@ -73,18 +82,20 @@ class Recogniser:
         decoding: Decoding | None = None,
         *,
         diagnose: bool = False,
+        align: bool = False,
     ) -> Iterator[Transcribed]:
         """Yields the texts of each batch, decoded with `search` in eval mode.
 
         Without `decoding`, its settings are those of the spec, without a language model. Restores
-        the mode of the model at the end. `diagnose` adds the diagnostics of the head.
+        the mode of the model at the end. `diagnose` adds the diagnostics of the head, and `align`
+        when each symbol is spoken.
         """
         decoding = decoding or Decoding(self.cell.decode)
         was_training = self.model.training
         self.model.eval()
         try:
             for batch in batches:
-                yield self._transcribe(batch, search, decoding, diagnose)
+                yield self._transcribe(batch, search, decoding, diagnose, align)
         finally:
             self.model.train(was_training)
 
@@ -94,19 +105,38 @@ class Recogniser:
         with self.precision():
             return self.model.encode(x_BTF, self.features.frames(batch.samples_B))
 
+    @property
+    def aligns(self) -> bool:
+        """Whether the head can say when symbols are spoken."""
+        return type(self.model.head).aligned is not Head.aligned
+
+    def aligned(self, alone: Encoded, symbols: list[int]) -> list[AlignedSpan] | None:
+        """Returns when each of the symbols is spoken in `alone`, which holds one utterance.
+
+        None for a head that does not align, and for an utterance with too few frames.
+        """
+        frames = int(alone.cpu_lengths_B)
+        if frames < self.model.head.frames_needed(symbols) or len(symbols) > frames * A_FRAME:
+            return None
+        with self.precision():
+            return self.model.head.aligned(alone, symbols)
+
     def precision(self) -> AbstractContextManager[object]:
         """Returns the context in which the model runs: autocast where the precision asks for it."""
         return autocast(self.device, self.cell.train.precision)
 
     def _transcribe(
-        self, batch: Batch, search: str, decoding: Decoding, diagnose: bool
+        self, batch: Batch, search: str, decoding: Decoding, diagnose: bool, align: bool
     ) -> Transcribed:
         encoded, head = self.encode(batch), self.model.head
         with self.precision():
             symbols = head.searches[search](encoded, decoding)
             diagnostics = head.diagnostics(encoded) if diagnose else {}
         hypotheses = [self.tokenizer.decode(each) for each in symbols]
-        return Transcribed(batch.ids, batch.references, hypotheses, diagnostics)
+        spans = [
+            self.aligned(encoded.utterance(b), symbols[b]) for b in range(len(symbols)) if align
+        ]
+        return Transcribed(batch.ids, batch.references, hypotheses, symbols, diagnostics, spans)
 
     # On disk
 

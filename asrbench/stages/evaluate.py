@@ -1,26 +1,23 @@
-"""Decodes a split with trained runs and scores it, or transcribes any audio files."""
+"""Decodes a split with trained runs and scores it."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from asrbench.base.errors import UserError, pick
 from asrbench.base.files import write_jsonl, write_text
 from asrbench.base.records import to_json
 from asrbench.base.reporting import Reporter
-from asrbench.data.audio import read_audio
 from asrbench.data.batch_sampler import length_plan
 from asrbench.data.corpus import Split
 from asrbench.data.folds import DEV
-from asrbench.data.segment import AudioFault
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
 from asrbench.models.flops import forward_flops
 from asrbench.recogniser.decoder import Decoder
 from asrbench.recogniser.devices import resolve_device
-from asrbench.recogniser.loader import load, make_batch
+from asrbench.recogniser.loader import load
 from asrbench.recogniser.loading import load_recogniser, open_corpus
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.recogniser.tuning import Tuning, tuned
@@ -263,26 +260,3 @@ def _other_side(run: Run, split: Split) -> str | None:
         f"trained on '{trained}', scored against '{split.side}' under {PROFILES[profile]}; they "
         f"differ in {differ:,} of {len(split):,} utterances"
     )
-
-
-def transcribe(
-    run: Run,
-    paths: list[Path],
-    decode: str | None,
-    device: str,
-    *,
-    sets: Sequence[str] = (),
-    trust_plugins: bool = False,
-) -> Iterator[tuple[Path, str]]:
-    """Yields the text of each audio file. Raises `UserError` for a file that is no audio."""
-    recogniser = load_recogniser(run, device, trust_plugins=trust_plugins)
-    decoder = Decoder.of(run, recogniser, decode, sets)
-    for path in paths:
-        try:
-            wave = read_audio(path)
-        except AudioFault as fault:
-            detail = f" ({fault.detail})" if fault.detail else ""
-            raise UserError(f"{path}: {fault.reason}{detail}; allowed: audio, mono") from None
-        batch = make_batch([str(path)], [""], [wave], recogniser.tokenizer)
-        for done in recogniser.transcribe([batch], decoder.search, decoder.decoding):
-            yield path, done.hypotheses[0]

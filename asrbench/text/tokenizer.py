@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from asrbench.base.errors import UserError, pick
-from asrbench.text.bpe import Bpe
+from asrbench.text.bpe import SPACE, Bpe
 from asrbench.text.normal_form import is_hangul, nfc, normalise
 
 BLANK = 0
@@ -106,6 +106,26 @@ class Tokenizer:
         if self.bpe is not None:
             return normalise(self.bpe.join(symbols))
         return UNITS[self.unit].join(symbols)
+
+    def words(self, indices: Sequence[int]) -> list[range]:
+        """Returns the places in `indices` of the symbols of each word of the text, in order.
+
+        Symbols that are white space alone belong to no word.
+        """
+        words: list[range] = []
+        begins = True
+        for place, index in enumerate(indices):
+            symbol = self.symbols[index - 1]
+            if self.bpe is not None:
+                begins, symbol = begins or symbol.startswith(SPACE), symbol.replace(SPACE, " ")
+            if symbol.isspace():
+                begins = True
+            elif begins:
+                words.append(range(place, place + 1))
+                begins = False
+            else:
+                words[-1] = range(words[-1].start, place + 1)
+        return words
 
     def unknown(self, texts: Iterable[str]) -> Counter[str]:
         """Counts the symbols in `texts` that the tokenizer cannot spell; for subwords, characters.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asrbench.models.attention.self_attention import OverTimeSpec, SelfAttentionBlock
+from asrbench.models.layers.exporting import exporting
 
 PAIR_VALUES = 2**22
 """Values of B x H x queries x S x K that are computed at once; 16 MiB in fp32."""
@@ -65,7 +66,10 @@ def in_blocks(
     """Returns scores(*of_queries, *of_all)_BHTS, computed for some of the queries at a time.
 
     `of_queries` have queries as their third dimension, q_BHTK first; `of_all` begin with k_BHSK.
+    A graph that is exported computes all at once.
     """
+    if exporting():
+        return scores(*of_queries, *of_all)
     return _InBlocks.apply(scores, len(of_queries), *of_queries, *of_all)  # type: ignore[no-any-return, no-untyped-call]
 
 

@@ -55,7 +55,8 @@ class HeadMixingBlock(AttentionBlock):
 
     def _mixing(self, x_BTD: Tensor) -> Tensor:
         q_BTHK, k_BTHK = self._by_head(self.query, x_BTD), self._by_head(self.key, x_BTD)
-        return (q_BTHK @ k_BTHK.mT / math.sqrt(q_BTHK.shape[-1])).softmax(-1)
+        return (q_BTHK @ k_BTHK.transpose(-2, -1) / math.sqrt(q_BTHK.shape[-1])).softmax(-1)
 
     def _by_head(self, project: nn.Module, x_BTD: Tensor) -> Tensor:
-        return project(x_BTD).unflatten(-1, (self.heads, -1))  # type: ignore[no-any-return]
+        y_BTE: Tensor = project(x_BTD)
+        return y_BTE.view(*x_BTD.shape[:2], self.heads, -1)

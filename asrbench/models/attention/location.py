@@ -61,6 +61,6 @@ def located_scores(
     """Returns the scores_BHTS of all pairs of the queries and keys given."""
     reach = filters_C1R.shape[2] // 2
     f_NCS = F.conv1d(before_BHTS.flatten(0, 2)[:, None], filters_C1R, padding=reach)
-    f_BHTSC = f_NCS.mT.reshape(*before_BHTS.shape, -1)
-    u_H1CK = location_EC.view(*v_HK.shape, -1).mT[:, None].to(f_BHTSC.dtype)
+    f_BHTSC = f_NCS.transpose(1, 2).reshape(*before_BHTS.shape, -1)
+    u_H1CK = location_EC.view(*v_HK.shape, -1).transpose(1, 2)[:, None].to(f_BHTSC.dtype)
     return scored(q_BHTK[:, :, :, None] + k_BHSK[:, :, None] + f_BHTSC @ u_H1CK, v_HK)

@@ -91,7 +91,7 @@ class ShawAttentionBlock(SelfAttentionBlock):
         limit = self.max_distance
         distance_R = distances(q_BHTK.shape[2], q_BHTK.device)
         key_RK = self.distance_key[distance_R.clamp(-limit, limit) + limit]
-        scores_BHTR = q_BHTK @ key_RK.to(q_BHTK.dtype).mT
+        scores_BHTR = q_BHTK @ key_RK.to(q_BHTK.dtype).transpose(-2, -1)
         return by_pair(scores_BHTR) / math.sqrt(q_BHTK.shape[-1])
 
 
@@ -116,7 +116,7 @@ class TransformerXlAttentionBlock(SelfAttentionBlock):
         key_RD = self.distance(sinusoids(distance_R, self.distance.in_features))
         key_HRK = key_RD.unflatten(-1, (self.heads, -1)).transpose(0, 1).to(q_BHTK.dtype)
         query_BHTK = q_BHTK + self.distance_query.to(q_BHTK.dtype)
-        return by_pair(query_BHTK @ key_HRK.mT) / math.sqrt(q_BHTK.shape[-1])
+        return by_pair(query_BHTK @ key_HRK.transpose(-2, -1)) / math.sqrt(q_BHTK.shape[-1])
 
 
 BLOCKS: dict[str, type[SelfAttentionBlock]] = {

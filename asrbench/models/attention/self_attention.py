@@ -113,4 +113,4 @@ class SelfAttentionBlock(AttentionBlock):
 
 def _weights(q_BHTK: Tensor, k_BHSK: Tensor, bias: Tensor) -> Tensor:
     scale = 1 / math.sqrt(q_BHTK.shape[-1])
-    return (q_BHTK * scale @ k_BHSK.mT + bias).softmax(-1)
+    return (q_BHTK * scale @ k_BHSK.transpose(-2, -1) + bias).softmax(-1)

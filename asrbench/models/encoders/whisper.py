@@ -67,7 +67,7 @@ class Whisper(StackEncoder):
         lengths_B = self.lengths(lengths_B)
         t = torch.arange(x_BDT.shape[2], device=x_BDT.device)
         x_BTD = x_BDT.transpose(1, 2) + whisper_sinusoids(t, self.width)
-        mask_BT = valid_frames(lengths_B, len(t))
+        mask_BT = valid_frames(lengths_B, x_BDT.shape[2])
         x_BTD = self.through_blocks(self.dropout(x_BTD), mask_BT)
         return self.norm(x_BTD), lengths_B
 

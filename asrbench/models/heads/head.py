@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from asrbench.experiment.spec import DecodeSpec
 from asrbench.models.alignment import AlignedSpan
 from asrbench.models.encoders.encoder import by_module
+from asrbench.models.graph_part import GraphPart
 from asrbench.models.layers.masking import valid_frames
 from asrbench.text.ngram_lm import SymbolLm
 
@@ -126,6 +127,13 @@ class Head(nn.Module):
         """Returns attention weights_HUT on the encoder, by layer, for one utterance.
 
         `encoded` holds that utterance alone, `symbols` is its reference.
+        """
+        return {}
+
+    def parts(self) -> dict[str, GraphPart]:
+        """Returns the steps of a search that are exported beside the encoder, by name.
+
+        CTC has none: its log posteriors are part of the encoder's graph.
         """
         return {}
 

@@ -18,8 +18,14 @@ from torch.utils.checkpoint import checkpoint
 from asrbench.experiment.spec_base import Count
 from asrbench.experiment.spec_model import HeadSpec
 from asrbench.models.alignment import AlignedSpan
+from asrbench.models.graph_part import GraphPart
 from asrbench.models.heads.head import Decoding, Encoded, Head, Losses, Targets
-from asrbench.models.layers.prediction import LstmPredictionSpec, PredictionSpec, prediction_network
+from asrbench.models.layers.prediction import (
+    LstmPredictionSpec,
+    PredictionSpec,
+    PredictionState,
+    prediction_network,
+)
 from asrbench.models.layers.transducer_lattice import (
     best_path,
     lattice_scores,
@@ -93,6 +99,13 @@ class Transducer(Head):
         """Returns logits_NV in fp32 of what follows, for projections of any leading shape."""
         return self.output(torch.tanh(frame_NJ + written_NJ)).float()  # type: ignore[no-any-return]
 
+    def parts(self) -> dict[str, GraphPart]:
+        step, join = _PredictionStep(self), _Join(self)
+        return {
+            "decoder": GraphPart(step, step.example, ("decoder_out", *step.after)),
+            "joiner": GraphPart(join, join.example, ("logits",)),
+        }
+
     def _scores(
         self, frame_BTJ: Tensor, written_BWJ: Tensor, symbols_BU: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -126,3 +139,51 @@ class Transducer(Head):
             encoded.cpu_lengths_B,
             beam=decoding.settings.beam,
         )
+
+
+class _PredictionStep(nn.Module):
+    """One step of the prediction network as a function of tensors.
+
+    Maps symbols_N and the state to written_NJ and the state after them. Symbol 0 with a state of
+    zeros gives those of the empty prefix.
+    """
+
+    def __init__(self, head: Transducer) -> None:
+        super().__init__()
+        self.prediction, self.written = head.prediction, head.written
+        self.symbols = head.output.out_features
+        _, state = head.prediction.start(1, head.output.weight.device)
+        self.shapes = [(each.shape[1:], each.dtype) for each in state.tensors]
+        self.states = tuple(f"state_{i}" for i in range(len(self.shapes)))
+        self.after = tuple(f"next_{name}" for name in self.states)
+
+    def forward(self, symbols_N: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        y_NE, after = self.prediction.step(PredictionState(state), symbols_N)
+        return self.written(y_NE), *after.tensors
+
+    def example(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        def symbols(*shape: int) -> Tensor:
+            return torch.randint(self.symbols, shape, generator=generator)
+
+        found = {"symbols": symbols(rows)}
+        for name, (shape, dtype) in zip(self.states, self.shapes, strict=True):
+            drawn = torch.randn(rows, *shape, generator=generator)
+            found[name] = drawn.to(dtype) if dtype.is_floating_point else symbols(rows, *shape)
+        return found
+
+
+class _Join(nn.Module):
+    """The joiner as a function of the encoder's frames x_ND and of written_NJ."""
+
+    def __init__(self, head: Transducer) -> None:
+        super().__init__()
+        self.frame, self.output = head.frame, head.output
+
+    def forward(self, x_ND: Tensor, written_NJ: Tensor) -> Tensor:
+        return self.output(torch.tanh(self.frame(x_ND) + written_NJ))  # type: ignore[no-any-return]
+
+    def example(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        widths = {"encoder_out": self.frame.in_features, "decoder_out": self.frame.out_features}
+        return {
+            name: torch.randn(rows, width, generator=generator) for name, width in widths.items()
+        }

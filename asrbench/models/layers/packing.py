@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asrbench.models.layers.exporting import exporting
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -79,13 +81,21 @@ def unpack(x_ND: Tensor, packing: Packing, batch: int, frames: int) -> Tensor:
     return _Unpack.apply(x_ND, packing.places_N, batch, frames)  # type: ignore[no-any-return, no-untyped-call]
 
 
+def skips_padding(x: Tensor) -> bool:
+    """Returns whether padding frames of x are left out: on a CPU, where that saves time.
+
+    On a GPU finding the valid frames would make the CPU wait, and in a graph that is exported their
+    number would be that of the example.
+    """
+    return not x.is_cuda and not exporting()
+
+
 def of_valid(f: Callable[[Tensor], Tensor], x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """Returns f of every valid frame; the values of padding frames are undefined.
 
-    f must treat frames independently. A CPU skips padding frames. A GPU computes them too, because
-    finding the valid frames would make the CPU wait for the GPU.
+    f must treat frames independently. Padding frames are skipped where `skips_padding`.
     """
-    if x_BTD.is_cuda:
+    if not skips_padding(x_BTD):
         return f(x_BTD)
     places_N = mask_BT.flatten().nonzero().flatten()
     x_ND = _Pack.apply(x_BTD, places_N)  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ from asrbench.models.layers.dropout import Dropout
 from asrbench.models.layers.front_end import CLIP
 from asrbench.models.layers.gru import bidirectional_gru
 from asrbench.models.layers.masking import MaskedBatchNorm, valid_frames
-from asrbench.models.layers.packing import Packing, pack, unpack
+from asrbench.models.layers.packing import Packing, pack, skips_padding, unpack
 
 
 class RecurrenceSpec(Spec):
@@ -69,6 +69,8 @@ class _ReverseWithinLength(torch.autograd.Function):
 
 def reverse(x_BTD: Tensor, order_BT: Tensor) -> Tensor:
     """Returns x_BTD with the valid frames of each utterance reversed; `reversal` makes order_BT."""
+    if not torch.is_grad_enabled():
+        return _reordered(x_BTD, order_BT)
     return _ReverseWithinLength.apply(x_BTD, order_BT)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -84,7 +86,7 @@ def reversal(lengths_B: Tensor, frames: int) -> Tensor:
     t = torch.arange(frames, device=lengths_B.device)
     last_B1 = lengths_B[:, None] - 1
     order_BT = torch.where(t <= last_B1, last_B1 - t, t)
-    return order_BT + frames * torch.arange(len(lengths_B), device=lengths_B.device)[:, None]
+    return order_BT + frames * torch.arange(lengths_B.shape[0], device=lengths_B.device)[:, None]
 
 
 def run_cell(cell: nn.RNNBase, x_BTD: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -120,7 +122,7 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         batch, frames, _ = x_BTD.shape
-        if isinstance(self.forwards, nn.GRU) and not x_BTD.is_cuda:
+        if isinstance(self.forwards, nn.GRU) and skips_padding(x_BTD):
             packing = Packing.of(lengths_B, frames)
             x_ND = pack(x_BTD, packing)
             x_ND = self._activated(x_ND if self.norm is None else self.norm.rows(x_ND))

@@ -36,7 +36,8 @@ def transducer_greedy(model: Transducing, frame_BTJ: Tensor, frames_B: Tensor) -
     """Returns each utterance's symbols on the path that takes the most probable step at each node.
 
     `frame_BTJ` are the projected frames and `frames_B` their numbers, on the CPU. All utterances
-    take one step at a time, each at its own frame.
+    take one step at a time, each at its own frame. The search can miss a probable text: where a
+    symbol has several likely frames, the blank can be the most probable step in each of them.
     """
     batch, device = len(frame_BTJ), frame_BTJ.device
     last_B = frames_B.to(device) - 1

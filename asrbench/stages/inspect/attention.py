@@ -20,10 +20,10 @@ from asrbench.base.errors import UserError, nearest
 from asrbench.base.reporting import Reporter
 from asrbench.data.batch_sampler import length_plan
 from asrbench.data.corpus import Split
-from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.models.alignment import AlignedSpan
 from asrbench.models.attention.block import FRAMES
 from asrbench.models.heads.head import Decoding, Encoded
+from asrbench.recogniser.clock import Clock
 from asrbench.recogniser.loader import Batch, load
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.stages.inspect.records import (
@@ -36,28 +36,6 @@ from asrbench.stages.inspect.records import (
 
 SYMBOLS = "symbols to frames"
 """What the weights of a head relate, rows to columns; attention blocks say their own."""
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The times of the frames of a model's output, in milliseconds of audio."""
-
-    frame_ms: float
-    """The time from the middle of one frame to the middle of the next."""
-    first_ms: float
-    """The middle of the first frame."""
-
-    @classmethod
-    def of(cls, recogniser: Recogniser) -> "Clock":
-        """Returns the clock from hop, window and the stride of the encoder."""
-        features, encoder = recogniser.features, recogniser.model.encoder
-        ms = 1000 / SAMPLE_RATE_HZ
-        first = encoder.first_frame * features.hop + features.window / 2
-        return cls(encoder.stride * features.hop * ms, first * ms)
-
-    def edge(self, frame: float) -> float:
-        """Returns the time at which the frame of that number begins and the one before it ends."""
-        return max(0.0, self.first_ms + (frame - 0.5) * self.frame_ms)
 
 
 # One layer
@@ -206,10 +184,7 @@ class _Observer:
             symbols = batch.targets_BU[b, : int(batch.target_lengths_B[b])].tolist()
             log_probs_TV = None if log_probs_BTV is None else log_probs_BTV[b, :length]
             alone = encoded.utterance(b)
-            spans = None
-            if length >= self.head.frames_needed(symbols):
-                with self.recogniser.precision():
-                    spans = self.head.aligned(alone, symbols)
+            spans = self.recogniser.aligned(alone, symbols)
             yield _Utterance(
                 batch.ids[b],
                 batch.references[b],

@@ -70,7 +70,7 @@ def inspect_run(
     )
     write_json(run.inspect_path(split_name), document)
     for path in earlier - pictures.paths:
-        path.unlink()
+        path.unlink(missing_ok=True)  # one that a kill left half written has been swept away
     return InspectedRun(run, split_name, inspection, pictures)
 
 
