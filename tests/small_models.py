@@ -86,6 +86,8 @@ def of_kinds(encoder: Keys, head: Keys) -> ModelSpec:
         keys = overlaid(own.default.model_dump(), encoder.get("attention", {}))
         sizes["attention"] = overlaid(keys, sizes_of(ATTENTION, keys["kind"]))
     sizes_of_head = sizes_of(HEADS, head["kind"])
+    if head.get("prediction", {}).get("kind") == "stateless":
+        sizes_of_head["prediction"] = {"kind": "stateless", "width": 16, "dropout": 0.0}
     if "decoder" in sizes_of_head:
         decoder = {"kind": "transformer", **head.get("decoder", {})}
         sizes_of_head["decoder"] = decoder | SMALL["decoder"] | DECODERS[decoder["kind"]]
@@ -110,8 +112,10 @@ def settings_of(spec: type[Spec]) -> Iterator[dict[str, Any]]:
         yield dict(zip(allowed, values, strict=True))
 
 
-def decoders_of(spec: type[Spec]) -> Iterator[dict[str, Any]]:
-    """Yields every named setting of the decoder of a kind of heads that has one."""
+def sections_of(spec: type[Spec]) -> Iterator[dict[str, Any]]:
+    """Yields every named setting of the decoder or prediction network of a kind of heads."""
+    if "prediction" in spec.model_fields:
+        yield {"kind": spec.model_fields["kind"].default, "prediction": {"kind": "stateless"}}
     if "decoder" in spec.model_fields:
         kind = spec.model_fields["kind"].default
         for decoder in (TransformerDecoderSpec, LstmDecoderSpec):
@@ -129,7 +133,7 @@ def every_model() -> dict[str, ModelSpec]:
         (HEADS, lambda _: ds2, lambda keys: keys),
     ):
         for each in table.by_origin(ASRBENCH):
-            for keys in (*settings_of(each.spec), *decoders_of(each.spec)):
+            for keys in (*settings_of(each.spec), *sections_of(each.spec)):
                 spec = of_kinds(encoder(keys), head(keys))
                 if (spec.encoder, spec.head) not in [(s.encoder, s.head) for s in found.values()]:
                     found[f"{table.section} {named(keys)}"] = spec

@@ -36,6 +36,7 @@ from asrbench.recogniser.clock import Clock
 from asrbench.recogniser.loader import make_batch
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.report.plots.inspect import FONT, LayerHeads, Maps, Symbol, attention, by_layer
+from asrbench.report.plots.inspect import alignment as alignment_of
 from asrbench.report.plots.inspect import posteriors as posteriors_of
 from asrbench.stages.inspect.attention import (
     SYMBOLS,
@@ -51,7 +52,7 @@ from asrbench.text.tokenizer import BLANK, Tokenizer
 TOKENIZER = Tokenizer.of("char", ["abc"])
 LAYERED = ["transformer_ctc", "conformer_ctc", "whisper_ctc"]
 BARE = ["ds2", "pyramid_ctc", "jasper"]
-"""Models without attention."""
+"""Models with CTC and without attention."""
 KINDS = [
     *("ds2", "ds2_selfattn", "ds2_posattn", "ds2_twattn", "ds2_crossattn", "ds2_selfattn_deck"),
     *("ds2_addattn", "ds2_locattn", "ds2_selfattn_study"),
@@ -506,6 +507,29 @@ def test_eval_keeps_the_operations_for_a_second_of_audio(study: Path) -> None:
 
 
 # Pictures
+
+
+def test_a_transducer_is_inspected_by_its_alignment(tmp_path: Path, corpus: Path) -> None:
+    """Its posteriors depend on the symbols before, so that there is no picture of them."""
+    done = trained(cell_of(tmp_path, corpus, *sets_for("rnnt")), tmp_path / "results")
+    code, out, err = run("inspect", done.folder, "--split", "dev", "--count", "1")
+    assert (code, err) == (0, "")
+    assert "and 2 pictures" in out
+    names = {path.name for path in done.folder.glob("inspect.dev.*.png")}
+    assert names == {"inspect.dev.0.alignment.png"}
+    (seen,) = json.loads(done.inspect_path("dev").read_text())["utterances"]
+    spans = seen["alignment"]
+    assert "".join(span["symbol"] for span in spans) == seen["reference"]
+
+
+def test_an_alignment_is_drawn_at_its_frames() -> None:
+    """Three frames of a second, whose clock begins at 0.5 s: the middle one writes `a`."""
+    figure = alignment_of(3, [0.75], [Symbol("a", 1, 1.0, 2.0)], frame_s=1, first_s=0.5, title="")
+    axes = figure.axes[0]
+    assert axes.images[0].get_array().tolist() == [[0.0, 0.75, 0.0]]
+    assert axes.get_xlim() == (0.0, 3.0)
+    (box,) = axes.patches
+    assert (box.get_x(), box.get_width()) == (1.0, 1.0)
 
 
 def test_symbols_that_no_font_has_are_numbered() -> None:

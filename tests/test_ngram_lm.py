@@ -17,7 +17,6 @@ from asrbench.text.ngram_lm import (
     LmSource,
     NgramLm,
     SymbolLm,
-    symbol_of,
     word_of,
 )
 from asrbench.text.ngram_training import ORDERS, trained_arpa
@@ -81,7 +80,6 @@ def refused(tmp_path: Path, text: str) -> str:
 @given(st.lists(st.text(min_size=1, max_size=3), unique=True))
 def test_every_symbol_has_a_word_of_its_own(symbols: list[str]) -> None:
     words = [word_of(symbol) for symbol in symbols]
-    assert [symbol_of(word) for word in words] == symbols
     assert len(set(words)) == len(words)
     assert not {START, END, "<unk>"} & set(words)
     for word in words:

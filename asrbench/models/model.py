@@ -28,8 +28,9 @@ class Model(nn.Module):
         depth = len(self.encoder.stack)
         if max(self.head.taps, default=0) > depth:
             raise UserError(
-                f"model.head: found layer {max(self.head.taps)} of the encoder, allowed: 1 to "
-                f"{depth}, because '{spec.encoder.kind}' has {depth} layers that a head can read"
+                f"model.head: found layer {max(self.head.taps)} of the encoder, allowed: "
+                + (f"1 to {depth}" if depth else "none")
+                + f", because '{spec.encoder.kind}' has {depth} layers that a head can read"
             )
         self.loss_terms = nn.ModuleDict(
             {

@@ -155,7 +155,12 @@ def _exported(
         with _quiet():
             return export(module.eval(), example, axes, list(outputs))
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        # The exporter's own message is a page of advice in colours; the first error of the chain
+        # is what went wrong.
+        cause: BaseException = error
+        while (before := cause.__cause__ or cause.__context__) is not None:
+            cause = before
+        line = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
         raise UserError(f"{name}: torch cannot export it ({line}); nothing is written") from None
 
 
@@ -187,17 +192,28 @@ def _captured(
     outputs: list[str],
 ) -> bytes:
     program = torch.onnx.export(
-        module,
+        _Positional(module),
         tuple(example.values()),
         dynamo=True,
         opset_version=OPSET,
         input_names=list(example),
         output_names=outputs,
-        dynamic_shapes=tuple(dict(each) for each in axes.values()),
+        dynamic_shapes=(tuple(dict(each) for each in axes.values()),),
         verbose=False,
     )
     assert program is not None
     return bytes(program.model_proto.SerializeToString(deterministic=True))
+
+
+class _Positional(nn.Module):
+    """A module whose inputs are one tuple, as the exporter wants the shapes of `*inputs`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> object:
+        return self.module(*inputs)
 
 
 @contextmanager

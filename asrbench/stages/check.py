@@ -37,6 +37,9 @@ TOLERANCE = 1e-3
 """Greatest difference between alone and in a batch, relative to the largest output."""
 BF16_TOLERANCE = 0.1
 """Relative difference between the first loss in bf16 and in fp32."""
+LEARNING_RATE = 3e-3
+"""At 1e-2 one seed in twelve of a sound attention did not learn two utterances in 400 epochs; at
+this rate each of twenty seeds had learned them after 110."""
 EPOCHS = 400
 """Passes over two utterances within which a model has to learn them."""
 
@@ -151,7 +154,7 @@ class _Checks:
             "train": {
                 "batch_seconds": 10.0,
                 "precision": "fp32",
-                "optimizer": {"kind": "adamw", "lr": 1e-2, "clip_norm": 20.0},
+                "optimizer": {"kind": "adamw", "lr": LEARNING_RATE, "clip_norm": 20.0},
                 "schedule": {"kind": "constant", "warmup": 0.0},
                 **train,
             },

@@ -50,13 +50,6 @@ def word_of(symbol: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f-\x9f<]", lambda c: f"<U+{ord(c[0]):04X}>", symbol)
 
 
-def symbol_of(word: str) -> str:
-    """Returns the symbol that `word_of` spells as `word`."""
-    if word == SPACE:
-        return " "
-    return re.sub(r"<U\+([0-9A-F]{4,5})>", lambda code: chr(int(code[1], 16)), word)
-
-
 @dataclass(frozen=True)
 class LmSource:
     """What `asrbench lm` made a file from, which the file says in a comment."""

@@ -4,9 +4,9 @@ Legend: B utterances, T frames, J joiner width, V vocabulary with the blank, K h
 utterance, N = B * K hypotheses. Scores are in nats.
 """
 
-import math
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,7 +131,7 @@ class _Search:
             score = parent.score + float(log_probs_KV[k, symbol])
             text = self.texts.extended(parent.text, symbol)
             if (same := found.get(text)) is not None:
-                found[text] = same._replace(score=_log_sum(same.score, score))
+                found[text] = same._replace(score=float(np.logaddexp(same.score, score)))
             else:
                 found[text] = _Hypothesis(
                     score, text, parent.time, parent.length + 1, first + k, symbol
@@ -192,9 +192,3 @@ def transducer_beam(
                 search.step(log_probs_NV[first : first + count], first)
             first += count
     return [search.result() for search in searches]
-
-
-def _log_sum(a: float, b: float) -> float:
-    """Returns log(exp(a) + exp(b))."""
-    high, low = max(a, b), min(a, b)
-    return high + math.log1p(math.exp(low - high))

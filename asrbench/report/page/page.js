@@ -56,8 +56,12 @@ if (filter) {
   // Typing sends `input`; some browsers send only `change` for a list.
   for (const event of ["input", "change"]) filter.addEventListener(event, apply);
   filter.addEventListener("submit", (event) => event.preventDefault());
-  // The fields are cleared after this event, so the filter runs later.
-  filter.addEventListener("reset", () => setTimeout(apply));
+  // The reset event comes before the fields are cleared, so the click clears them and then filters.
+  filter.querySelector("[type=reset]").addEventListener("click", (event) => {
+    event.preventDefault();
+    filter.reset();
+    apply();
+  });
 }
 
 // Returns id, reference and hypotheses, without deleted characters.

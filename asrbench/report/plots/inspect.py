@@ -211,13 +211,45 @@ def posteriors(
 
     `log_probs` is (T, V). A box marks the frames that the forced alignment gives to a symbol.
     """
+    rows = [*(each.index for each in spoken), 0]
+    shown = np.exp(log_probs.astype(np.float64))[:, rows].T
+    clock = _span(len(log_probs), frame_s, first_s)
+    return _symbols_over_time(shown, spoken, ["blank"], "posterior", clock, title)
+
+
+def alignment(
+    frames: int,
+    probabilities: Sequence[float],
+    spoken: Sequence[Symbol],
+    *,
+    frame_s: float,
+    first_s: float,
+    title: str,
+) -> "Figure":
+    """Draws the frames of each symbol of the reference, in the shade of its probability there.
+
+    It is the picture of a model whose posteriors depend on the symbols before, as a transducer's.
+    """
+    shown, (left, right) = np.zeros((len(spoken), frames)), _span(frames, frame_s, first_s)
+    for u, each in enumerate(spoken):
+        start, end = (round((edge - left) / frame_s) for edge in (each.start_s, each.end_s))
+        shown[u, start:end] = probabilities[u]
+    return _symbols_over_time(shown, spoken, [], "probability", (left, right), title)
+
+
+def _symbols_over_time(
+    shown: Array,
+    spoken: Sequence[Symbol],
+    below: Sequence[str],
+    name: str,
+    span: tuple[float, float],
+    title: str,
+) -> "Figure":
+    """Draws shares (U + len(below), T) in shades, with a box around the frames of each symbol."""
     from matplotlib.patches import Rectangle
 
-    rows = [each.index for each in spoken]
-    shown = np.exp(log_probs.astype(np.float64))[:, [*rows, 0]].T
     figure = _figure(10.0, 1.5 + 0.14 * len(shown), title)
     axes = figure.subplots()
-    left, right = _span(len(log_probs), frame_s, first_s)
     image = axes.imshow(
         shown,
         cmap=SHADES,
@@ -225,17 +257,17 @@ def posteriors(
         vmax=1,
         aspect="auto",
         interpolation="nearest",
-        extent=(left, right, len(shown) - 0.5, -0.5),
+        extent=(*span, len(shown) - 0.5, -0.5),
     )
     for u, each in enumerate(spoken):
         box = (each.start_s, u - 0.5), each.end_s - each.start_s, 1.0
         axes.add_patch(Rectangle(*box, fill=False, edgecolor=MARK, linewidth=1.0))
     labels, fonts = _spelled([each.text for each in spoken])
-    axes.set_yticks(range(len(shown)), [*labels, "blank"], fontsize=6.5, family=fonts)
+    axes.set_yticks(range(len(shown)), [*labels, *below], fontsize=6.5, family=fonts)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("time (s)")
     axes.set_ylabel("symbol of the reference")
-    figure.colorbar(image, ax=axes, label="posterior", fraction=0.03, pad=0.01)
+    figure.colorbar(image, ax=axes, label=name, fraction=0.03, pad=0.01)
     return figure
 
 

@@ -5,6 +5,7 @@ inspect.<split>.npz                  weights and posteriors of the chosen uttera
 inspect.<split>.layers.png           attention by layer (each picture also as .svg)
 inspect.<split>.<k>.attention.png    attention maps of the k-th chosen utterance
 inspect.<split>.<k>.posteriors.png   its CTC posteriors, with the reference aligned to them
+inspect.<split>.<k>.alignment.png    or the alignment alone, where posteriors depend on the text
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,8 @@ def inspect_run(
 def _earlier_pictures(run: Run, split: str) -> set[Path]:
     """The pictures of an earlier inspection of the same split."""
     # A wider pattern would match another split, such as `test.clean` beside `test`.
-    patterns = ("layers.*", "[0-9]*.attention.*", "[0-9]*.posteriors.*")
+    kinds = ("attention", "posteriors", "alignment")
+    patterns = ["layers.*", *(f"[0-9]*.{kind}.*" for kind in kinds)]
     return {path for each in patterns for path in run.folder.glob(f"inspect.{split}.{each}")}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ class Pictures:
     layers: tuple[Path, ...]
     """Attention over the whole split."""
     utterances: tuple[tuple[Path, ...], ...]
-    """Attention and posteriors of each chosen utterance."""
+    """Attention, and posteriors or alignment, of each chosen utterance."""
 
     @property
     def paths(self) -> set[Path]:
@@ -29,7 +30,7 @@ class Pictures:
 
 
 def draw(run: Run, split: str, inspection: Inspection) -> Pictures:
-    """Draws attention by layer, and the attention maps and posteriors of each chosen utterance."""
+    """Draws attention by layer, and of each chosen utterance its attention maps and alignment."""
     cell = run.cell
     model = f"{cell.variant}, {cell.seed_and_fold}, epoch {inspection.epoch}"
     layers: tuple[Path, ...] = ()
@@ -70,9 +71,13 @@ def _utterance_figures(
             plots.Symbol(each.symbol, each.index, each.start_ms / 1000, each.end_ms / 1000)
             for each in utterance.alignment
         ]
-        log_probs = inspection.arrays[f"{k}.log_probs"]
-        figure = plots.posteriors(log_probs, symbols, title=title, frame_s=frame_s, first_s=first_s)
-        yield f"{k}.posteriors", figure
+        log_probs = inspection.arrays.get(f"{k}.log_probs")
+        if log_probs is not None:
+            name, figure_of = "posteriors", partial(plots.posteriors, log_probs)
+        else:
+            probabilities = [each.probability for each in utterance.alignment]
+            name, figure_of = "alignment", partial(plots.alignment, utterance.frames, probabilities)
+        yield f"{k}.{name}", figure_of(symbols, title=title, frame_s=frame_s, first_s=first_s)
 
 
 def _save(run: Run, split: str, name: str, figure: "Figure") -> tuple[Path, ...]:
