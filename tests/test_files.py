@@ -23,7 +23,14 @@ from asrbench.base.files import (
     write_jsonl,
     write_text,
 )
-from asrbench.base.folders import atomic_files, atomic_folder, folders_below, settle, unsettled
+from asrbench.base.folders import (
+    atomic_files,
+    atomic_folder,
+    folders_below,
+    matching,
+    settle,
+    unsettled,
+)
 from asrbench.base.resources import resource_error
 
 
@@ -375,3 +382,24 @@ def test_a_link_that_leads_back_to_itself_is_one_line(tmp_path):
         f"{circle}: Too many levels of symbolic links; it is a link that leads back to itself; "
         f"choose another place"
     )
+
+
+def test_a_folder_that_vanishes_while_it_is_searched_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of /proc do."""
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.txt").touch()
+    assert matching(tmp_path, "*/*.txt") == [tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt"]
+    scandir = os.scandir
+
+    def vanished(path: str) -> object:
+        if Path(path).name == "b":
+            (tmp_path / "b" / "x.txt").unlink(missing_ok=True)
+            (tmp_path / "b").rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanished)
+    with pytest.raises(UserError, match=f"^{tmp_path}/b: no such file or directory$"):
+        matching(tmp_path, "*/*.txt")

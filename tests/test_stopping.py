@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -261,3 +262,29 @@ def test_a_second_interrupt_does_not_disturb_what_the_first_is_clearing_up() -> 
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Interrupting:
+    """Gets Ctrl-C while its destructor runs, where Python ignores what is raised."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(100))
+
+
+@pytest.mark.filterwarnings("error")  # also of an exception that was ignored
+def test_an_interrupt_in_a_destructor_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    before, hook = signal.signal(signal.SIGINT, signal.default_int_handler), sys.unraisablehook
+
+    def destroyed() -> None:
+        with one_interrupt():
+            Interrupting()
+            time.sleep(60)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            destroyed()
+        assert sys.unraisablehook is hook
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == ""

@@ -162,6 +162,19 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def matching(root: Path, pattern: str) -> list[Path]:
+    """Returns the sorted paths below `root` that match a pattern of `Path.glob`.
+
+    Raises `UserError` for a folder that cannot be read, as one that is deleted meanwhile.
+    """
+    try:
+        return sorted(root.glob(pattern))
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or root}: {(error.strerror or str(error)).lower()}"
+        ) from None
+
+
 def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yields `root` and each folder below it, with the sorted names of its files.
 

@@ -74,8 +74,9 @@ def end_with_caller() -> None:
 def one_interrupt() -> Iterator[None]:
     """Has the first Ctrl-C raise `KeyboardInterrupt` in the block, and later ones do nothing.
 
-    A second one would end the clearing up that follows the first, with a traceback. Where SIGINT is
-    ignored or handled already, nothing changes.
+    A second one would end the clearing up that follows the first, with a traceback. One that comes
+    while Python runs a destructor, which may raise nothing, comes again a little later. Where
+    SIGINT is ignored or handled already, nothing changes.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler:
@@ -86,10 +87,21 @@ def one_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    def unraisable(found: Any) -> None:
+        if not isinstance(found.exc_value, KeyboardInterrupt):
+            hook_before(found)
+            return
+        signal.signal(signal.SIGINT, interrupt)
+        again = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+
+    hook_before, sys.unraisablehook = sys.unraisablehook, unraisable
     signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
+        sys.unraisablehook = hook_before
         if signal.getsignal(signal.SIGINT) is interrupt:
             signal.signal(signal.SIGINT, before)
 

@@ -45,6 +45,7 @@ from asrbench.base.files import (
     write_jsonl,
     write_text,
 )
+from asrbench.base.folders import matching
 from asrbench.base.records import checked, read_record
 from asrbench.experiment import plugins
 from asrbench.experiment.run_records import Environment, Figures, check_history
@@ -79,7 +80,7 @@ class Run:
         """Returns the runs at or below `paths`, sorted. Raises `UserError` for a path without."""
         folders: set[Path] = set()
         for path in paths:
-            found = {spec.parent for spec in path.rglob("spec.yaml")}
+            found = {spec.parent for spec in matching(path, "**/spec.yaml")}
             if not found:
                 raise UserError(f"{path}: found no run folder; `asrbench train SPEC` makes them")
             folders |= found

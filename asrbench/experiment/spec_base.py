@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Layers = Annotated[int, Field(ge=1, le=100)]
+"""A number of layers, which are built one by one: a bound that no model needs ends a slip."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 DropoutRate = Annotated[float, Field(ge=0, le=0.99)]
 """A dropout rate. Closer to 1, the scale 1 / (1 - rate) of what is kept is no longer exact."""

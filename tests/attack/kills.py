@@ -99,7 +99,7 @@ class Kill:
         if outcome.status is None:
             return "did not end after a signal"
         if "Traceback" in outcome.err:
-            return f"traceback after a signal: {outcome.err.strip().splitlines()[-1][:200]}"
+            return f"traceback after a signal: {outcome.err.strip()[-500:]!r}"
         allowed = {0, *(-each for each in self.signals if each != SIGINT)}
         if SIGINT in self.signals or trains:
             allowed.add(128 + SIGINT)
@@ -221,7 +221,8 @@ class Victim:
             watched.send(child)
 
         outcome = bench.run(self.command, before=watched.begin, meanwhile=meanwhile)
-        yield kill.fault(outcome, self.trains)
+        if not self._was_complete(outcome):  # by a kill before this one
+            yield kill.fault(outcome, self.trains)
         if left_running(*children):
             yield f"{kill} left a process that runs"
         yield self.between(bench, self.command)

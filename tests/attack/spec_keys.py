@@ -13,9 +13,6 @@ from pydantic import BaseModel
 LABELS = ("experiment", "variant", "seed", "fold")
 """Keys of a run that its spec file writes in another way."""
 
-DECODER = "{layers: 1, width: 16, heads: 2, feed_forward: 16}"
-"""A decoder as small as the rest of the study, so that only the key of an attempt is extreme."""
-
 
 @dataclass(frozen=True)
 class Key:
@@ -29,11 +26,13 @@ class Key:
 @cache
 def keys_of(spec: Path) -> tuple[Key, ...]:
     """Returns every key that a spec can have, under every kind of its sections."""
+    from small_models import small
+
     from asrbench.experiment.registry import MODELS
     from asrbench.experiment.spec_file import load_study
 
-    choices = [f"model.name={name}" for name in MODELS if name != "ds2_crossattn"]
-    choices.append(f"model={{name: ds2_crossattn, head: {{decoder: {DECODER}}}}}")
+    # As small as the rest of the study, so that only the key of an attempt is extreme.
+    choices = [f"model={small(name).model_dump_json()}" for name in MODELS]
     choices += [f"features.kind={k}" for k in ("log_spectrogram", "mfcc", "fbank")]
     choices += [f"train.schedule.kind={k}" for k in ("constant", "one_cycle", "tri_stage", "noam")]
     choices += ["train.weights={kind: average, epochs: 2}", "train.optimizer.kind=adam"]

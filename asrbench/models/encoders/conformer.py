@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, Impossible
+from asrbench.experiment.spec_base import Count, Impossible, Layers
 from asrbench.experiment.spec_model import ATTENTION, Attention
 from asrbench.models.attention.positional import PositionalAttention
 from asrbench.models.encoders.stack import StackEncoder, StackSpec
@@ -34,13 +34,13 @@ class ConformerSpec(StackSpec):
     kind: Literal["conformer"] = "conformer"
     subsampling: SubsamplingSpec = SubsamplingSpec()
     """Convolutions that leave one frame in four."""
-    layers: Count = 16
+    layers: Layers = 16
     """Number of layers."""
     feed_forward: Count = 1024
     """Width within each of a layer's two feed-forward blocks."""
     attention: Attention = PositionalAttention(heads=4, position="transformer_xl")
     """The attention block of each layer; `model.name` fixes its kind."""
-    kernel: Annotated[int, Field(ge=1, le=9999)] = 31
+    kernel: Annotated[int, Field(ge=1, le=999)] = 31
     """Frames that the depthwise convolution spans, an odd number."""
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ class JasperSpec(EncoderSpec):
     """Number of blocks, B of Jasper BxR."""
     repeats: Literal[3, 5] = 5
     """Convolutions in a block, R of Jasper BxR."""
-    width_factor: Annotated[float, Field(gt=0, le=4)] = 1.0
+    width_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Channels over those of the paper; the products are rounded to multiples of 8."""
     dropout_factor: Annotated[float, Field(ge=0, le=2)] = 1.0
     """Dropout rates over those of the paper, which are 0.2 to 0.4."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, DropoutRate
+from asrbench.experiment.spec_base import Count, DropoutRate, Layers
 from asrbench.experiment.spec_model import ATTENTION, Attention, EncoderSpec
 from asrbench.models.attention.self_attention import SelfAttention
 from asrbench.models.encoders.encoder import Encoder
@@ -18,7 +18,7 @@ from asrbench.models.layers.feed_forward import FeedForward
 class StackSpec(EncoderSpec):
     """The base of the spec classes; `attention` need not have heads x head_dim = width."""
 
-    layers: Count = 12
+    layers: Layers = 12
     """Number of layers."""
     width: Count = 256
     """Width of every layer's input and output."""

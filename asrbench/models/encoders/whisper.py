@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, DropoutRate, Impossible
+from asrbench.experiment.spec_base import Count, DropoutRate, Impossible, Layers
 from asrbench.experiment.spec_model import Attention
 from asrbench.models.attention.whisper import WhisperAttention
 from asrbench.models.encoders.stack import StackEncoder, StackSpec, TransformerLayer
@@ -29,7 +29,7 @@ from asrbench.models.layers.masking import valid_frames
 
 class WhisperSpec(StackSpec):
     kind: Literal["whisper"] = "whisper"
-    layers: Count = 4
+    layers: Layers = 4
     """Number of layers."""
     width: Count = 384
     """Width of every layer's input and output, an even number from 4."""

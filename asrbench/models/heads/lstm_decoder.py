@@ -20,7 +20,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, DropoutRate, Impossible, Spec
+from asrbench.experiment.spec_base import Count, DropoutRate, Impossible, Layers, Spec
 from asrbench.models.heads.decoder import Decoder, draw, replaced, uncovered
 from asrbench.models.heads.mechanisms import (
     AdditiveMechanism,
@@ -37,7 +37,7 @@ class LstmDecoderSpec(Spec):
     kind: Literal["lstm"] = "lstm"
     mechanism: Literal["dot", "additive", "location", "multihead"] = "location"
     """How a frame of the encoder is scored: Luong, Bahdanau, Chorowski, Vaswani."""
-    layers: Count = 2
+    layers: Layers = 2
     """Number of LSTM layers."""
     width: Count = 512
     """Width of the embeddings, of the LSTM layers and of the layer before the output."""

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, DropoutRate, Impossible, Spec
+from asrbench.experiment.spec_base import Count, DropoutRate, Impossible, Layers, Spec
 from asrbench.models.heads.decoder import Decoder, uncovered
 from asrbench.models.layers.positions import sinusoids
 from asrbench.models.searches.state import State
@@ -28,7 +28,7 @@ from asrbench.models.searches.state import State
 
 class TransformerDecoderSpec(Spec):
     kind: Literal["transformer"] = "transformer"
-    layers: Annotated[int, Field(ge=1, le=100)] = 2
+    layers: Layers = 2
     """Number of Transformer decoder layers."""
     width: Count = 512
     """Width of the decoder; even, and divisible by `heads`."""

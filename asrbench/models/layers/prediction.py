@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
-from asrbench.experiment.spec_base import Count, DropoutRate, Spec
+from asrbench.experiment.spec_base import Count, DropoutRate, Layers, Spec
 from asrbench.models.layers.dropout import Dropout
 from asrbench.models.layers.recurrence import run_cell
 from asrbench.text.tokenizer import BLANK
@@ -19,7 +19,7 @@ from asrbench.text.tokenizer import BLANK
 
 class LstmPredictionSpec(Spec):
     kind: Literal["lstm"] = "lstm"
-    layers: Count = 1
+    layers: Layers = 1
     """Number of LSTM layers."""
     width: Count = 512
     """Width of the embedding, and of each layer's state."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from asrbench.base.errors import Fault, UserError
+from asrbench.base.folders import matching
 from asrbench.data.segment import Segment
 from asrbench.stages.prep.lists import (
     FOLDER_SPLITS,
@@ -107,9 +108,8 @@ def _other_folders(source: Path, folders: dict[str, Path]) -> list[Path]:
     """Returns the data folders in `source` that belong to no split."""
     if source in folders.values():
         return []
-    return sorted(
-        path.parent for path in source.glob("*/wav.scp") if path.parent not in folders.values()
-    )
+    found = (path.parent for path in matching(source, "*/wav.scp"))
+    return [folder for folder in found if folder not in folders.values()]
 
 
 @dataclass(frozen=True, slots=True)

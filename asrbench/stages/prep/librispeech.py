@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from asrbench.base.errors import UserError, pick
+from asrbench.base.folders import matching
 from asrbench.stages.prep.lists import check_split_name
 from asrbench.stages.prep.openslr import read_chapters
 from asrbench.stages.prep.recipe import Argument, Option, Preparation, Recipe
@@ -96,7 +97,7 @@ def _default(subset: str, wanted: dict[str, Sequence[str]]) -> str:
 
 
 def _subsets(root: Path) -> list[str]:
-    found = root.glob("*/*/*/*.trans.txt")
+    found = matching(root, "*/*/*/*.trans.txt")
     subsets = sorted({path.relative_to(root).parts[0] for path in found})
     if not subsets:
         raise UserError(

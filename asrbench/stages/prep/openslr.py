@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrbench.base.errors import Fault
+from asrbench.base.folders import matching
 from asrbench.stages.prep.lists import normal_text, numbered_lines, rejecting, split_key
 from asrbench.stages.prep.sources import Source
 
@@ -26,8 +27,8 @@ def read_chapters(
     """
     found: list[Source] = []
     seen: set[str] = set()
-    untranscribed = set(folder.rglob("*.flac"))
-    for path in sorted(folder.rglob("*.trans.txt")):
+    untranscribed = set(matching(folder, "**/*.flac"))
+    for path in matching(folder, "**/*.trans.txt"):
         for number, line in numbered_lines(path):
             id, raw = split_key(line)
             audio = path.parent / f"{id}.flac"
