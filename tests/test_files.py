@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 import os
@@ -27,7 +28,6 @@ from asrbench.base.folders import (
     atomic_files,
     atomic_folder,
     folders_below,
-    matching,
     settle,
     unsettled,
 )
@@ -384,22 +384,25 @@ def test_a_link_that_leads_back_to_itself_is_one_line(tmp_path):
     )
 
 
-def test_a_folder_that_vanishes_while_it_is_searched_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES], ids=os.strerror)
+def test_a_folder_that_vanishes_or_cannot_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """As those of /proc do."""
+    """As those of /proc vanish. `Path.glob` says nothing of a folder that cannot be read."""
     for name in ("b", "a"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "deep").mkdir(parents=True)
         (tmp_path / name / "x.txt").touch()
-    assert matching(tmp_path, "*/*.txt") == [tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt"]
+    folders = [tmp_path, *(tmp_path / name for name in ("a", "a/deep", "b", "b/deep"))]
+    assert [folder for folder, _ in folders_below(tmp_path)] == folders
+    shallow = [(tmp_path, []), (tmp_path / "a", ["x.txt"]), (tmp_path / "b", ["x.txt"])]
+    assert list(folders_below(tmp_path, depth=1)) == shallow
     scandir = os.scandir
 
-    def vanished(path: str) -> object:
+    def refused(path: str) -> object:
         if Path(path).name == "b":
-            (tmp_path / "b" / "x.txt").unlink(missing_ok=True)
-            (tmp_path / "b").rmdir()
+            raise OSError(code, os.strerror(code), path)
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", vanished)
-    with pytest.raises(UserError, match=f"^{tmp_path}/b: no such file or directory$"):
-        matching(tmp_path, "*/*.txt")
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/b: cannot be read \({os.strerror(code)}"):
+        list(folders_below(tmp_path))

@@ -1,11 +1,13 @@
 """Folders that are whole or not there, also after a kill, and the folders below another."""
 
+import math
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -162,35 +164,32 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def matching(root: Path, pattern: str) -> list[Path]:
-    """Returns the sorted paths below `root` that match a pattern of `Path.glob`.
+def folders_below(
+    root: Path, *, links: bool = True, depth: float = math.inf
+) -> Iterator[tuple[Path, list[str]]]:
+    """Yields `root` and each folder down to `depth` below it, with the sorted names of its files.
 
-    Raises `UserError` for a folder that cannot be read, as one that is deleted meanwhile.
+    Follows symbolic links to folders unless `links` is false. Each folder is yielded once, even if
+    several links lead to it or a link leads back to a folder above. Yields nothing if `root` is no
+    folder. Raises `UserError` for a folder that cannot be read, as one that is deleted meanwhile.
     """
-    try:
-        return sorted(root.glob(pattern))
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or root}: {(error.strerror or str(error)).lower()}"
-        ) from None
-
-
-def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yields `root` and each folder below it, with the sorted names of its files.
-
-    Follows symbolic links. Each folder is yielded once, even if several links lead to it or a link
-    leads back to a folder above. Raises `OSError` for a folder that cannot be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise error
-
+    if not root.is_dir():
+        return
     seen: set[tuple[int, int]] = set()
-    for folder, below, files in os.walk(root, onerror=refuse, followlinks=True):
-        about = os.stat(folder)
-        if (about.st_dev, about.st_ino) in seen:
-            below.clear()
-            continue
-        seen.add((about.st_dev, about.st_ino))
-        below.sort()  # in place: os.walk goes on in this order
-        yield Path(folder), sorted(files)
+    level = len(root.parts)
+    try:
+        for name, below, files in os.walk(root, onerror=_refuse, followlinks=links):
+            folder, about = Path(name), os.stat(name)
+            if (about.st_dev, about.st_ino) in seen:
+                below.clear()
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            # In place: os.walk goes on in this order, and not into what is taken out.
+            below[:] = sorted(below) if len(folder.parts) - level < depth else []
+            yield folder, sorted(files)
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error

@@ -115,8 +115,8 @@ def audio_files(key: str, folder: Path) -> list[tuple[str, Path]]:
                 relative = path.relative_to(folder)
                 if not any(part.startswith(".") for part in relative.parts):
                     found.append((relative.as_posix(), path))
-    except OSError as error:
-        raise UserError(f"{key}: {error.filename}: cannot be read ({error.strerror})") from None
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
     if not found:
         raise UserError(f"{key}: {folder} has no audio file; allowed: {', '.join(SUFFIXES)}")
     return sorted(found)

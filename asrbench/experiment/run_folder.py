@@ -45,7 +45,7 @@ from asrbench.base.files import (
     write_jsonl,
     write_text,
 )
-from asrbench.base.folders import matching
+from asrbench.base.folders import folders_below
 from asrbench.base.records import checked, read_record
 from asrbench.experiment import plugins
 from asrbench.experiment.run_records import Environment, Figures, check_history
@@ -80,7 +80,8 @@ class Run:
         """Returns the runs at or below `paths`, sorted. Raises `UserError` for a path without."""
         folders: set[Path] = set()
         for path in paths:
-            found = {spec.parent for spec in matching(path, "**/spec.yaml")}
+            below = folders_below(path, links=False)
+            found = {folder for folder, files in below if "spec.yaml" in files}
             if not found:
                 raise UserError(f"{path}: found no run folder; `asrbench train SPEC` makes them")
             folders |= found

@@ -18,7 +18,7 @@ from typing import Any
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import digest, read_json, read_jsonl, strays
-from asrbench.base.folders import is_locked, matching, settle, unsettled
+from asrbench.base.folders import folders_below, is_locked, settle, unsettled
 from asrbench.data.corpus import Corpus, other_files
 from asrbench.data.corpus_writer import fingerprint_of
 from asrbench.data.folds import CorpusFold
@@ -58,8 +58,8 @@ class Contents:
         corpora: set[Path] = set()
         folders: set[Path] = set()
         for path in paths:
-            below = {path, *(each for each in matching(path, "**/*") if each.is_dir())}
-            below = {each for each in below if not _is_hidden(each, path)}
+            found = (folder for folder, _ in folders_below(path, links=False))
+            below = {each for each in found if not _is_hidden(each, path)}
             found_runs = {each for each in below if (each / "spec.yaml").is_file()}
             found_corpora = {each for each in below if (each / "corpus.json").is_file()}
             if not found_runs and not found_corpora:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from asrbench.base.errors import Fault, UserError
-from asrbench.base.folders import matching
+from asrbench.base.folders import folders_below
 from asrbench.data.segment import Segment
 from asrbench.stages.prep.lists import (
     FOLDER_SPLITS,
@@ -108,7 +108,7 @@ def _other_folders(source: Path, folders: dict[str, Path]) -> list[Path]:
     """Returns the data folders in `source` that belong to no split."""
     if source in folders.values():
         return []
-    found = (path.parent for path in matching(source, "*/wav.scp"))
+    found = (folder for folder, files in folders_below(source, depth=1) if "wav.scp" in files)
     return [folder for folder in found if folder not in folders.values()]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from asrbench.base.errors import UserError, pick
-from asrbench.base.folders import matching
+from asrbench.base.folders import folders_below
 from asrbench.stages.prep.lists import check_split_name
 from asrbench.stages.prep.openslr import read_chapters
 from asrbench.stages.prep.recipe import Argument, Option, Preparation, Recipe
@@ -97,8 +97,13 @@ def _default(subset: str, wanted: dict[str, Sequence[str]]) -> str:
 
 
 def _subsets(root: Path) -> list[str]:
-    found = matching(root, "*/*/*/*.trans.txt")
-    subsets = sorted({path.relative_to(root).parts[0] for path in found})
+    subsets = sorted(
+        {
+            folder.relative_to(root).parts[0]
+            for folder, files in folders_below(root, depth=3)
+            if folder.parts[:-3] == root.parts and any(f.endswith(".trans.txt") for f in files)
+        }
+    )
     if not subsets:
         raise UserError(
             f"{root}: found no subset of LibriSpeech; SOURCE is the folder 'LibriSpeech' or the "

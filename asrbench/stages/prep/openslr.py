@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrbench.base.errors import Fault
-from asrbench.base.folders import matching
+from asrbench.base.folders import folders_below
 from asrbench.stages.prep.lists import normal_text, numbered_lines, rejecting, split_key
 from asrbench.stages.prep.sources import Source
 
@@ -27,8 +27,9 @@ def read_chapters(
     """
     found: list[Source] = []
     seen: set[str] = set()
-    untranscribed = set(matching(folder, "**/*.flac"))
-    for path in matching(folder, "**/*.trans.txt"):
+    files = [below / name for below, names in folders_below(folder) for name in names]
+    untranscribed = {path for path in files if path.suffix == ".flac"}
+    for path in (path for path in files if path.name.endswith(".trans.txt")):
         for number, line in numbered_lines(path):
             id, raw = split_key(line)
             audio = path.parent / f"{id}.flac"

@@ -70,14 +70,9 @@ def _files(root: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
 
     Raises `UserError` for a folder that cannot be read.
     """
-    if root.is_file():
-        return
-    try:
-        for folder, files in folders_below(root):
-            relative = folder.relative_to(root)
-            yield from ((relative / file).as_posix() for file in files if file.endswith(suffixes))
-    except OSError as error:
-        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    for folder, files in folders_below(root):
+        relative = folder.relative_to(root)
+        yield from ((relative / file).as_posix() for file in files if file.endswith(suffixes))
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[str]:
