@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from asrbench.experiment.spec_base import Share
 from asrbench.experiment.spec_model import HeadSpec
+from asrbench.models.graph_part import GraphPart
 from asrbench.models.heads.decoder import Decoder
+from asrbench.models.heads.decoder_parts import decoder_parts
 from asrbench.models.heads.head import Decoding, Encoded, Head, Losses, Search, Targets
 from asrbench.models.heads.lstm_decoder import LstmDecoder, LstmDecoderSpec
 from asrbench.models.heads.transformer_decoder import TransformerDecoder, TransformerDecoderSpec
@@ -73,6 +75,9 @@ class AttentionHead(Head):
 
     def weights(self, encoded: Encoded, symbols: list[int]) -> dict[str, Tensor]:
         return decoder_weights(self.decoder, encoded, symbols)
+
+    def parts(self) -> dict[str, GraphPart]:
+        return decoder_parts(self.decoder)
 
     def layers(self) -> dict[str, list[nn.Parameter]]:
         return {"decoder": list(self.decoder.parameters())}

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from asrbench.experiment.spec_base import Share
+from asrbench.models.graph_part import GraphPart
 from asrbench.models.heads.attention import (
     READS,
     DecoderHeadSpec,
@@ -20,6 +21,7 @@ from asrbench.models.heads.attention import (
     searches_of,
 )
 from asrbench.models.heads.ctc import Ctc, ctc_loss
+from asrbench.models.heads.decoder_parts import decoder_parts
 from asrbench.models.heads.head import Decoding, Encoded, Losses, Targets
 from asrbench.models.searches.joint import joint_beam
 
@@ -53,6 +55,9 @@ class CtcAttention(Ctc):
 
     def weights(self, encoded: Encoded, symbols: list[int]) -> dict[str, Tensor]:
         return decoder_weights(self.decoder, encoded, symbols)
+
+    def parts(self) -> dict[str, GraphPart]:
+        return decoder_parts(self.decoder)
 
     def layers(self) -> dict[str, list[nn.Parameter]]:
         return {**super().layers(), "decoder": list(self.decoder.parameters())}
