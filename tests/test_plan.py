@@ -35,6 +35,7 @@ CPU = torch.device("cpu")
 HOUR = 3600.0
 COST = Cost(
     parameters=3_340_000,
+    trained_parameters=3_340_000,
     flops_per_audio_second=0.72e9,
     utterances=6,
     excluded=0,

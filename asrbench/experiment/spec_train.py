@@ -102,6 +102,8 @@ class TrainSpec(Spec):
     """Optimizer and its options."""
     schedule: ScheduleSpec = Cosine()
     """Schedule of the learning rate over the training."""
+    freeze: tuple[str, ...] = ()
+    """Modules and parameters that are not trained, as `encoder.front_end`."""
     weights: WeightsSpec = Best()
     """Rule that chooses the weights that are tested; docs/choosing_weights.md compares them."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -75,7 +75,10 @@ class State:
         epochs = self.trainer.cell.train.averaged_epochs
         if not epochs or self.average.epochs < epochs:
             return None
-        return self.trainer.recogniser.with_weights(self.average.mean())
+        # The mean of equal numbers can differ from them in the last bit.
+        own = self.trainer.recogniser.model.state_dict()
+        frozen = {name: own[name] for name in self.trainer.frozen.tensors & own.keys()}
+        return self.trainer.recogniser.with_weights(self.average.mean() | frozen)
 
     def average_weights(self) -> None:
         """Adds the weights after the current epoch to the average, if they are part of it."""

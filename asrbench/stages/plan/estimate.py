@@ -67,6 +67,8 @@ class Cost:
 
     parameters: int
     """Parameters of the model."""
+    trained_parameters: int
+    """Those of the parameters that are not frozen."""
     flops_per_audio_second: float
     """Floating-point operations of a training step for one second of audio: matrix products and
     convolutions, forward and backward."""
@@ -201,6 +203,7 @@ class _Trial:
         middle = sorted(self.kept, key=self._samples.__getitem__)[len(self.kept) // 2]
         return Cost(
             parameters=recogniser.model.parameter_count,
+            trained_parameters=recogniser.model.trained_count,
             flops_per_audio_second=flops_per_audio_second(self.setup, middle),
             utterances=len(self.kept),
             excluded=len(self.excluded),
