@@ -17,6 +17,7 @@ OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stu
 
 ADDED_LATER: dict[str, Any] = {
     "train.weights": {"kind": "best"},
+    "train.weights.of": "last",
     "train.freeze": [],
     "fold": None,
     "init_from": None,

@@ -256,7 +256,6 @@ def _close_epoch(state: State, session: _Session) -> None:
     setup, reporter = session.setup, session.reporter
     epochs = setup.cell.train.epochs
     with _explains_out_of_memory(session, f"in the dev pass after epoch {state.epoch + 1}"):
-        state.average_weights()
         # All ranks keep the same history, with the times of the main rank.
         row = setup.ranks.broadcast(evaluate_epoch(state, setup, reporter))
     state.close_epoch(row)

@@ -98,6 +98,8 @@ class Cost:
     """Size of the weights alone."""
     average_bytes: int
     """Size of the averaged weights; 0 unless `train.weights` asks for them."""
+    kept_bytes: int
+    """Size of what a state holds for the average: one sum, or the weights of each best epoch."""
 
     @property
     def step_seconds(self) -> float:
@@ -121,10 +123,10 @@ class Cost:
 
     @property
     def disk_bytes(self) -> int:
-        """Disk space while the run is trained: states, each with the average, and the last, best,
-        previous best and averaged weights."""
+        """Disk space while the run is trained: states, each with what it holds for the average,
+        and the last, best, previous best and averaged weights."""
         # One more state than is kept: the next one is written before the oldest is deleted.
-        states = (KEPT + 1) * (self.state_bytes + self.average_bytes)
+        states = (KEPT + 1) * (self.state_bytes + self.kept_bytes)
         return states + 3 * self.weights_bytes + self.average_bytes
 
     @property
@@ -218,6 +220,8 @@ class _Trial:
             state_bytes=state_bytes,
             weights_bytes=weights_bytes,
             average_bytes=weights_bytes if train.averaged_epochs else 0,
+            kept_bytes=weights_bytes
+            * (train.averaged_epochs if train.averages_best else bool(train.averaged_epochs)),
         )
 
     @property
