@@ -847,7 +847,7 @@ def near(value, annotation=None):
         values = [not value]
     elif value is None:
         values = [1, "x", {"folders": ["halls"]}, {"index": 1, "of": 2}]
-        values += [{"layers": [1]}, {"weight": 0.5}, {"kind": "vgg"}, "last"]
+        values += [{"layers": [1]}, {"weight": 0.5}, {"kind": "vgg"}, {"run": "base"}, "last"]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
@@ -982,6 +982,15 @@ def test_identity_changes_with_the_fingerprint_of_each_folder_of_sounds():
 def test_a_path_alone_names_the_run_to_start_from():
     assert cell_of("init_from: results/base") == cell_of("init_from: {run: results/base}")
     assert cell_of().init_from is None
+
+
+def test_layers_add_to_a_path_alone():
+    cell = cell_of("init_from: results/base", "init_from.checkpoint=last")
+    assert (cell.init_from.run, cell.init_from.checkpoint) == ("results/base", "last")
+    (cell,) = study_of(
+        "init_from: {run: results/base, parts: encoder}\nvariants: {a: {init_from: results/other}}"
+    ).cells
+    assert (cell.init_from.run, cell.init_from.parts) == ("results/other", "encoder")
 
 
 def test_one_folder_may_stand_without_a_list():

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from asrbench.experiment.spec_augment import AugmentSpec
 from asrbench.experiment.spec_base import Count, Impossible, Positive, Seed, Share, Spec
@@ -190,11 +190,6 @@ class InitSpec(Spec):
     """16 hexadecimal digits of the weights and their tokenizer, which `train` fills in."""
 
 
-def _of_path(value: Any) -> Any:
-    """Returns the keys of `init_from: PATH`, or another value as it is."""
-    return {"run": value} if isinstance(value, str) else value
-
-
 class FoldSpec(Spec):
     """One fold of a corpus: the part that the run is tested on and does not see in training."""
 
@@ -231,7 +226,7 @@ class CellOf(Spec, Generic[M]):
     """Augmentation of the training audio and features."""
     model: M
     """Model: an encoder, a head, and loss terms."""
-    init_from: Annotated[InitSpec | None, BeforeValidator(_of_path)] = None
+    init_from: InitSpec | None = None
     """Run whose weights the training starts from; null draws all weights from the seed."""
     train: TrainSpec = TrainSpec()
     """Optimizer, schedule, batches and length of the training."""

@@ -24,9 +24,9 @@ a head does not stay in it."""
 class Frozen:
     """What is frozen in a model."""
 
-    modules: tuple[nn.Module, ...] = ()
+    modules: tuple[nn.Module, ...]
     """The modules that compute as in `eval`."""
-    tensors: frozenset[str] = frozenset()
+    tensors: frozenset[str]
     """The names, in the model's state, of the tensors that training leaves as they are."""
 
     def hold(self) -> None:

@@ -74,10 +74,8 @@ class Taken:
     def lines(self) -> list[str]:
         """Returns what was taken and what was left, in lines for the terminal."""
         epoch = "" if self.epoch is None else f" of epoch {self.epoch}"
-        found = [
-            f"starts from {self.weights}{epoch}: {_in_words(self.taken)} taken, "
-            f"{_in_words(self.drawn)} drawn from the seed"
-        ]
+        drawn = f", {_in_words(self.drawn)} drawn from the seed" if self.drawn.tensors else ""
+        found = [f"starts from {self.weights}{epoch}: {_in_words(self.taken)} taken{drawn}"]
         if self.left:
             reasons = "; ".join(f"{', '.join(names)} ({why})" for why, names in self.left.items())
             found.append(f"not taken: {reasons}")
@@ -143,7 +141,7 @@ def _source_of(init: InitSpec) -> Source:
     found = Run.find([Path(init.run)])
     if len(found) > 1:
         raise UserError(
-            f"init_from: found {len(found)} runs in {init.run}, allowed: one; the first is "
+            f"init_from: found {len(found)} runs in {Path(init.run)}, allowed: one; the first is "
             f"{found[0]}"
         )
     (run,) = found
