@@ -267,7 +267,7 @@ class _ByHand:
     def __init__(self, none: list[list[float]], one: list[list[float]]) -> None:
         self.prediction = self
         ended = [[1.0, 0.0, 0.0]] * 2
-        self.log_probs_WTV = torch.tensor([none, one, ended]).clamp(min=1e-12).log()
+        self.log_probs_WTV = torch.tensor([none, one, ended]).log()
 
     def start(self, batch: int, device: torch.device) -> tuple[Tensor, PredictionState]:
         none_N1 = torch.zeros(batch, 1)
@@ -298,7 +298,7 @@ def test_alignments_that_are_apart_are_not_given_up_one_by_one() -> None:
     assert model.found(bonus=0.0) == [1, 2]
 
 
-# Bonuses that come late
+# Bonuses that come late, or are out of all proportion
 
 
 def test_a_transducer_waits_for_the_bonus_of_symbols_to_come() -> None:
@@ -309,6 +309,12 @@ def test_a_transducer_waits_for_the_bonus_of_symbols_to_come() -> None:
     )
     assert model.found(bonus=0.0) == []
     assert model.found(bonus=1.5) == [1, 2]
+
+
+@pytest.mark.parametrize("bonus", [-1e38, -1e308])
+def test_a_transducer_with_symbols_that_cost_everything_writes_none(bonus: float) -> None:
+    head, encoded = transducer(3), encoded_of(3, [5, 2])
+    assert head.searches["beam"](encoded, decoding(Fusion(length_bonus=bonus), 3)) == [[], []]
 
 
 @pytest.mark.parametrize(("bonus", "expected"), [(0.0, []), (1.5, [1, 2])])

@@ -18,7 +18,7 @@ from asrbench.text.tokenizer import BLANK
 SYMBOLS_A_FRAME = 10
 """Symbols that greedy search writes in one frame at most, so that it ends with any model."""
 
-_IMPOSSIBLE = -1e30
+_INFINITY = float("inf")
 
 
 class Transducing(Protocol):
@@ -112,7 +112,7 @@ class _Search:
         self.frames, self.beam, self.highest = frames, beam, highest
         self.texts = _Texts()
         self.active = [_Hypothesis(0.0, 0, 0, 0, row, BLANK)] if frames else []
-        self.best_score, self.best_text = _IMPOSSIBLE, 0
+        self.best_score, self.best_text = -_INFINITY, 0
 
     def ends(self, each: _Hypothesis) -> bool:
         """Returns whether a blank would be the end of a hypothesis."""
@@ -157,13 +157,13 @@ class _Search:
         them, and gains no more than the highest score of each symbol that it can still get.
         """
         scores = [each.score + self.highest * (self.frames - each.length) for each in ahead]
-        return float(np.logaddexp.reduce(scores)) if scores else _IMPOSSIBLE
+        return float(np.logaddexp.reduce(scores)) if scores else -_INFINITY
 
     def _extensions(self, scores_KV: Tensor) -> set[tuple[int, int]]:
         """Returns hypothesis and symbol of the best extensions, and of those that can be merged."""
         scores_K1 = torch.tensor([[each.score] for each in self.active], dtype=scores_KV.dtype)
         scores_KV = scores_KV + scores_K1
-        scores_KV[:, BLANK] = _IMPOSSIBLE
+        scores_KV[:, BLANK] = -_INFINITY
         symbols = scores_KV.shape[1]
         best = scores_KV.flatten().topk(min(self.beam, scores_KV.numel() - len(scores_KV))).indices
         found = {divmod(flat, symbols) for flat in best.tolist()}
@@ -172,7 +172,12 @@ class _Search:
             parent, symbol = self.texts.last(each.text)
             if parent in place:
                 found.add((place[parent], symbol))
-        return {(k, symbol) for k, symbol in found if self.active[k].length < self.frames}
+        # Where symbols are as impossible as a blank is here, it is among the best.
+        return {
+            (k, symbol)
+            for k, symbol in found
+            if symbol != BLANK and self.active[k].length < self.frames
+        }
 
 
 @torch.no_grad()
