@@ -22,7 +22,7 @@ from asrbench.models.heads.attention import (
 )
 from asrbench.models.heads.ctc import Ctc, ctc_loss
 from asrbench.models.heads.decoder_parts import decoder_parts
-from asrbench.models.heads.head import Decoding, Encoded, Losses, Targets
+from asrbench.models.heads.head import FUSION, Decoding, Encoded, Losses, Targets
 from asrbench.models.searches.joint import joint_beam
 
 
@@ -37,7 +37,7 @@ class CtcAttentionSpec(DecoderHeadSpec):
 class CtcAttention(Ctc):
     """A CTC head with an attention decoder beside it."""
 
-    reads = MappingProxyType({**Ctc.reads, **READS, "joint": ("beam", "ctc_weight")})
+    reads = MappingProxyType({**Ctc.reads, **READS, "joint": ("beam", "ctc_weight", *FUSION)})
 
     def __init__(self, spec: CtcAttentionSpec, width: int, symbols: int) -> None:
         super().__init__(spec, width, symbols)
@@ -63,10 +63,13 @@ class CtcAttention(Ctc):
         return {**super().layers(), "decoder": list(self.decoder.parameters())}
 
     def _joint(self, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
+        log_probs_BTV = self.log_probs(encoded)
+        batch, _, symbols = log_probs_BTV.shape
         return joint_beam(
             scorer_of(self.decoder, encoded),
-            self.log_probs(encoded),
+            log_probs_BTV,
             encoded.cpu_lengths_B.tolist(),
             beam=decoding.settings.beam,
             ctc_weight=decoding.settings.ctc_weight,
+            fusion=decoding.fusion.scorers(batch, symbols, log_probs_BTV.device),
         )

@@ -19,7 +19,7 @@ from asrbench.experiment.spec_base import Count
 from asrbench.experiment.spec_model import HeadSpec
 from asrbench.models.alignment import AlignedSpan
 from asrbench.models.graph_part import GraphPart, Sizes
-from asrbench.models.heads.head import Decoding, Encoded, Head, Losses, Targets
+from asrbench.models.heads.head import FUSION, Decoding, Encoded, Head, Losses, Targets
 from asrbench.models.layers.prediction import (
     LstmPredictionSpec,
     PredictionSpec,
@@ -51,7 +51,7 @@ class TransducerSpec(HeadSpec):
 class Transducer(Head):
     """log p(symbol or blank | frame, symbols before it), summed over all alignments."""
 
-    reads = MappingProxyType({"beam": ("beam",)})
+    reads = MappingProxyType({"beam": ("beam", *FUSION)})
 
     def __init__(self, spec: TransducerSpec, width: int, symbols: int) -> None:
         super().__init__()
@@ -133,11 +133,13 @@ class Transducer(Head):
         return transducer_greedy(self, self.frame(encoded.x_BTD), encoded.cpu_lengths_B)
 
     def _beam(self, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
+        batch, symbols = len(encoded.x_BTD), self.output.out_features
         return transducer_beam(
             self,
             self.frame(encoded.x_BTD),
             encoded.cpu_lengths_B,
             beam=decoding.settings.beam,
+            fusion=decoding.fusion.scorers(batch, symbols, encoded.x_BTD.device),
         )
 
 
