@@ -7,6 +7,7 @@ the start symbol.
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from asrbench.models.searches.ctc_greedy import collapse
+from asrbench.models.searches.fusion import Fusion
 from asrbench.models.searches.joint import joint_beam
 from asrbench.models.searches.state import Scorer, State
-from asrbench.text.tokenizer import BLANK
+from asrbench.text.ngram_lm import LmSource, NgramLm, SymbolLm
+from asrbench.text.ngram_training import trained_arpa
+from asrbench.text.tokenizer import BLANK, Tokenizer
 
 SEEDS = st.integers(0, 2**32)
+TOKENIZER = Tokenizer("char", (" ", "a", "b"))
 
 
 def random_log_probs(seed: int, *shape: int, sharpness: float = 2.0) -> Tensor:
@@ -102,6 +107,24 @@ def score_of(decoder: Scorer, string: Sequence[int], index: int = 0) -> float:
     for last, symbol in pairwise([BLANK, *string, BLANK]):
         log_probs_11V, state = decoder.step(state, torch.tensor([[last]]))
         total += log_probs_11V[0, 0, symbol].item()
+    return total
+
+
+def trigrams(folder: Path) -> SymbolLm:
+    """A language model of the symbols of `TOKENIZER`, by way of a file in `folder`."""
+    texts = ["ab ba", "abba", "a b", "bab a", "ba ab", "aa", "b"]
+    source = LmSource(TOKENIZER.digest, "char", 3, "f1")
+    path = folder / "3.arpa"
+    path.write_text(trained_arpa(texts, 3, source))
+    return SymbolLm(NgramLm.read(path), TOKENIZER)
+
+
+def prior(fusion: Fusion, string: Sequence[int]) -> float:
+    """What language model and bonus add to the score of a whole text."""
+    total = fusion.length_bonus * len(string)
+    if fusion.lm is not None:
+        words = [int(fusion.lm.word_V[symbol]) for symbol in string]
+        total += fusion.lm_weight * fusion.lm.lm.score(words)
     return total
 
 

@@ -23,7 +23,7 @@ from asrbench.models.heads.attention import (
 )
 from asrbench.models.heads.ctc_attention import CtcAttention
 from asrbench.models.heads.decoder import Decoder, draw
-from asrbench.models.heads.head import Decoding, Encoded
+from asrbench.models.heads.head import FUSION, Decoding, Encoded
 from asrbench.models.heads.lstm_decoder import LstmDecoder, LstmDecoderSpec
 from asrbench.models.heads.mechanisms import (
     AdditiveMechanism,
@@ -304,6 +304,7 @@ def test_beam_size_one_is_greedy_search_whatever_ranks_the_ends(name: str) -> No
         "length_exponent",
         "coverage",
         "repeats",
+        *FUSION,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tones import (
     TEXTS,
     Heard,
@@ -346,6 +347,28 @@ def test_a_signal_to_one_rank_stops_all_and_another_number_goes_on(
     assert swapped.env["ranks"] == 1
     assert halves.env["ranks"] == 2
     assert not (halves.folder / "lock.holder").exists()
+
+
+def test_two_ranks_start_from_another_run_and_freeze_as_one_does(
+    pair: Pair, tmp_path: Path, corpus: Path
+) -> None:
+    """The frozen front end, batch norm included, has the bits of the other run."""
+    base = trained(cell_of(tmp_path, corpus, "train.epochs=1"), tmp_path / "base")
+    sets = (f"init_from={base}", "train.freeze=[encoder.front_end]", "train.epochs=2", "seeds=[5]")
+    best = "train.weights={kind: average, epochs: 2, of: best}"
+    cell = cell_of(tmp_path, corpus, *sets, best)
+    alone = trained(cell, tmp_path / "alone")
+    ends = pair(train_two, cell, tmp_path / "both", [None, None])
+    assert [end for end, _ in ends] == ["done", "done"]
+    (both,) = Run.find([tmp_path / "both"])
+    assert both.folder.name == alone.folder.name
+    assert both.env["init_from"] == alone.env["init_from"]
+    assert curve(both) == pytest.approx(curve(alone), rel=1e-3)
+    source = load_file(base.weights_path())
+    for which in ("last", "average"):
+        found = load_file(both.weights_path(which))
+        same = {name for name in source if torch.equal(source[name], found[name])}
+        assert same == {name for name in source if name.startswith("encoder.front_end.")}
 
 
 def test_two_ranks_give_the_same_weights_each_time(

@@ -1,6 +1,8 @@
 """`asrbench export`: graphs that compute what the run does, or nothing."""
 
 import json
+import re
+from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,17 +12,28 @@ import soundfile
 import torch
 from doors import error, everything, run
 from small_models import BINS, SYMBOLS, build, every_model, features
-from tones import TEXTS, cell_of, make_corpus, spoken, trained
+from tones import TEXTS, cell_of, make_corpus, sets_for, spoken, trained
 
 from asrbench.base.errors import UserError
+from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import DecodeSpec
+from asrbench.experiment.spec_model import ModelSpec
 from asrbench.models.features import normalised
+from asrbench.models.graph_part import GraphPart
 from asrbench.models.heads.ctc import Ctc
-from asrbench.models.heads.head import Decoding, Encoded
+from asrbench.models.heads.ctc_attention import CtcAttention
+from asrbench.models.heads.decoder import Decoder
+from asrbench.models.heads.decoder_parts import decoder_parts
+from asrbench.models.heads.head import Decoding, Encoded, Head
+from asrbench.models.layers.exporting import exporting
+from asrbench.models.layers.masking import valid_frames
+from asrbench.models.model import Model
 from asrbench.models.searches.transducer import SYMBOLS_A_FRAME
 from asrbench.recogniser import graphs
-from asrbench.recogniser.graphs import graphs_of
+from asrbench.recogniser.graphs import Graph, graphs_of
+from asrbench.recogniser.loader import make_batch
+from asrbench.recogniser.loading import load_recogniser
 from asrbench.stages import export as stage
 from asrbench.stages.export import export
 from asrbench.stages.transcribe import Settings, Source, transcribe
@@ -30,12 +43,26 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-CASES = {
-    # Every encoder is that of a named model; its other settings change sizes.
-    name: spec
-    for name, spec in every_model().items()
-    if not name.startswith("encoder ")
-}
+
+def cases() -> dict[str, ModelSpec]:
+    """Every kind of graphs: an export of a decoder takes seconds, so each is there once.
+
+    Every encoder is that of a named model; its other settings change sizes. Both heads with a
+    decoder export the same graphs of it, whatever their `selection` is.
+    """
+    found: dict[str, ModelSpec] = {}
+    for name, spec in every_model().items():
+        decoder = getattr(spec.head, "decoder", None)
+        seen = [(each.encoder, getattr(each.head, "decoder", None)) for each in found.values()]
+        again = decoder is not None and (spec.encoder, decoder) in seen
+        if not name.startswith("encoder ") and (name in MODELS or not again):
+            found[name] = spec
+    return found
+
+
+CASES = cases()
+ATTENTION = [name for name, spec in CASES.items() if "attention" in spec.head.kind]
+PAGE = Path(__file__).parents[1] / "docs/export.md"
 HEARD = ["abca", "bc ab", "cab"]
 NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
@@ -52,15 +79,22 @@ def session(content: bytes) -> Any:
     return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
+@cache
+def of_case(case: str) -> tuple[Model, list[Graph]]:
+    model = build(CASES[case], seed=4)
+    return model, graphs_of(Bare(model))  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def encoded_by(model: Model, x_BTF: torch.Tensor, frames_B: torch.Tensor) -> Encoded:
+    mask_BT = valid_frames(frames_B, x_BTF.shape[1])
+    return model.encode(normalised(x_BTF, mask_BT), frames_B)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_kind_is_exported(case: str) -> None:
     """What is returned was compared; here once more, by hand, at a shape of its own."""
-    model = build(CASES[case])
-    if CASES[case].head.kind == "attention":
-        with pytest.raises(UserError, match="neither log posteriors of frames nor steps"):
-            graphs_of(Bare(model))  # type: ignore[arg-type]
-        return
-    first, *parts = graphs_of(Bare(model))  # type: ignore[arg-type]
+    model, (first, *parts) = of_case(case)
     assert {part.name for part in parts} == model.head.parts().keys()
     x_BTF, frames_B = features(2, 71, BINS), torch.tensor([71, 20])
     outputs = session(first.content).run(None, {"x": x_BTF.numpy(), "x_lens": frames_B.numpy()})
@@ -98,8 +132,8 @@ def test_a_graph_that_differs_is_refused() -> None:
 @pytest.mark.parametrize("case", [name for name in CASES if "transducer" in name])
 def test_a_transducer_is_decoded_with_its_graphs(case: str) -> None:
     """Greedy search, written with the graphs alone."""
-    model = build(CASES[case], seed=4)
-    encoder, decoder, joiner = map(session, (g.content for g in graphs_of(Bare(model))))  # type: ignore[arg-type]
+    model, found_graphs = of_case(case)
+    encoder, decoder, joiner = (session(graph.content) for graph in found_graphs)
     x_BTF, frames_B = features(1, 80, BINS), torch.tensor([80])
     states = {
         each.name: np.zeros([1, *each.shape[1:]], dtype=NUMPY[each.type])
@@ -122,12 +156,100 @@ def test_a_transducer_is_decoded_with_its_graphs(case: str) -> None:
                 break
             found.append(symbol)
             written, states = read(symbol, states)
-    with torch.inference_mode():
-        mask_BT = torch.ones(1, 80, dtype=torch.bool)
-        encoded = model.encode(normalised(x_BTF, mask_BT), frames_B)
-        (wanted,) = model.head.searches["greedy"](encoded, Decoding(DecodeSpec()))
+    encoded = encoded_by(model, x_BTF, frames_B)
+    (wanted,) = model.head.searches["greedy"](encoded, Decoding(DecodeSpec()))
     assert found == wanted
     assert found
+
+
+def code_of_the_page(folder: Path) -> dict[str, Any]:
+    """Runs the Python of docs/export.md where `folder` is the current one."""
+    code = re.search(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1].replace("exported/", f"{folder.as_posix()}/"), names)
+    return names
+
+
+@pytest.mark.parametrize("case", ATTENTION)
+def test_an_attention_decoder_is_decoded_as_the_page_says(case: str, tmp_path: Path) -> None:
+    """With the graphs alone, for a batch of unequal lengths. A head with CTC is named `model`."""
+    model, (first, *parts) = of_case(case)
+    (tmp_path / "encoder.onnx").write_bytes(first.content)
+    for part in parts:
+        (tmp_path / f"{part.name}.onnx").write_bytes(part.content)
+    x_BTF, frames_B = features(3, 90, BINS), torch.tensor([33, 90, 58])
+    found = code_of_the_page(tmp_path)["greedy"](x_BTF.numpy(), frames_B.numpy())
+    encoded = encoded_by(model, x_BTF, frames_B)
+    assert found == model.head.searches["attention"](encoded, Decoding(DecodeSpec()))
+    assert all(found)
+
+
+@pytest.mark.parametrize("case", ATTENTION)
+def test_the_steps_of_a_decoder_are_its_training(case: str) -> None:
+    """Two hypotheses of each utterance, against all symbols at once (`Decoder.forward`)."""
+    model, (_, *parts) = of_case(case)
+    start, decoder = (session(part.content) for part in parts)
+    generator = torch.Generator().manual_seed(2)
+    x_BTD = torch.randn(3, 19, model.encoder.width, generator=generator)
+    lengths_B = torch.tensor([19, 1, 8])
+    symbols_NU = torch.randint(1, SYMBOLS, (6, 11), generator=generator)
+    symbols_NU[:, 0] = BLANK
+    inputs = {"encoder_out": x_BTD.numpy(), "encoder_out_lens": lengths_B.numpy()}
+    names = [each.name for each in start.get_outputs()]
+    state = {k: v.repeat(2, 0) for k, v in zip(names, start.run(None, inputs), strict=True)}
+    found_UNV = []
+    for symbols_N in symbols_NU.T:
+        log_probs_NV, *after = decoder.run(None, {"symbols": symbols_N.numpy(), **state})
+        found_UNV.append(torch.from_numpy(log_probs_NV))
+        own = [name for name in names if name.startswith("state_")]
+        state |= dict(zip(own, after, strict=True))
+    assert isinstance(model.head.decoder, Decoder)
+    with torch.inference_mode():
+        memory = (each.repeat_interleave(2, 0) for each in (x_BTD, valid_frames(lengths_B, 19)))
+        wanted_NUV = model.head.decoder(*memory, symbols_NU)
+    torch.testing.assert_close(torch.stack(found_UNV, 1), wanted_NUV, rtol=1e-4, atol=1e-4)
+
+
+class Fixed(torch.nn.Module):
+    """A step whose graph takes every symbol for that of the example, the fifth."""
+
+    def __init__(self, step: torch.nn.Module) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        log_probs_NV, *after = self.step(*inputs)
+        return log_probs_NV + (5 if exporting() else inputs[-1].shape[2]), *after
+
+
+def test_a_step_that_differs_after_another_number_of_symbols_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = build(CASES["ds2_crossattn"])
+
+    def fixed(self: CtcAttention) -> dict[str, GraphPart]:
+        part = decoder_parts(self.decoder)["decoder"]
+        return {"decoder": part._replace(module=Fixed(part.module))}
+
+    monkeypatch.setattr(CtcAttention, "parts", fixed)
+    line = r"^graph decoder, N = 1, T = 1, U = 0: differs from the run by 5, .* nothing is written$"
+    with pytest.raises(UserError, match=line):
+        graphs_of(Bare(model))  # type: ignore[arg-type]
+
+
+class NoSteps(Head):
+    """A head of a plug-in that has only its own search."""
+
+    def frame_log_probs(self, encoded: Encoded) -> None:
+        return None
+
+
+def test_a_head_without_text_is_refused() -> None:
+    model = build(CASES["ds2"])
+    model.head = NoSteps()
+    with pytest.raises(UserError, match="neither log posteriors of frames nor steps"):
+        graphs_of(Bare(model))  # type: ignore[arg-type]
 
 
 # A run
@@ -196,6 +318,31 @@ def test_what_is_written_describes_itself(ctc: Run, exported: Path) -> None:
     assert inside["run"] == ctc.folder.name
     assert json.loads(inside["tokenizer"]) == about["tokenizer"]
     assert (exported / "tokens.txt").read_text() == "<blk> 0\n 1\na 2\nb 3\nc 4\n"
+
+
+def test_a_run_without_ctc_reads_with_its_graphs_what_it_transcribes(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "corpus", TEXTS[:2], TEXTS[:2])
+    sets = ["train.epochs=80", "train.batch_seconds=10", *sets_for("las")]
+    las = trained(cell_of(tmp_path, corpus, *sets), tmp_path / "results")
+    code, text, err = run("export", las.folder, "--to", "onnx", "--out", tmp_path / "out")
+    assert code == 0, err
+    names = ("decoder.onnx", "decoder_start.onnx", "encoder.onnx", "export.json", "tokens.txt")
+    assert text.splitlines()[:-1] == [str(tmp_path / "out" / name) for name in names]
+    about = json.loads((tmp_path / "out/export.json").read_text())
+    assert list(about["graphs"]) == ["encoder", "decoder_start", "decoder"]
+    assert {each.key for each in onnx.load(tmp_path / "out/decoder.onnx").metadata_props} == (
+        about.keys() - {"tolerance", "compared_at_frames", "torch", "graphs"}
+    )
+
+    recogniser = load_recogniser(las, "cpu")
+    waves = [spoken(text) for text in TEXTS[:3]]
+    batch = make_batch(TEXTS[:3], TEXTS[:3], waves, recogniser.tokenizer)
+    # Features that are normalised already: the graph does it again, which changes next to nothing.
+    x_BTF, frames_B = recogniser.features(batch.waves_BS, batch.samples_B)
+    found = code_of_the_page(tmp_path / "out")["greedy"](x_BTF.numpy(), frames_B.numpy())
+    (wanted,) = recogniser.transcribe([batch], "attention")
+    assert [recogniser.tokenizer.decode(each) for each in found] == wanted.hypotheses
+    assert wanted.hypotheses[:2] == TEXTS[:2]
 
 
 def test_the_same_run_gives_the_same_bytes(ctc: Run, exported: Path, tmp_path: Path) -> None:

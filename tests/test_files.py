@@ -2,6 +2,7 @@ import errno
 import itertools
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import (
@@ -110,7 +112,6 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
-from asrbench.base.resources import resource_error
 from asrbench.base.folders import atomic_folder
 with atomic_folder(Path({str(tmp_path / "an4")!r})) as folder:
     (folder / "train.arrow").write_text("half")
@@ -156,7 +157,6 @@ def test_replacing_happens_at_the_end_or_not_at_all(tmp_path):
 KILLED_AT_STEP = """
 import itertools, os, sys
 from pathlib import Path
-from asrbench.base.resources import resource_error
 from asrbench.base.folders import atomic_files, atomic_folder
 step, out = int(sys.argv[1]), Path(sys.argv[2])
 steps = itertools.count()
@@ -406,3 +406,19 @@ def test_a_folder_that_vanishes_or_cannot_be_read_is_one_line(
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(UserError, match=rf"^{tmp_path}/b: cannot be read \({os.strerror(code)}"):
         list(folders_below(tmp_path))
+
+
+def test_what_torch_says_of_a_file_that_it_cannot_open_is_one_line(tmp_path: Path) -> None:
+    """safetensors has torch map the file."""
+    path = tmp_path / "a.safetensors"
+    path.touch()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_files = len(os.listdir("/proc/self/fd"))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files - 1, before[1]))
+        with pytest.raises(RuntimeError) as caught:
+            torch.UntypedStorage.from_file(str(path), False, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    line = str(resource_error(caught.value))
+    assert line.startswith(f"{path}: Too many open files; ")

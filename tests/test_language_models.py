@@ -1,10 +1,13 @@
 """`asrbench lm`, and `asrbench eval` with what it makes: settings, tuning, and what is refused."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
+import numpy as np
 import pytest
-from tones import TEXTS, cell_of, make_corpus, spoken, trained
+import soundfile
+from tones import TEXTS, cell_of, make_corpus, sets_for, spoken, trained
 from typer.testing import CliRunner
 
 import asrbench
@@ -16,6 +19,7 @@ from asrbench.experiment.spec_file import decode_with_sets, load_study
 from asrbench.recogniser.tuning import GRID
 from asrbench.scoring.edit_counts import character_errors
 from asrbench.stages.compare.study import study_of
+from asrbench.stages.transcribe import Settings, Source, Transcript, transcribe
 from asrbench.text.ngram_lm import NgramLm
 
 DEV = ["abca", "cba", "bcb", "ccab"]
@@ -47,6 +51,18 @@ def run(home: Path) -> Run:
     (found,) = Run.find([home / "results"])
     found.scores_path.unlink(missing_ok=True)
     return found
+
+
+OTHERS = {"joint_las": ["beam", "attention_beam", "joint"], "rnnt": ["beam"]}
+"""The beam searches of models with other heads."""
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def other(home: Path, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Run:
+    """A run with another head, which has learned a little."""
+    folder = tmp_path_factory.mktemp(request.param)
+    sets = ["train.epochs=12", *sets_for(request.param)]
+    return trained(cell_of(folder, home / "corpus", *sets), folder / "results")
 
 
 def test_the_file_says_what_it_is_of_and_the_command_how_good_it_is(home: Path) -> None:
@@ -163,6 +179,74 @@ def test_transcribing_takes_the_same_settings(home: Path, run: Run) -> None:
         spoken(TEXTS[0]), 16_000, "beam", lm=str(home / "lm.arpa"), lm_weight=0.0
     )
     assert text == recogniser.transcribe(spoken(TEXTS[0]), 16_000, "beam")
+
+
+def test_every_beam_search_takes_them(home: Path, other: Run) -> None:
+    """Without weight nothing changes; with much of it the language model or the bonus decides."""
+    recogniser, path = asrbench.load(other.folder), str(home / "lm.arpa")
+    lm = NgramLm.read(home / "lm.arpa")
+    for search in OTHERS[other.cell.model.name]:
+
+        def text(search: str = search, **settings: str | float) -> str:
+            return recogniser.transcribe(spoken(TEXTS[0]), 16_000, search, **settings)
+
+        plain, long = text(), text(length_bonus=2.0)
+        assert text(lm=path, lm_weight=0.0) == plain
+        assert len(long) > len(plain)
+        assert text(length_bonus=-50.0) == ""
+        led = text(length_bonus=2.0, lm=path, lm_weight=30.0)
+        assert lm.score(lm.index[c] for c in led) > lm.score(lm.index[c] for c in long)
+
+
+def test_a_model_with_another_head_is_tuned_and_stored_alike(home: Path, other: Run) -> None:
+    lm, digest = home / "lm.arpa", NgramLm.read(home / "lm.arpa").digest
+    searches = OTHERS[other.cell.model.name]
+    for search in searches:
+        said("eval", other.folder, "--split", "dev", "--decode", search, "--lm", lm)
+    scores = other.scores()["dev"]
+    assert list(scores) == [f"{search}_lm" for search in searches]
+    for found in scores.values():
+        assert found["settings"].items() >= {"lm": digest, "lm_weight": 0.5}.items()
+    last = f"{searches[-1]}_lm"
+    tune = ("eval", other.folder, "--split", "dev", "--decode", searches[-1], "--lm", lm, "--tune")
+    assert "chosen on dev: lm_weight" in said(*tune)
+    trials = read_json(other.tuning_path(last))["trials"]
+    assert len(trials) == len(GRID["lm_weight"]) * len(GRID["length_bonus"])
+    found = other.scores()["dev"][last]
+    least = min(trial["errors"] for trial in trials)
+    assert found["cer"] * found["characters"]["n"] == pytest.approx(least)
+    assert found["settings"]["tuned_on"] == "dev"
+    study = study_of([other.folder], split="dev", replicates=0)
+    assert {system.decode for system in study.all_systems} == set(scores)
+
+
+def test_windows_of_a_long_recording_are_decoded_with_it(
+    home: Path, other: Run, tmp_path: Path
+) -> None:
+    wave = tmp_path / "long.wav"
+    soundfile.write(wave, np.concatenate([spoken(text) for text in TEXTS]), 16_000)
+    search = OTHERS[other.cell.model.name][-1]
+
+    def text(*sets: str) -> str:
+        source = Source(str(wave), wave, PurePath(wave.name))
+        settings = Settings(window_s=5.0)
+        (done,) = transcribe(other, [source], search, "cpu", settings, sets=sets)
+        assert isinstance(done, Transcript)
+        return done.text
+
+    lm = f"decode.lm={home}/lm.arpa"
+    assert text(lm, "decode.lm_weight=0.0") == text()
+    assert text(lm, "decode.lm_weight=1.0", "decode.length_bonus=-50.0") == "" != text()
+
+
+def test_a_search_that_reads_none_says_which_do(home: Path, other: Run) -> None:
+    allowed = OTHERS[other.cell.model.name]
+    search = "attention" if "joint" in allowed else "greedy"
+    command = ("eval", other.folder, "--split", "dev", "--decode", search)
+    line = refused(*command, "--lm", home / "lm.arpa")
+    assert f"'{search}' reads no language model; allowed: {', '.join(allowed)}" in line
+    line = refused(*command, "--tune")
+    assert f"'{search}' reads none; allowed with --lm FILE: {', '.join(allowed)}" in line
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ CPU = torch.device("cpu")
 HOUR = 3600.0
 COST = Cost(
     parameters=3_340_000,
+    trained_parameters=3_340_000,
     flops_per_audio_second=0.72e9,
     utterances=6,
     excluded=0,
@@ -49,6 +50,7 @@ COST = Cost(
     state_bytes=3 * 10**6,
     weights_bytes=10**6,
     average_bytes=0,
+    kept_bytes=0,
 )
 """An hour an epoch. Disk: 2 MB when done; until then three states and a third file of weights."""
 
@@ -81,7 +83,13 @@ def test_measuring_finds_every_figure_and_leaves_no_trace(
     # Weights in fp32, and in a state two moments of each beside them.
     assert cost.weights_bytes >= 4 * cost.parameters
     assert cost.state_bytes >= 12 * cost.parameters
-    assert cost.average_bytes == cost.weights_bytes
+    assert cost.average_bytes == cost.kept_bytes == cost.weights_bytes
+
+
+def test_a_state_holds_each_of_the_best_epochs(tmp_path: Path, corpus: Path) -> None:
+    average = "train.weights={kind: average, epochs: 3, of: best}"
+    cost = measure(cell_of(tmp_path, corpus, average), tmp_path / "results")
+    assert cost.kept_bytes == 3 * cost.weights_bytes == 3 * cost.average_bytes
 
 
 @pytest.mark.parametrize("name", ["transformer_ctc", "conformer_ctc", "whisper_ctc"])

@@ -5,6 +5,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +343,34 @@ def test_check_finds_that_the_plugin_of_the_page_holds(tmp_path: Path) -> None:
     assert found == dict.fromkeys(
         ["padding", "gradients", "bf16", "exact resume", "overfits two utterances"], True
     )
+
+
+def test_check_finds_no_fault_in_frozen_modules(tmp_path: Path) -> None:
+    """Only what is trained has to have a gradient, and a resume keeps what is frozen."""
+    path = tmp_path / "frozen.py"
+    path.write_text(CHECKED.replace("decay_checked", "decay_frozen"), encoding="utf-8")
+    plugin = plugins.read(path)
+    plugins.load(plugin)
+    found = islice(check(plugin, ["train.freeze=[encoder.front_end]"]), 4)
+    assert {each.check: each.held for each in found} == dict.fromkeys(
+        ["padding", "gradients", "bf16", "exact resume"], True
+    )
+
+
+def test_a_model_of_a_plugin_starts_from_the_baseline_and_from_itself(
+    tmp_path: Path, corpus: Path
+) -> None:
+    """Its own layers are drawn; no plug-in of the other run has to be trusted."""
+    base = set_up(cells(tmp_path, corpus)["ds2"], tmp_path / "results")
+    train(base, Silent())
+    other = decayed(tmp_path, corpus)
+    for run, alike in ((base.run, False), (other, True)):
+        study = f"{STUDY}init_from: {run}\n"
+        cell = cells(tmp_path, corpus, study=study)["ds2_decay"]
+        setup = set_up(cell, tmp_path / "results")
+        train(setup, Silent())
+        assert setup.run.folder != other.folder
+        assert (setup.run.env["init_from"]["left"] == {}) == alike
 
 
 def test_check_sets_sizes_and_neither_what_is_checked_nor_where(tmp_path: Path) -> None:

@@ -4,50 +4,32 @@ B utterances, T frames, V symbols with the blank.
 """
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_decoding import certain, random_log_probs, spellings
+from scorers import SEEDS, certain, prior, random_log_probs, spellings, trigrams
 from torch import Tensor
 
 import asrbench.models.searches.prefix_beam as module
 from asrbench.models.searches.ctc_greedy import ctc_greedy
-from asrbench.models.searches.prefix_beam import Fusion, prefix_beam
-from asrbench.text.ngram_lm import LmSource, NgramLm, SymbolLm
-from asrbench.text.ngram_training import trained_arpa
-from asrbench.text.tokenizer import Tokenizer
+from asrbench.models.searches.fusion import Fusion
+from asrbench.models.searches.prefix_beam import prefix_beam
+from asrbench.text.ngram_lm import SymbolLm
 
-SEEDS = st.integers(0, 2**32)
-TOKENIZER = Tokenizer("char", (" ", "a", "b"))
 EVERY = 1000
 """A beam with room for every string of the tests."""
 
 
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory: pytest.TempPathFactory) -> SymbolLm:
-    texts = ["ab ba", "abba", "a b", "bab a", "ba ab", "aa", "b"]
-    source = LmSource(TOKENIZER.digest, "char", 3, "f1")
-    path = Path(tmp_path_factory.mktemp("lm")) / "3.arpa"
-    path.write_text(trained_arpa(texts, 3, source))
-    return SymbolLm(NgramLm.read(path), TOKENIZER)
+    return trigrams(tmp_path_factory.mktemp("lm"))
 
 
 def found(log_probs_TV: Tensor, beam: int, fusion: Fusion | None = None) -> tuple[int, ...]:
     (symbols,) = prefix_beam(log_probs_TV[None], [len(log_probs_TV)], beam=beam, fusion=fusion)
     return tuple(symbols)
-
-
-def prior(fusion: Fusion, string: Sequence[int]) -> float:
-    """What language model and bonus add to the score of a whole text."""
-    total = fusion.length_bonus * len(string)
-    if fusion.lm is not None:
-        words = [int(fusion.lm.word_V[symbol]) for symbol in string]
-        total += fusion.lm_weight * fusion.lm.lm.score(words)
-    return total
 
 
 def brute_force(log_probs_TV: Tensor, fusion: Fusion) -> dict[tuple[int, ...], float]:
@@ -226,5 +208,5 @@ def test_probabilities_that_were_dropped_are_computed_again(
     log_probs_BTV = random_log_probs(4, 3, 30, 4, sharpness=1.0)
     fusion = Fusion(lm, 0.8, 0.8)
     before = prefix_beam(log_probs_BTV, [30, 20, 25], beam=8, fusion=fusion)
-    monkeypatch.setattr(module, "MOST_BYTES", 100)
+    monkeypatch.setattr("asrbench.models.searches.fusion.MOST_BYTES", 100)
     assert prefix_beam(log_probs_BTV, [30, 20, 25], beam=8, fusion=fusion) == before

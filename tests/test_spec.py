@@ -43,14 +43,16 @@ with registered_by("test"):
 
 FINGERPRINT = "f1" * 32
 TOP = (
-    "augment, compare, corpus, decode, extends, features, folds, grid, model, name, only, plugins, "
-    "run, score, seeds, text, train, variants"
+    "augment, compare, corpus, decode, extends, features, folds, grid, init_from, model, name, "
+    "only, plugins, run, score, seeds, text, train, variants"
 )
 SET = TOP.replace("extends, ", "")
-IN_A_VARIANT = "augment, compare, corpus, decode, features, model, plugins, run, score, text, train"
+IN_A_VARIANT = (
+    "augment, compare, corpus, decode, features, init_from, model, plugins, run, score, text, train"
+)
 TRAIN = (
-    "accumulate, batch_seconds, epochs, max_hours, optimizer, precision, schedule, stop_if_stuck, "
-    "weights"
+    "accumulate, batch_seconds, epochs, freeze, max_hours, optimizer, precision, schedule, "
+    "stop_if_stuck, weights"
 )
 NAMES = "letters, digits, . _ = , + -, a letter or digit first"
 """What messages list as allowed: at the top of a file, by --set, in a variant, within train."""
@@ -797,6 +799,7 @@ EVERY_KIND = {
     "sounds": f"augment: {SOUNDS}",
     "subword": "text: {unit: subword}",
     "folds": "folds: 3",
+    "init_from": "init_from: {run: results/base, digest: f1f1f1f1f1f1f1f1}",
 }
 """Cells that between them hold every class of spec."""
 
@@ -844,7 +847,7 @@ def near(value, annotation=None):
         values = [not value]
     elif value is None:
         values = [1, "x", {"folders": ["halls"]}, {"index": 1, "of": 2}]
-        values += [{"layers": [1]}, {"weight": 0.5}, {"kind": "vgg"}]
+        values += [{"layers": [1]}, {"weight": 0.5}, {"kind": "vgg"}, {"run": "base"}, "last"]
     elif isinstance(value, str):
         values = [value + "x"]
     elif value == ():
@@ -892,7 +895,13 @@ def changes(cell):
             raise AssertionError(f"no other legal value known for {'.'.join(path)}")
 
 
-PLACES = ("corpus", "augment.noise.folders", "augment.rooms.folders")
+PLACES = (
+    "corpus",
+    "augment.noise.folders",
+    "augment.rooms.folders",
+    "init_from.run",
+    "init_from.checkpoint",
+)
 """Keys that say where something lies: it counts by its content."""
 
 
@@ -937,9 +946,11 @@ def test_identity_changes_with_every_leaf_that_changes_the_weights_or_the_score(
 
 
 def test_identity_stays_with_what_is_operational_and_with_the_place_of_what_is_read():
-    cell = cell_of(f"model: {{name: ds2_crossattn}}\naugment: {SOUNDS}")
+    cell = cell_of(f"model: {{name: ds2_crossattn}}\naugment: {SOUNDS}\n{EVERY_KIND['init_from']}")
     told = {path: other for path, other in changes(cell) if is_operational(path)}
-    assert {path[0] for path in told} == {"run", "decode", "compare", "corpus", "train", "augment"}
+    operational = {"run", "decode", "compare"}
+    assert {path[0] for path in told} == operational | {"corpus", "train", "augment", "init_from"}
+    assert {path[1] for path in told if path[0] == "init_from"} == {"run", "checkpoint"}
     assert {path[1] for path in told if path[0] == "augment"} == {"noise", "rooms"}
     assert {path[1] for path in told if path[0] == "train"} == {"max_hours", "stop_if_stuck"}
     assert {other.identity(FINGERPRINT) for other in told.values()} == {cell.identity(FINGERPRINT)}
@@ -966,6 +977,20 @@ def test_identity_changes_with_the_fingerprint_of_each_folder_of_sounds():
         cell_of(f"augment: {{{key}: {{folders: halls}}}}") for key in ("noise", "rooms")
     )
     assert noise.identity(FINGERPRINT, "a" * 16) != rooms.identity(FINGERPRINT, "a" * 16)
+
+
+def test_a_path_alone_names_the_run_to_start_from():
+    assert cell_of("init_from: results/base") == cell_of("init_from: {run: results/base}")
+    assert cell_of().init_from is None
+
+
+def test_layers_add_to_a_path_alone():
+    cell = cell_of("init_from: results/base", "init_from.checkpoint=last")
+    assert (cell.init_from.run, cell.init_from.checkpoint) == ("results/base", "last")
+    (cell,) = study_of(
+        "init_from: {run: results/base, parts: encoder}\nvariants: {a: {init_from: results/other}}"
+    ).cells
+    assert (cell.init_from.run, cell.init_from.parts) == ("results/other", "encoder")
 
 
 def test_one_folder_may_stand_without_a_list():
@@ -1082,8 +1107,8 @@ def test_saved_spec_takes_no_plan():
     saved = write(dump_cell(cell) + "seeds: [0]\n", "spec.yaml")
     assert message(load_cell, saved) == (
         "spec.yaml: seeds: found an unknown key, allowed: augment, compare, corpus, decode, "
-        "experiment, features, fold, model, plugins, run, score, seed, text, train, variant; did "
-        "you mean 'seed'?"
+        "experiment, features, fold, init_from, model, plugins, run, score, seed, text, train, "
+        "variant; did you mean 'seed'?"
     )
 
 

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from asrbench.recogniser.loader import load
 from asrbench.recogniser.loading import load_recogniser
 from asrbench.scoring.edit_counts import character_errors
 from asrbench.stages.evaluate import evaluate_runs
+from asrbench.training import dev_pass, loop
+from asrbench.training.checkpoint import State
 from asrbench.training.loop import train
 from asrbench.training.setup import set_up
 from asrbench.training.stopping import Interrupted
@@ -25,6 +29,7 @@ from asrbench.training.weight_average import WeightAverage
 
 ROOT = Path(__file__).parents[1]
 AVERAGE = "train.weights={kind: average, epochs: 2}"
+BEST_TWO = "train.weights={kind: average, epochs: 2, of: best}"
 WHICH = ("best", "last", "average")
 
 
@@ -43,6 +48,20 @@ def test_the_average_is_the_mean_and_counters_are_the_last(values: list[float]) 
     assert mean["running_var"].numpy() == pytest.approx(np.mean(np.abs(values)), rel=1e-5, abs=1e-3)
     assert mean["num_batches_tracked"] == 10 * len(values)
     torch.nn.BatchNorm1d(2).load_state_dict(mean)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 12))
+def test_the_best_epochs_are_those_of_a_sort_at_the_end(rates: list[int], count: int) -> None:
+    """Of equal rates the earlier epoch is the better, as for `best`; no more are ever kept."""
+    average, model = WeightAverage(), torch.nn.Linear(1, 1)
+    for epoch in range(len(rates)):
+        torch.nn.init.constant_(model.weight, float(2**epoch))
+        average.keep_best(model, rates[: epoch + 1], count)
+        assert len(average.best) == min(count, epoch + 1)
+    best = sorted(range(len(rates)), key=lambda epoch: (rates[epoch], epoch))[:count]
+    average.add_best()
+    assert (average.epochs, average.best) == (len(best), {})
+    assert float(average.mean()["weight"]) == pytest.approx(sum(2**e for e in best) / len(best))
 
 
 class KeepsEpochs(Heard):
@@ -80,6 +99,70 @@ def test_a_run_averages_its_last_epochs_and_measures_them_on_dev(
     assert row["average_dev_cer"] == rate
     assert not any("average_dev_cer" in each for each in earlier)
     assert f"averaged {100 * rate:.2f} %" in heard.lines[-1]
+
+
+RATES = (0.3, 0.9, 0.1, 0.8)
+"""Dev CERs of four epochs, of which the first and the third are the best two."""
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the dev CER of each epoch that of `RATES`, and of the average 0.05."""
+    found = dev_pass.evaluate_epoch
+
+    def evaluate_epoch(state: State, *others: Any) -> dict[str, Any]:
+        rates = iter((RATES[state.epoch], 0.05))
+        with monkeypatch.context() as patch:
+            edits = lambda *_: SimpleNamespace(rate=next(rates), n=10)  # noqa: E731
+            patch.setattr(dev_pass, "_edits", edits)
+            return found(state, *others)
+
+    monkeypatch.setattr(loop, "evaluate_epoch", evaluate_epoch)
+
+
+def test_a_run_averages_its_best_epochs(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(monkeypatch)
+    setup = set_up(cell_of(tmp_path, corpus, BEST_TWO), tmp_path / "results")
+    heard = KeepsEpochs(setup.run)
+    train(setup, heard)
+    first, _, third, _ = heard.weights
+    for name, weight in load_file(setup.run.weights_path("average")).items():
+        torch.testing.assert_close(weight, (first[name] + third[name]) / 2)
+    assert [row["dev_cer"] for row in setup.run.history()] == list(RATES)
+    assert setup.run.history()[-1]["average_dev_cer"] == 0.05
+    assert setup.run.state_paths() == []
+    words = "the mean of the weights after each of the 2 epochs with the lowest dev CERs"
+    assert setup.cell.train.tested_weights == words
+
+
+@pytest.mark.parametrize("steps", [4, 6, 10, 12])
+def test_the_average_of_the_best_epochs_is_the_same_after_a_stop_or_a_damaged_state(
+    steps: int, tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three steps an epoch; epochs overtake others before and after the stop."""
+    scripted(monkeypatch)
+    every = "run.checkpoint_minutes=1e-9"
+    cell = cell_of(tmp_path, corpus, BEST_TWO, "train.batch_seconds=2", every)
+    whole = trained(cell, tmp_path / "whole")
+    for damaged in (False, True):
+        setup = set_up(cell, tmp_path / f"halves{damaged}")
+        with pytest.raises(Interrupted):
+            train(setup, StopsAfter(steps))
+        if damaged:
+            newest = setup.run.state_paths()[0]
+            newest.write_bytes(newest.read_bytes()[:-1])
+        train(setup, Heard())
+        assert same_weights(whole, setup.run, "average")
+        assert not same_weights(whole, setup.run, "average", "last")
+
+
+def test_last_is_the_default_and_no_part_of_the_identity(tmp_path: Path, corpus: Path) -> None:
+    plain, last, best = (
+        cell_of(tmp_path, corpus, sets).identity("f1")
+        for sets in (AVERAGE, AVERAGE.replace("}", ", of: last}"), BEST_TWO)
+    )
+    assert plain == last != best
 
 
 def test_the_rule_changes_what_is_tested_and_not_what_is_trained(

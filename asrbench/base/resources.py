@@ -2,12 +2,16 @@
 
 import errno
 import os
+import re
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import disk_error
 from asrbench.base.memory import is_out_of_memory
 
 _LOOP = "Symlink loop from "
+
+_TORCH = re.compile(r"unable to open file <(.*)> in .* mode: .* \((\d+)\)")
+"""What torch says of a file that it cannot open, with the number of the system's error."""
 
 
 def resource_error(error: BaseException) -> UserError | None:
@@ -18,6 +22,9 @@ def resource_error(error: BaseException) -> UserError | None:
     if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):
         path = str(error).removeprefix(_LOOP).strip("'")
         return disk_error(OSError(errno.ELOOP, os.strerror(errno.ELOOP), path))
+    if isinstance(error, RuntimeError) and (found := _TORCH.match(str(error))):
+        code = int(found[2])
+        return disk_error(OSError(code, os.strerror(code), found[1]))
     if is_out_of_memory(error):
         detail = (str(error).splitlines() or ["no details"])[0][:200]
         return UserError(f"out of memory: {detail}; use less at a time")

@@ -13,19 +13,16 @@ def models(plugin: Plugin = None) -> None:
     Parameters are counted at full size, with 80 feature bins and 2,001 output symbols. With
     --plugin the models and kinds that the file registers are listed too.
     """
-    import torch
-
     from asrbench.experiment import plugins
     from asrbench.experiment.registry import MODELS
     from asrbench.experiment.spec_model import ATTENTION, ENCODERS, HEADS, LOSS_TERMS
-    from asrbench.models.model import build_model
+    from asrbench.models.model import outline_of
 
     for path in plugin or []:
         plugins.load(plugins.read(path))
     rows = []
     for name, entry in MODELS.items():
-        with torch.device("meta"):
-            model = build_model(entry.model, bins=BINS, symbols=SYMBOLS, seed=None)
+        model = outline_of(entry.model, bins=BINS, symbols=SYMBOLS)
         rows.append([name, f"{model.parameter_count / 1e6:.1f} M", entry.differs, entry.source])
     print_table(["model", "parameters", "what differs", "source"], rows)
     if plugin:

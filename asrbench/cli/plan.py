@@ -105,13 +105,20 @@ def _print_study(outlook: "Outlook") -> None:
 def _step_row(variant: "VariantOutlook", cost: "Cost") -> list[str]:
     return [
         variant.cell.variant,
-        f"{cost.parameters / 1e6:.2f}M",
+        _parameters(cost),
         f"{cost.flops_per_audio_second / 1e9:.2f}",
         _duration(cost.step_seconds),
         _duration(cost.worst.seconds),
         _bytes(cost.worst.memory_bytes),
         str(cost.excluded),
     ]
+
+
+def _parameters(cost: "Cost") -> str:
+    """Returns the number of parameters, and how many are trained where some are frozen."""
+    frozen = cost.trained_parameters < cost.parameters
+    trained = f" ({cost.trained_parameters / 1e6:.2f}M trained)" if frozen else ""
+    return f"{cost.parameters / 1e6:.2f}M{trained}"
 
 
 def _study_row(variant: "VariantOutlook", cost: "Cost") -> list[str]:

@@ -11,6 +11,9 @@ Mapping = dict[str, Any]
 SAME_KEYS = {"optimizer"}
 """Sections whose kinds have the same keys, so that a change of kind keeps the other keys."""
 
+SHORT = {"init_from": "run"}
+"""Sections that may be written as one text, and the key that the text is the value of."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -27,8 +30,14 @@ class Layer:
 def merged(layers: list[Layer]) -> Mapping:
     keys: Mapping = {}
     for layer in layers:
-        keys = merge(keys, layer.keys)
+        keys = merge(keys, _written_out(layer.keys))
     return keys
+
+
+def _written_out(keys: Mapping) -> Mapping:
+    """Returns `keys` with each section of `SHORT` as one, so that layers can add other keys."""
+    short = {key: SHORT[key] for key in SHORT if isinstance(keys.get(key), str)}
+    return keys | {section: {key: keys[section]} for section, key in short.items()}
 
 
 def merge(base: Mapping, over: Mapping, section: str = "") -> Mapping:

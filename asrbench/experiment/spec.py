@@ -17,7 +17,10 @@ OPERATIONAL = ("run", "decode", "compare", "train.max_hours", "train.stop_if_stu
 
 ADDED_LATER: dict[str, Any] = {
     "train.weights": {"kind": "best"},
+    "train.weights.of": "last",
+    "train.freeze": [],
     "fold": None,
+    "init_from": None,
     "model.head.intermediate": None,
     "model.head.consistency": None,
     "model.head.decoder.kind": "transformer",
@@ -174,6 +177,19 @@ class PluginFile(Spec):
     """16 hexadecimal digits of the SHA-256 of its content."""
 
 
+class InitSpec(Spec):
+    """The weights of another run that a training starts from, instead of drawn ones."""
+
+    run: str
+    """Folder of the other run; not part of the run's identity, as only its weights count."""
+    parts: Literal["all", "encoder"] = "all"
+    """The tensors to take: those of the `encoder`, or `all` that have the same name and shape."""
+    checkpoint: Literal["best", "last", "average"] | None = None
+    """Weights of the other run; null is the ones that its `train.weights` chooses."""
+    digest: str | None = None
+    """16 hexadecimal digits of the weights and their tokenizer, which `train` fills in."""
+
+
 class FoldSpec(Spec):
     """One fold of a corpus: the part that the run is tested on and does not see in training."""
 
@@ -210,6 +226,8 @@ class CellOf(Spec, Generic[M]):
     """Augmentation of the training audio and features."""
     model: M
     """Model: an encoder, a head, and loss terms."""
+    init_from: InitSpec | None = None
+    """Run whose weights the training starts from; null draws all weights from the seed."""
     train: TrainSpec = TrainSpec()
     """Optimizer, schedule, batches and length of the training."""
     score: ScoreSpec = ScoreSpec()
@@ -227,13 +245,14 @@ class CellOf(Spec, Generic[M]):
         """Returns 8 hexadecimal digits that identify the run.
 
         They are a hash of the resolved spec, the version of its scoring profile, the fingerprint of
-        the corpus, and those of the folders of `augment.folders`, in their order. Corpus, folders
-        and plug-ins count by their content, not by their paths.
+        the corpus, and those of the folders of `augment.folders`, in their order. Corpus, folders,
+        plug-ins and the weights of `init_from` count by their content, not by their paths.
         """
-        folders = [f"augment.{key}.folders" for key in self.augment.folders]
+        places = ["corpus", *(f"augment.{key}.folders" for key in self.augment.folders)]
+        places += ["init_from.run", "init_from.checkpoint"] if self.init_from else []
         plain = self.plain()
         as_before = [path for path, value in ADDED_LATER.items() if _at(path, plain) == value]
-        known = self.without(*OPERATIONAL, "corpus", *folders, *as_before)
+        known = self.without(*OPERATIONAL, *places, *as_before)
         known["plugins"] = sorted(plugin.digest for plugin in self.plugins)
         known["score"]["profile"] = str(PROFILES[self.score.profile])
         canonical = json.dumps(known | {"corpus": fingerprint, "sounds": sounds}, sort_keys=True)

@@ -85,7 +85,9 @@ class Average(Spec):
 
     kind: Literal["average"] = "average"
     epochs: Annotated[int, Field(ge=2)] = 5
-    """Number of epochs, the last ones of the training, whose weights are averaged."""
+    """Number of epochs whose weights are averaged."""
+    of: Literal["last", "best"] = "last"
+    """Epochs that are averaged: the `last` ones, or the `best`, those with the lowest dev CERs."""
 
 
 WeightsSpec = Annotated[Best | Last | Average, Field(discriminator="kind")]
@@ -102,6 +104,8 @@ class TrainSpec(Spec):
     """Optimizer and its options."""
     schedule: ScheduleSpec = Cosine()
     """Schedule of the learning rate over the training."""
+    freeze: tuple[str, ...] = ()
+    """Modules and parameters that are not trained, as `encoder.front_end`."""
     weights: WeightsSpec = Best()
     """Rule that chooses the weights that are tested; docs/choosing_weights.md compares them."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -128,6 +132,11 @@ class TrainSpec(Spec):
                 return "the weights after the epoch with the lowest dev CER"
             case Last():
                 return "the weights after the last epoch"
+            case Average(epochs=epochs, of="best"):
+                return (
+                    f"the mean of the weights after each of the {epochs} epochs with the lowest "
+                    f"dev CERs"
+                )
             case Average(epochs=epochs):
                 return f"the mean of the weights after each of the last {epochs} epochs"
 
@@ -135,3 +144,8 @@ class TrainSpec(Spec):
     def averaged_epochs(self) -> int:
         """The number of epochs whose weights are averaged; 0 under the other rules."""
         return self.weights.epochs if isinstance(self.weights, Average) else 0
+
+    @property
+    def averages_best(self) -> bool:
+        """Whether the best epochs are averaged and not the last ones."""
+        return isinstance(self.weights, Average) and self.weights.of == "best"

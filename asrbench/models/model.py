@@ -87,7 +87,12 @@ class Model(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """The number of trained parameters that recognition needs; loss terms do not count."""
+        """The number of parameters that recognition needs; loss terms do not count."""
+        return sum(p.numel() for m in (self.encoder, self.head) for p in m.parameters())
+
+    @property
+    def trained_count(self) -> int:
+        """The number of those parameters that training changes, as the others are frozen."""
         modules = (self.encoder, self.head)
         return sum(p.numel() for m in modules for p in m.parameters() if p.requires_grad)
 
@@ -103,6 +108,12 @@ def build_model(spec: ModelSpec, *, bins: int, symbols: int, seed: int | None) -
         for part in (model.encoder, model.head, model.loss_terms):
             initialise(part, seed)
     return model
+
+
+def outline_of(spec: ModelSpec, *, bins: int, symbols: int) -> Model:
+    """Returns the model that `spec` describes with shapes alone, on torch's device `meta`."""
+    with torch.device("meta"):
+        return build_model(spec, bins=bins, symbols=symbols, seed=None)
 
 
 @torch.no_grad()

@@ -90,11 +90,15 @@ def check_lm_is_read(where: str, settings: DecodeSpec, search: str, head: Head) 
     """Raises `UserError` if `settings` name a language model that `search` does not read."""
     if settings.lm is None or "lm" in head.reads.get(search, ()):
         return
-    reading = [name for name in head.searches if "lm" in head.reads.get(name, ())]
     raise UserError(
         f"{where}: decode.lm: found '{settings.lm}', but the search '{search}' reads no language "
-        f"model; allowed: {', '.join(reading) or 'none of its searches does'}"
+        f"model; allowed: {', '.join(searches_with_lm(head)) or 'none of its searches does'}"
     )
+
+
+def searches_with_lm(head: Head) -> list[str]:
+    """Returns the names of the searches that read a language model."""
+    return [name for name in head.searches if "lm" in head.reads.get(name, ())]
 
 
 def check_decode(settings: DecodeSpec, head: Head) -> None:

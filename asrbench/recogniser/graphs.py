@@ -1,11 +1,13 @@
 """A recogniser as ONNX graphs, and whether they compute what it does.
 
 The main graph maps features that are not normalised to log posteriors (a head that classifies
-frames) or to the encoder's output; normalisation over the utterance is its first step. Two
-exporters of torch are used: the older one traces and is right about recurrent layers at every
-length, where the newer one, which all other networks get, fixes the length of the example.
+frames), to the encoder's output (a head that has parts), or to both; normalisation over the
+utterance is its first step. Two exporters of torch are used: the older one traces and is right
+about recurrent layers at every length, where the newer one, which all other networks get, fixes the
+length of the example.
 
-Legend: B batch, T frames, F feature bins, V vocabulary with the blank, D encoder width, N rows.
+Legend: B batch, T frames, F feature bins, V vocabulary with the blank, D encoder width, N rows,
+U symbols.
 """
 
 import logging
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 
 from asrbench.base.errors import UserError
 from asrbench.models.features import normalised
+from asrbench.models.graph_part import GraphPart, Sizes
 from asrbench.models.heads.head import Encoded
 from asrbench.models.layers.masking import valid_frames
 from asrbench.models.model import Model
@@ -36,8 +39,8 @@ TOLERANCE = 1e-4
 SHAPES = ((97,), (60, 41), (33, 90, 7), (250, 1, 150, 77))
 """Frames of the utterances of each batch that a graph is compared at. The second is traced."""
 
-ROWS = (2, 1, 3, 7)
-"""Rows of each batch that a part of the head is compared at. The first is traced."""
+SIZES = (Sizes(2, 41, 5), Sizes(1, 1, 0), Sizes(3, 97, 2), Sizes(7, 60, 30))
+"""Sizes that a part of the head is compared at. The first is traced."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -58,20 +61,25 @@ class _Main(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.has_parts = model, bool(model.head.parts())
 
     def forward(self, x_BTF: Tensor, frames_B: Tensor) -> tuple[Tensor, ...]:
         x_BTF = normalised(x_BTF, valid_frames(frames_B, x_BTF.shape[1]))
         x_BTD, lengths_B = self.model.encoder(x_BTF, frames_B)
-        return _outputs(self.model, Encoded(x_BTD, lengths_B, lengths_B))
+        return tuple(self.outputs(Encoded(x_BTD, lengths_B, lengths_B)).values())
 
+    def outputs(self, encoded: Encoded) -> dict[str, Tensor]:
+        """Returns log posteriors, and the encoder's output for the parts of the head, by name.
 
-def _outputs(model: Model, encoded: Encoded) -> tuple[Tensor, ...]:
-    log_probs_BTV = model.head.frame_log_probs(encoded)
-    if log_probs_BTV is None:
-        return encoded.x_BTD, encoded.lengths_B
-    beside = (encoded.x_BTD,) if model.head.parts() else ()
-    return log_probs_BTV, encoded.lengths_B, *beside
+        Each is followed by its lengths: what reads one of the two needs no name of the other.
+        """
+        found: dict[str, Tensor] = {}
+        log_probs_BTV = self.model.head.frame_log_probs(encoded)
+        if log_probs_BTV is not None:
+            found |= {"log_probs": log_probs_BTV, "log_probs_lens": encoded.lengths_B}
+        if self.has_parts:
+            found |= {"encoder_out": encoded.x_BTD, "encoder_out_lens": encoded.lengths_B}
+        return found
 
 
 @torch.no_grad()
@@ -82,26 +90,44 @@ def graphs_of(recogniser: Recogniser) -> list[Graph]:
     what the recogniser does.
     """
     recogniser.model.eval()
-    found = [_main(recogniser)]
-    for name, part in recogniser.model.head.parts().items():
-        generator = torch.Generator().manual_seed(0)
-        examples = [part.example(rows, generator) for rows in ROWS]
-        axes = {key: {0: "N"} for key in examples[0]}
-        content = _exported(name, part.module, examples[0], axes, part.outputs)
-        session = _Session(name, content)
-        difference = 0.0
-        for rows, example in zip(ROWS, examples, strict=True):
-            wanted = part.module(*example.values())
-            wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-            where = f"{name}, {rows} rows"
-            pairs = zip(session.run(where, example), map(_array, wanted), strict=True)
-            difference = max(difference, *(_difference(where, *pair) for pair in pairs))
-        found.append(Graph(name, content, tuple(axes), part.outputs, difference))
-    return found
+    parts = recogniser.model.head.parts()
+    return [_main(recogniser), *(_part(name, part) for name, part in parts.items())]
+
+
+def _part(name: str, part: GraphPart) -> Graph:
+    generator = torch.Generator().manual_seed(0)
+    examples = [part.example(sizes, generator) for sizes in SIZES]
+    axes = _open(examples)
+    content = _exported(name, part.module, examples[0], axes, part.outputs)
+    session, difference = _Session(name, content), 0.0
+    for example in examples:
+        wanted = part.module(*example.values())
+        wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+        sizes = {axis: example[key].shape[d] for key in axes for d, axis in axes[key].items()}
+        where = ", ".join([name, *(f"{axis} = {size}" for axis, size in sizes.items())])
+        pairs = zip(session.run(where, example), map(_array, wanted), strict=True)
+        difference = max(difference, *(_difference(where, *pair) for pair in pairs))
+    return Graph(name, content, tuple(axes), part.outputs, difference)
+
+
+def _open(examples: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[int, str]]:
+    """Returns the dimensions that differ between examples at `SIZES`, by name of the input.
+
+    They are N rows and T frames; what else grows is U, the symbols that a decoder keeps.
+    """
+    rows, frames, _ = zip(*SIZES, strict=True)
+    names = {rows: "N", frames: "T"}
+    axes = {}
+    for key in examples[0]:
+        dimensions = zip(*(example[key].shape for example in examples), strict=True)
+        axes[key] = {
+            d: names.get(sizes, "U") for d, sizes in enumerate(dimensions) if len(set(sizes)) > 1
+        }
+    return axes
 
 
 def _main(recogniser: Recogniser) -> Graph:
-    model, bins = recogniser.model, recogniser.features.bins
+    main, bins = _Main(recogniser.model), recogniser.features.bins
     generator = torch.Generator().manual_seed(0)
 
     def example(frames: Sequence[int]) -> dict[str, Tensor]:
@@ -109,36 +135,34 @@ def _main(recogniser: Recogniser) -> Graph:
         x_BTF = 3 * torch.randn(len(frames), max(frames), bins, generator=generator) - 5
         return {"x": x_BTF, "x_lens": torch.tensor(frames)}
 
-    classifies = model.head.frame_log_probs(_encoded(model, example(SHAPES[0]))) is not None
-    if not classifies and not model.head.parts():
+    def computed(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the outputs with the encoder as `Recogniser.encode` computes it."""
+        x_BTF, frames_B = inputs.values()
+        x_BTF = normalised(x_BTF, valid_frames(frames_B, x_BTF.shape[1]))
+        return main.outputs(recogniser.model.encode(x_BTF, frames_B))
+
+    outputs = tuple(computed(example(SHAPES[0])))
+    if not outputs:
         raise UserError(
             "its head has neither log posteriors of frames nor steps that can be exported, so that "
-            "its graph would give no text; allowed: a head with CTC, or a transducer"
+            "its graph would give no text; allowed: a head with `frame_log_probs` or `parts`"
         )
-    first = "log_probs" if classifies else "encoder_out"
-    beside = ("encoder_out",) if classifies and model.head.parts() else ()
-    name, outputs = "model" if classifies else "encoder", (first, f"{first}_lens", *beside)
+    name = "model" if "log_probs" in outputs else "encoder"
     axes = {"x": {0: "B", 1: "T"}, "x_lens": {0: "B"}}
-    content = _exported(name, _Main(model), example(SHAPES[1]), axes, outputs)
+    content = _exported(name, main, example(SHAPES[1]), axes, outputs)
     session, difference = _Session(name, content), 0.0
     for frames in SHAPES:
         inputs, where = example(frames), f"{name}, {' and '.join(map(str, frames))} frames"
-        encoded = _encoded(model, inputs)
-        wanted = [_array(each) for each in _outputs(model, encoded)]
+        wanted = [_array(each) for each in computed(inputs).values()]
         found = session.run(where, inputs)
-        lengths = wanted[1].tolist()
-        if found[1].tolist() != lengths:
-            raise _differs(where, f"has {found[1].tolist()} frames of output, the run {lengths}")
-        for one, other in ((found[i], wanted[i]) for i in range(len(outputs)) if i != 1):
+        for i in range(0, len(outputs), 2):
+            has, lengths = found[i + 1].tolist(), wanted[i + 1].tolist()
+            if has != lengths:
+                raise _differs(where, f"has {has} frames of output, the run {lengths}")
             for b, length in enumerate(lengths):
-                difference = max(difference, _difference(where, one[b, :length], other[b, :length]))
+                pair = found[i][b, :length], wanted[i][b, :length]
+                difference = max(difference, _difference(where, *pair))
     return Graph(name, content, tuple(axes), outputs, difference)
-
-
-def _encoded(model: Model, inputs: Mapping[str, Tensor]) -> Encoded:
-    """Returns the encoder's output as `Recogniser.encode` computes it."""
-    x_BTF, frames_B = inputs.values()
-    return model.encode(normalised(x_BTF, valid_frames(frames_B, x_BTF.shape[1])), frames_B)
 
 
 def _exported(

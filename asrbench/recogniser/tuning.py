@@ -14,7 +14,7 @@ import torch
 from asrbench.base.errors import UserError
 from asrbench.data.batch_sampler import length_plan
 from asrbench.data.corpus import Split
-from asrbench.recogniser.decoder import Decoder
+from asrbench.recogniser.decoder import Decoder, searches_with_lm
 from asrbench.recogniser.loader import load
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.scoring.edit_counts import ErrorCounts, character_errors
@@ -76,10 +76,7 @@ def tuned(
     """
     lm = decoder.decoding.lm
     if lm is None:
-        raise UserError(
-            f"--tune: chooses the weight of a language model, and the search '{decoder.search}' "
-            f"has none; give it one with --lm FILE"
-        )
+        raise UserError(_without_lm(decoder.search, searches_with_lm(recogniser.model.head)))
     pairs = [dict(zip(GRID, pair, strict=True)) for pair in product(*GRID.values())]
     decoders = [decoder.with_settings(**pair) for pair in pairs]
     rows: dict[str, list[str]] = {}
@@ -103,6 +100,17 @@ def tuned(
     )
     best = decoders[found.trials.index(found.chosen)]
     return replace(best, grid=GRID), found
+
+
+def _without_lm(search: str, allowed: Sequence[str]) -> str:
+    """Returns what to do where a search was given no language model to tune."""
+    if search in allowed:
+        remedy = "has none; give it one with --lm FILE"
+    else:
+        remedy = (
+            f"reads none; allowed with --lm FILE: {', '.join(allowed) or 'none of its searches'}"
+        )
+    return f"--tune: chooses the weight of a language model, and the search '{search}' {remedy}"
 
 
 @torch.inference_mode()

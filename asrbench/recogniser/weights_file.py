@@ -52,7 +52,7 @@ class Metadata(BaseModel):
 
 def write(path: Path, weights: Mapping[str, Tensor], metadata: Metadata) -> None:
     """Writes a weights file with its digest, as `atomic` does. The tensors are on the CPU."""
-    signed = metadata.model_copy(update={"digest": _digest(weights, metadata)})
+    signed = metadata.model_copy(update={"digest": _whole_digest(weights, metadata)})
     with atomic(path) as temporary:
         # From Python, because the errors of `save_file` have no number and no name of a file.
         temporary.write_bytes(
@@ -84,7 +84,7 @@ def read(path: Path) -> tuple[Metadata, dict[str, Tensor]]:
             f"{path}: found metadata that is damaged, or of another version of asrbench ({key}); "
             f"{_REMEDY}"
         ) from None
-    if metadata.digest not in (None, _digest(weights, metadata)):
+    if metadata.digest not in (None, _whole_digest(weights, metadata)):
         raise UserError(
             f"{path}: is damaged, its content does not have its digest {metadata.digest}; {_REMEDY}"
         )
@@ -109,9 +109,16 @@ def read_metadata(path: Path) -> Metadata | None:
         return None
 
 
-def _digest(weights: Mapping[str, Tensor], metadata: Metadata) -> str:
-    """Returns 16 hexadecimal digits over the metadata and every tensor, in the order of names."""
-    plain = metadata.model_dump(exclude={"digest"}, exclude_none=True)
+def _whole_digest(weights: Mapping[str, Tensor], metadata: Metadata) -> str:
+    """Returns the digest of a whole weights file, all metadata included."""
+    return digest_of(weights, metadata.model_dump(exclude={"digest"}, exclude_none=True))
+
+
+def digest_of(weights: Mapping[str, Tensor], plain: Mapping[str, Any]) -> str:
+    """Returns 16 hexadecimal digits of the SHA-256 of `plain` and of every tensor with its name.
+
+    The order of the keys and of the tensors does not count.
+    """
     content = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for name, tensor in sorted(weights.items()):
         content.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())

@@ -58,7 +58,7 @@ class State:
     best_epoch: int | None = None
     """The number, from 1, of the epoch whose weights are in `best.safetensors`."""
     average: WeightAverage = field(default_factory=WeightAverage)
-    """The average of the weights after the last epochs; empty under other rules than `average`."""
+    """The average of the weights after some epochs; empty under other rules than `average`."""
 
     @property
     def epoch(self) -> int:
@@ -75,13 +75,24 @@ class State:
         epochs = self.trainer.cell.train.averaged_epochs
         if not epochs or self.average.epochs < epochs:
             return None
-        return self.trainer.recogniser.with_weights(self.average.mean())
+        # The mean of equal numbers can differ from them in the last bit.
+        own = self.trainer.recogniser.model.state_dict()
+        frozen = {name: own[name] for name in self.trainer.frozen.tensors & own.keys()}
+        return self.trainer.recogniser.with_weights(self.average.mean() | frozen)
 
-    def average_weights(self) -> None:
-        """Adds the weights after the current epoch to the average, if they are part of it."""
-        train = self.trainer.cell.train
-        if self.epoch >= train.epochs - train.averaged_epochs:
-            self.average.add(self.trainer.recogniser.model)
+    def average_weights(self, dev_cer: float) -> None:
+        """Adds the weights after the current epoch to the average, if they are part of it.
+
+        The best epochs are kept, and added after the last one. `dev_cer` is that of the epoch.
+        """
+        train, model = self.trainer.cell.train, self.trainer.recogniser.model
+        if train.averages_best:
+            rates = [*(row["dev_cer"] for row in self.history), dev_cer]
+            self.average.keep_best(model, rates, train.averaged_epochs)
+            if len(rates) == train.epochs:
+                self.average.add_best()
+        elif self.epoch >= train.epochs - train.averaged_epochs:
+            self.average.add(model)
 
     def close_epoch(self, row: dict[str, Any]) -> None:
         """Ends the current epoch: appends `row` to the history and starts new metrics."""

@@ -19,12 +19,17 @@ from asrbench.training.setup import TrainingSetup
 
 
 def evaluate_epoch(state: State, setup: TrainingSetup, reporter: Reporter) -> dict[str, Any]:
-    """Returns the history row of the epoch that just ended: training metrics and dev CER."""
+    """Returns the history row of the epoch that just ended: training metrics and dev CER.
+
+    Adds the weights to the average as soon as their dev CER is known, because the row of the last
+    epoch has the dev CER of the average too.
+    """
     cell, metrics = setup.cell, state.metrics
     started_at = time.perf_counter()
     batches = _dev_pass(state.trainer.recogniser, setup, reporter)
     references, hypotheses = _texts(batches)
     edits = _edits(batches, setup)
+    state.average_weights(edits.rate)
     row = {
         "epoch": state.epoch + 1,
         "steps": state.steps,

@@ -16,10 +16,13 @@ from asrbench.recogniser.recogniser import Recogniser
 
 def environment(recogniser: Recogniser) -> dict[str, Any]:
     """Returns the content of `env.json` for a run of `recogniser` on this machine."""
+    model = recogniser.model
+    frozen = recogniser.cell.train.freeze
     return {
         **program_and_machine(recogniser),
         "fingerprint": recogniser.fingerprint,
-        "parameters": recogniser.model.parameter_count,
+        "parameters": model.parameter_count,
+        **({"trained_parameters": model.trained_count} if frozen else {}),
         "symbols": len(recogniser.tokenizer),
     }
 

@@ -10,7 +10,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 
 import torch
@@ -26,6 +26,7 @@ from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
 from asrbench.recogniser.devices import deterministic
 from asrbench.recogniser.loader import Batch, load
+from asrbench.training import initial_weights
 from asrbench.training.checkpoint import State, resume, save
 from asrbench.training.dev_pass import evaluate_epoch, in_one_line
 from asrbench.training.diagnostics import new_findings, stuck_epochs
@@ -115,12 +116,17 @@ def train(
             sounds = {key: each.plain() for key, each in setup.augmentation.sounds.items()}
             env |= {"corpus": setup.corpus.name, "ranks": ranks.world_size, "sounds": sounds}
             with ranks.errors_shared():
+                taken = initial_weights.take(trainer.recogniser)
+                env |= {"init_from": asdict(taken)} if taken else {}
                 if ranks.is_main:
                     run.begin(cell, env, excluded)
+            trained = f", {env['trained_parameters']:,} trained" if cell.train.freeze else ""
             reporter.say(
-                f"{run}: {env['parameters']:,} parameters, {len(kept)} utterances, "
+                f"{run}: {env['parameters']:,} parameters{trained}, {len(kept)} utterances, "
                 f"{setup.train.hours:.2f} h, {env['device']}, {env['precision']}"
             )
+            for line in taken.lines() if taken else ():
+                reporter.say(f"{run}: {line}")
             for key, each in sounds.items():
                 reporter.say(f"{run}: {key}: {each['files']:,} files, {each['hours']:.2f} h")
         session = _Session(setup, kept, reporter, deadline or Deadline(), stop, stepped)
@@ -250,7 +256,6 @@ def _close_epoch(state: State, session: _Session) -> None:
     setup, reporter = session.setup, session.reporter
     epochs = setup.cell.train.epochs
     with _explains_out_of_memory(session, f"in the dev pass after epoch {state.epoch + 1}"):
-        state.average_weights()
         # All ranks keep the same history, with the times of the main rank.
         row = setup.ranks.broadcast(evaluate_epoch(state, setup, reporter))
     state.close_epoch(row)

@@ -18,7 +18,9 @@ from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.text.profiles import PROFILES, Side
 from asrbench.text.tokenizer import Tokenizer
+from asrbench.training import initial_weights
 from asrbench.training.augmentation import Augmentation
+from asrbench.training.freezing import freeze
 
 CACHED = 10
 """Corpora and folds that stay open while the runs of a study are set up."""
@@ -44,21 +46,31 @@ class TrainingSetup:
 def set_up(
     cell: Cell, results: Path, ranks: Ranks = ALONE, tokenizer: Tokenizer | None = None
 ) -> TrainingSetup:
-    """Opens the corpus, the sounds and the device that `cell` names. Creates no files.
+    """Opens the corpus, the sounds, the weights and the device that `cell` names.
 
     A run that has weights keeps their tokenizer; a new run takes `tokenizer` or, without it, learns
-    one from the training texts. Raises `UserError` for anything that cannot be opened.
+    one from the training texts. Creates no files. Raises `UserError` for anything that cannot be
+    opened, for starting weights that do not fit, and for modules that cannot be frozen.
     """
     folder = Path(cell.corpus)
     corpus, train, dev = _opened(folder, cell.text.side, cell.fold)
     augmentation = Augmentation.open(cell.augment, cell.seed)
-    run = Run.of(results, cell, corpus.fingerprint, *augmentation.fingerprints)
+
+    def run_of(cell: Cell) -> Run:
+        return Run.of(results, cell, corpus.fingerprint, *augmentation.fingerprints)
+
+    cell = initial_weights.resolved(cell, run_of)
+    run = run_of(cell)
     device = resolve_device(cell.run.device, ranks)
     tokenizer = (
         Recogniser.tokenizer_of(run.weights_path("last"))
         or tokenizer
         or learned_tokenizer(folder, corpus.fingerprint, cell.text, cell.fold)
     )
+    if cell.train.freeze:
+        freeze(initial_weights.outline(cell, len(tokenizer)), cell.train.freeze)
+    if not initial_weights.has_begun(run):
+        initial_weights.check(cell, tokenizer)
     dev = dev.on(PROFILES[cell.score.profile].side_among(dev.sides))
     return TrainingSetup(cell, corpus, train, dev, tokenizer, augmentation, run, device, ranks)
 

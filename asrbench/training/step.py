@@ -25,6 +25,7 @@ from asrbench.recogniser.loader import Batch
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.text.tokenizer import Tokenizer
 from asrbench.training.augmentation import mask_spectrum
+from asrbench.training.freezing import freeze
 from asrbench.training.optimisation import build_optimizer, learning_rate
 
 
@@ -51,15 +52,18 @@ class Trainer:
         device: torch.device,
         ranks: Ranks = ALONE,
     ) -> None:
-        """Raises `UserError` for a search in `cell.decode` that the head does not have."""
+        """Raises `UserError` for a search in `cell.decode` that the head does not have, and for
+        names in `train.freeze` that cannot be frozen."""
         self.cell, self.device, self.ranks = cell, device, ranks
         self.recogniser = Recogniser(cell, tokenizer, fingerprint, device)
         check_decode(cell.decode, self.recogniser.model.head)
+        self.frozen = freeze(self.recogniser.model, cell.train.freeze)
+        """What training leaves as it is."""
         self.optimizer = build_optimizer(self.recogniser.model, cell.train.optimizer)
         self._model: nn.Module = self.recogniser.model
         """The model that training calls; with several ranks it is a `DistributedDataParallel`."""
-        self.layers = self.recogniser.model.layers()
-        """The parameters by layer, for their gradient norms."""
+        self.layers = _trained(self.recogniser.model.layers())
+        """The trained parameters by layer, for their gradient norms."""
         self._counts = True
         """False while this rank computes a dummy batch."""
         if ranks.world_size > 1:
@@ -105,6 +109,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(train.schedule, train.optimizer.lr, progress)
         self.recogniser.model.train()
+        self.frozen.hold()
         self.optimizer.zero_grad(set_to_none=True)
         symbols = int(
             self.ranks.sum(torch.stack([m.target_lengths_B.sum() for m in micro_batches]).sum())
@@ -174,6 +179,12 @@ class Trainer:
                 batch.target_lengths_B.repeat(views),
             )
         return losses
+
+
+def _trained(layers: dict[str, list[nn.Parameter]]) -> dict[str, list[nn.Parameter]]:
+    """Returns the layers that have trained parameters, with those alone."""
+    trained = {name: [p for p in layer if p.requires_grad] for name, layer in layers.items()}
+    return {name: layer for name, layer in trained.items() if layer}
 
 
 def _dropout_seed(seed: int, epoch: int, number: int, micro_batch: int, rank: int) -> int:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
+from typer.testing import CliRunner
+
 from attack import (
     checkpoints,
     command_lines,
@@ -73,6 +75,10 @@ def load_everything() -> None:
     for module in pkgutil.walk_packages(asrbench.__path__, "asrbench."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    # Typer imports a part of itself when it is first called, before any code of asrbench.
+    from asrbench.cli.app import app
+
+    CliRunner().invoke(app, ["models", "--help"])
 
 
 def results(names: Sequence[str], seed: int, scale: float) -> Iterator[Result]:

@@ -291,6 +291,10 @@ def limits(draw: random.Random) -> list[Surrounding]:
     def limit(what: int, value: int) -> None:
         resource.setrlimit(what, (value, value))
 
+    def open_files(more: int) -> None:
+        # Whoever starts the attack may have left it files that are open.
+        limit(resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) + more)
+
     def lone_process(count: int) -> None:
         as_other_user()
         limit(resource.RLIMIT_NPROC, count)
@@ -306,10 +310,8 @@ def limits(draw: random.Random) -> list[Surrounding]:
 
     return [
         *(
-            Surrounding(
-                f"{n} open files", partial(limit, resource.RLIMIT_NOFILE, n), may_refuse=True
-            )
-            for n in (*range(16, 65, 8), draw.randint(16, 64))
+            Surrounding(f"{n} more open files", partial(open_files, n), may_refuse=True)
+            for n in (*range(1, 41, 6), draw.randint(1, 40))
         ),
         *(
             Surrounding(f"{count} processes", partial(lone_process, count), may_refuse=True)

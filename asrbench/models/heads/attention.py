@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from asrbench.experiment.spec_base import Share
 from asrbench.experiment.spec_model import HeadSpec
+from asrbench.models.graph_part import GraphPart
 from asrbench.models.heads.decoder import Decoder
-from asrbench.models.heads.head import Decoding, Encoded, Head, Losses, Search, Targets
+from asrbench.models.heads.decoder_parts import decoder_parts
+from asrbench.models.heads.head import FUSION, Decoding, Encoded, Head, Losses, Search, Targets
 from asrbench.models.heads.lstm_decoder import LstmDecoder, LstmDecoderSpec
 from asrbench.models.heads.transformer_decoder import TransformerDecoder, TransformerDecoderSpec
 from asrbench.models.layers.masking import valid_frames
@@ -53,7 +55,9 @@ class AttentionHeadSpec(DecoderHeadSpec):
     """The search that decodes the development set in training; `eval` uses it by default."""
 
 
-READS = MappingProxyType({"attention_beam": ("beam", "length_exponent", "coverage", "repeats")})
+READS = MappingProxyType(
+    {"attention_beam": ("beam", "length_exponent", "coverage", "repeats", *FUSION)}
+)
 """The keys of `decode` that each search of a decoder reads."""
 
 
@@ -73,6 +77,9 @@ class AttentionHead(Head):
 
     def weights(self, encoded: Encoded, symbols: list[int]) -> dict[str, Tensor]:
         return decoder_weights(self.decoder, encoded, symbols)
+
+    def parts(self) -> dict[str, GraphPart]:
+        return decoder_parts(self.decoder)
 
     def layers(self) -> dict[str, list[nn.Parameter]]:
         return {"decoder": list(self.decoder.parameters())}
@@ -127,15 +134,17 @@ def _greedy(decoder: Decoder, encoded: Encoded, _: Decoding) -> list[list[int]]:
 
 
 def _beam(decoder: Decoder, symbols: int, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
-    settings = decoding.settings
+    settings, device = decoding.settings, encoded.x_BTD.device
+    limits = encoded.cpu_lengths_B.tolist()
     return attention_beam(
         scorer_of(decoder, encoded, covered=settings.coverage > 0),
-        encoded.cpu_lengths_B.tolist(),
+        limits,
         symbols,
-        encoded.x_BTD.device,
+        device,
         beam=settings.beam,
         ranking=Ranking(settings.length_exponent, settings.coverage),
         repeats=settings.repeats,
+        fusion=decoding.fusion.scorers(len(limits), symbols, device),
     )
 
 

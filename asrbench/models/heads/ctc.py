@@ -26,7 +26,7 @@ from asrbench.experiment.spec_model import HeadSpec
 from asrbench.models.alignment import AlignedSpan, ctc_aligned
 from asrbench.models.heads.head import FUSION, Decoding, Encoded, Head, Losses, Ratio, Targets
 from asrbench.models.searches.ctc_greedy import ctc_greedy
-from asrbench.models.searches.prefix_beam import Fusion, prefix_beam
+from asrbench.models.searches.prefix_beam import prefix_beam
 from asrbench.text.tokenizer import BLANK
 
 
@@ -111,12 +111,11 @@ class Ctc(Head):
         return {"blank_fraction": Ratio(int((blank_BT & encoded.mask_BT).sum()), frames)}
 
     def _beam(self, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
-        settings = decoding.settings
         return prefix_beam(
             self.log_probs(encoded),
             encoded.cpu_lengths_B.tolist(),
-            beam=settings.beam,
-            fusion=Fusion(decoding.lm, settings.lm_weight, settings.length_bonus),
+            beam=decoding.settings.beam,
+            fusion=decoding.fusion,
         )
 
     def frame_log_probs(self, encoded: Encoded) -> Tensor:

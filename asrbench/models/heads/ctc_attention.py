@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from asrbench.experiment.spec_base import Share
+from asrbench.models.graph_part import GraphPart
 from asrbench.models.heads.attention import (
     READS,
     DecoderHeadSpec,
@@ -20,7 +21,8 @@ from asrbench.models.heads.attention import (
     searches_of,
 )
 from asrbench.models.heads.ctc import Ctc, ctc_loss
-from asrbench.models.heads.head import Decoding, Encoded, Losses, Targets
+from asrbench.models.heads.decoder_parts import decoder_parts
+from asrbench.models.heads.head import FUSION, Decoding, Encoded, Losses, Targets
 from asrbench.models.searches.joint import joint_beam
 
 
@@ -35,7 +37,7 @@ class CtcAttentionSpec(DecoderHeadSpec):
 class CtcAttention(Ctc):
     """A CTC head with an attention decoder beside it."""
 
-    reads = MappingProxyType({**Ctc.reads, **READS, "joint": ("beam", "ctc_weight")})
+    reads = MappingProxyType({**Ctc.reads, **READS, "joint": ("beam", "ctc_weight", *FUSION)})
 
     def __init__(self, spec: CtcAttentionSpec, width: int, symbols: int) -> None:
         super().__init__(spec, width, symbols)
@@ -54,14 +56,20 @@ class CtcAttention(Ctc):
     def weights(self, encoded: Encoded, symbols: list[int]) -> dict[str, Tensor]:
         return decoder_weights(self.decoder, encoded, symbols)
 
+    def parts(self) -> dict[str, GraphPart]:
+        return decoder_parts(self.decoder)
+
     def layers(self) -> dict[str, list[nn.Parameter]]:
         return {**super().layers(), "decoder": list(self.decoder.parameters())}
 
     def _joint(self, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
+        log_probs_BTV = self.log_probs(encoded)
+        batch, _, symbols = log_probs_BTV.shape
         return joint_beam(
             scorer_of(self.decoder, encoded),
-            self.log_probs(encoded),
+            log_probs_BTV,
             encoded.cpu_lengths_B.tolist(),
             beam=decoding.settings.beam,
             ctc_weight=decoding.settings.ctc_weight,
+            fusion=decoding.fusion.scorers(batch, symbols, log_probs_BTV.device),
         )

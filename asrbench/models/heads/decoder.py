@@ -18,6 +18,11 @@ class Decoder(nn.Module):
     `step`, which keep what `forward` would compute again. In eval mode both give the same.
     """
 
+    embedding: nn.Embedding
+    """Of all symbols, the start symbol among them."""
+    memory_width: int
+    """D, the width of the encoder's output."""
+
     def forward(self, memory_BTD: Tensor, mask_BT: Tensor, prefix_BU: Tensor) -> Tensor:
         """Returns log_probs_BUV, in fp32, of the symbol after each prefix.
 

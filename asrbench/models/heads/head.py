@@ -15,6 +15,7 @@ from asrbench.models.alignment import AlignedSpan
 from asrbench.models.encoders.encoder import by_module
 from asrbench.models.graph_part import GraphPart
 from asrbench.models.layers.masking import valid_frames
+from asrbench.models.searches.fusion import Fusion
 from asrbench.text.ngram_lm import SymbolLm
 
 
@@ -61,7 +62,7 @@ Losses = dict[str, Tensor]
 
 
 FUSION = ("lm", "lm_weight", "length_bonus")
-"""The keys of `decode` that a search with a language model reads."""
+"""The keys of `decode` that every beam search reads beside its own."""
 
 
 class Decoding(NamedTuple):
@@ -70,6 +71,11 @@ class Decoding(NamedTuple):
     settings: DecodeSpec
     lm: SymbolLm | None = None
     """The language model that `settings.lm` names, of the symbols of the tokenizer."""
+
+    @property
+    def fusion(self) -> Fusion:
+        """What a beam search adds to the scores of the model."""
+        return Fusion(self.lm, self.settings.lm_weight, self.settings.length_bonus)
 
 
 Search = Callable[[Encoded, Decoding], list[list[int]]]

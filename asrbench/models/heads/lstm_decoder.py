@@ -71,7 +71,7 @@ class LstmDecoder(Decoder):
 
     def __init__(self, spec: LstmDecoderSpec, encoder_width: int, symbols: int) -> None:
         super().__init__()
-        self.width = spec.width
+        self.width, self.memory_width = spec.width, encoder_width
         self.embedding = nn.Embedding(symbols, spec.width)
         self.attention = _mechanism(spec, encoder_width)
         first = spec.width + self.attention.context

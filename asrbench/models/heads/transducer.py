@@ -18,8 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from asrbench.experiment.spec_base import Count
 from asrbench.experiment.spec_model import HeadSpec
 from asrbench.models.alignment import AlignedSpan
-from asrbench.models.graph_part import GraphPart
-from asrbench.models.heads.head import Decoding, Encoded, Head, Losses, Targets
+from asrbench.models.graph_part import GraphPart, Sizes
+from asrbench.models.heads.head import FUSION, Decoding, Encoded, Head, Losses, Targets
 from asrbench.models.layers.prediction import (
     LstmPredictionSpec,
     PredictionSpec,
@@ -51,7 +51,7 @@ class TransducerSpec(HeadSpec):
 class Transducer(Head):
     """log p(symbol or blank | frame, symbols before it), summed over all alignments."""
 
-    reads = MappingProxyType({"beam": ("beam",)})
+    reads = MappingProxyType({"beam": ("beam", *FUSION)})
 
     def __init__(self, spec: TransducerSpec, width: int, symbols: int) -> None:
         super().__init__()
@@ -133,11 +133,13 @@ class Transducer(Head):
         return transducer_greedy(self, self.frame(encoded.x_BTD), encoded.cpu_lengths_B)
 
     def _beam(self, encoded: Encoded, decoding: Decoding) -> list[list[int]]:
+        batch, symbols = len(encoded.x_BTD), self.output.out_features
         return transducer_beam(
             self,
             self.frame(encoded.x_BTD),
             encoded.cpu_lengths_B,
             beam=decoding.settings.beam,
+            fusion=decoding.fusion.scorers(batch, symbols, encoded.x_BTD.device),
         )
 
 
@@ -161,14 +163,15 @@ class _PredictionStep(nn.Module):
         y_NE, after = self.prediction.step(PredictionState(state), symbols_N)
         return self.written(y_NE), *after.tensors
 
-    def example(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def example(self, sizes: Sizes, generator: torch.Generator) -> dict[str, Tensor]:
         def symbols(*shape: int) -> Tensor:
             return torch.randint(self.symbols, shape, generator=generator)
 
-        found = {"symbols": symbols(rows)}
+        found = {"symbols": symbols(sizes.rows)}
         for name, (shape, dtype) in zip(self.states, self.shapes, strict=True):
-            drawn = torch.randn(rows, *shape, generator=generator)
-            found[name] = drawn.to(dtype) if dtype.is_floating_point else symbols(rows, *shape)
+            drawn = torch.randn(sizes.rows, *shape, generator=generator)
+            whole = not dtype.is_floating_point
+            found[name] = symbols(sizes.rows, *shape) if whole else drawn.to(dtype)
         return found
 
 
@@ -182,8 +185,9 @@ class _Join(nn.Module):
     def forward(self, x_ND: Tensor, written_NJ: Tensor) -> Tensor:
         return self.output(torch.tanh(self.frame(x_ND) + written_NJ))  # type: ignore[no-any-return]
 
-    def example(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def example(self, sizes: Sizes, generator: torch.Generator) -> dict[str, Tensor]:
         widths = {"encoder_out": self.frame.in_features, "decoder_out": self.frame.out_features}
         return {
-            name: torch.randn(rows, width, generator=generator) for name, width in widths.items()
+            name: torch.randn(sizes.rows, width, generator=generator)
+            for name, width in widths.items()
         }

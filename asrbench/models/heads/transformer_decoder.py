@@ -76,7 +76,7 @@ class TransformerDecoder(Decoder):
         )
         self.layers = nn.TransformerDecoder(layer, spec.layers, norm=nn.LayerNorm(spec.width))
         self.output = nn.Linear(spec.width, symbols)
-        self.heads = spec.heads
+        self.heads, self.memory_width = spec.heads, encoder_width
         self.prompt: nn.Embedding | None = None
         if spec.task_tokens:
             self.prompt = nn.Embedding(len(spec.task_tokens), spec.width)
@@ -96,7 +96,7 @@ class TransformerDecoder(Decoder):
 
     def start(self, memory_BTD: Tensor, mask_BT: Tensor, *, covered: bool = False) -> State:
         memory_BTE = self.memory(memory_BTD)
-        shared, own = {"valid": mask_BT}, {}
+        shared, own = {"mask": mask_BT}, {}
         for index, layer in enumerate(self.layers.layers):
             width = memory_BTE.shape[-1]
             weight, bias = layer.multihead_attn.in_proj_weight, layer.multihead_attn.in_proj_bias
@@ -163,8 +163,9 @@ class TransformerDecoder(Decoder):
         values of the symbols before it from the state.
         """
         own, shared = dict(state.own), state.shared
-        valid_B11T = shared["valid"][:, None, None]
-        position_1 = torch.tensor([own["keys.0"].shape[3]], device=x_BWE.device)
+        valid_B11T = shared["mask"][:, None, None]
+        read = own["keys.0"].shape[3]
+        position_1 = torch.arange(read, read + 1, device=x_BWE.device)
         x_BWE = x_BWE + sinusoids(position_1, x_BWE.shape[2])
         for index, layer in enumerate(self.layers.layers):
             cache = (f"keys.{index}", f"values.{index}")

@@ -52,7 +52,8 @@ def attention_beam(
 
     `limits` are the greatest numbers of symbols, of `symbols` kinds with the blank. `repeats` is
     how often the same passage may be said in a row, without limit if None. The scores of `fusion`,
-    as of a language model, are added by their weights.
+    as of a language model, are added by their weights. Length normalisation divides the whole sum,
+    log p of the decoder with what `fusion` adds; the coverage penalty is added after that.
     """
     guards = [] if repeats is None else [loop_guard(len(limits), symbols, device, repeats=repeats)]
     scorers = [decoder, *guards, *fusion]

@@ -23,7 +23,7 @@ HOPELESS = 10.0
 """Nats below the best that has ended at which an active hypothesis is given up.
 
 Watanabe et al. 2017 detect the end of decoding with the same threshold, D_end = log e^-10. Without
-it a search with length normalisation would often go on to the limit.
+it a search with length normalisation or a length bonus would often go on to the limit.
 """
 
 _LEAST_COVERAGE = 1e-6
@@ -34,7 +34,8 @@ class Ranking(NamedTuple):
     """How hypotheses that have ended are ranked: Wu et al. 2016, arXiv:1609.08144, equation 14.
 
     s = log P / lp + cp, with lp = ((5 + length) / 6)^length_exponent, where the length counts the
-    end, and cp = coverage * sum over frames of log min(attention got from all symbols, 1).
+    end, and cp = coverage * sum over frames of log min(attention got from all symbols, 1). log P is
+    the sum of all scorers, so that a language model and a length bonus are divided by lp as well.
     """
 
     length_exponent: float = 0.0

@@ -19,30 +19,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asrbench.text.ngram_lm import State, SymbolLm
+from asrbench.models.searches.fusion import Floats, Fusion, Ints, LmTable
 from asrbench.text.tokenizer import BLANK
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
-MOST_BYTES = 1 << 27
-"""Memory for probabilities of the language model; beyond it, those not in use are dropped."""
 
 _ROUNDING = 1e-6
 """Nats by which sums of the same numbers can differ, and more."""
 _NOTHING, _ROOT, _ABOVE_ROOT = -1, 0, -2
 """Numbers of prefixes: that of an unused place, of the empty prefix, and of its parent."""
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """What the score of a text has beside its CTC log probability."""
-
-    lm: SymbolLm | None = None
-    lm_weight: float = 0.0
-    """Weight of the language model's log probability, 0 or more."""
-    length_bonus: float = 0.0
-    """Nats for every symbol."""
 
 
 @torch.no_grad()
@@ -111,7 +94,7 @@ class _Search:
         self.prefixes: list[tuple[int, int]] = [(_ABOVE_ROOT, BLANK)]
         """The parent and the last symbol of each prefix, by its number."""
         self.numbers: dict[tuple[int, int], int] = {}
-        self.lm = None if fusion.lm is None else _LmRows(fusion.lm)
+        self.lm = None if fusion.lm is None else LmTable(fusion.lm)
         places = (utterances, beam)
         self.beams = _Beams(
             number_BN=np.full(places, _NOTHING),
@@ -219,7 +202,7 @@ class _Search:
             beams.prior_BN[..., None] + self.fusion.length_bonus, before_BNK.shape
         )
         if self.lm is not None:
-            of_lm_BNK = self.lm.table[beams.state_BN[..., None], symbols_BK[:, None, :]]
+            of_lm_BNK = self.lm.log_probs_NV[beams.state_BN[..., None], symbols_BK[:, None, :]]
             prior_BNK = prior_BNK + self.fusion.lm_weight * of_lm_BNK
         return before_BNK + log_probs_BK[:, None, :], prior_BNK
 
@@ -233,7 +216,7 @@ class _Search:
         """Returns the symbols of each utterance's best prefix, the end of the text counted."""
         scores_BN = self.beams.scores_BN
         if self.lm is not None:
-            scores_BN += self.fusion.lm_weight * self.lm.table[self.beams.state_BN, BLANK]
+            scores_BN += self.fusion.lm_weight * self.lm.log_probs_NV[self.beams.state_BN, BLANK]
         best_B = scores_BN.argmax(axis=1)
         rows = np.arange(len(best_B))
         return [self._spelt(number) for number in self.beams.number_BN[rows, best_B].tolist()]
@@ -259,43 +242,3 @@ def _stayed(beams: _Beams, log_probs_BV: Floats, child_BMN: npt.NDArray[np.bool_
     symbol_BN = np.logaddexp(beams.symbol_BN, begins_BN) + log_probs_BN
     blank_BN = beams.total_BN + log_probs_BV[:, BLANK, None]
     return _Beams(**vars(beams) | {"blank_BN": blank_BN, "symbol_BN": symbol_BN})
-
-
-class _LmRows:
-    """The log probabilities of a language model in the states that a search has visited."""
-
-    def __init__(self, lm: SymbolLm) -> None:
-        self.lm = lm
-        self.states: list[State] = []
-        self.numbers: dict[State, int] = {}
-        self.table: Floats = np.empty((64, len(lm.word_V)))
-        """log_probs_V of each state, by its number; 0 is the start of a text."""
-        self._add(lm.start)
-
-    def next(self, number: int, symbol: int) -> int:
-        """Returns the number of the state after `symbol`; of the blank, that of the same state."""
-        if symbol == BLANK:
-            return number
-        state = self.lm.next(self.states[number], symbol)
-        return self.numbers[state] if state in self.numbers else self._add(state)
-
-    def _add(self, state: State) -> int:
-        number = self.numbers[state] = len(self.states)
-        self.states.append(state)
-        if number == len(self.table):
-            self.table = np.concatenate([self.table, np.empty_like(self.table)])
-        self.table[number] = self.lm.log_probs(state)
-        return number
-
-    def tidied(self, numbers: Ints) -> Ints:
-        """Forgets the states that are not in use if all of them take too much memory.
-
-        Returns the new numbers in place of `numbers`.
-        """
-        if self.table.nbytes <= MOST_BYTES:
-            return numbers
-        used, inverse = np.unique(numbers, return_inverse=True)
-        states = [self.states[number] for number in used.tolist()]
-        self.table, self.states = self.table[used], states
-        self.numbers = {state: number for number, state in enumerate(states)}
-        return inverse.reshape(numbers.shape).astype(np.int64)

@@ -4,6 +4,7 @@ Legend: B utterances, T frames, J joiner width, V vocabulary with the blank, K h
 utterance, N = B * K hypotheses. Scores are in nats.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,12 +12,13 @@ import torch
 from torch import Tensor
 
 from asrbench.models.layers.prediction import Prediction
+from asrbench.models.searches.state import Scorer
 from asrbench.text.tokenizer import BLANK
 
 SYMBOLS_A_FRAME = 10
 """Symbols that greedy search writes in one frame at most, so that it ends with any model."""
 
-_IMPOSSIBLE = -1e30
+_INFINITY = float("inf")
 
 
 class Transducing(Protocol):
@@ -88,9 +90,10 @@ class _Texts:
 
 
 class _Hypothesis(NamedTuple):
-    """A text, with the log probability of all its alignments that the beam has kept."""
+    """A text, with the alignments of it that the beam has kept."""
 
     score: float
+    """Their log probability, and what the language model and the bonus add for the text."""
     text: int
     time: int
     """The frame that it reads next."""
@@ -105,30 +108,34 @@ class _Hypothesis(NamedTuple):
 class _Search:
     """The beam of one utterance."""
 
-    def __init__(self, frames: int, beam: int, row: int) -> None:
-        self.frames, self.beam = frames, beam
+    def __init__(self, frames: int, beam: int, highest: float, row: int) -> None:
+        self.frames, self.beam, self.highest = frames, beam, highest
         self.texts = _Texts()
         self.active = [_Hypothesis(0.0, 0, 0, 0, row, BLANK)] if frames else []
-        self.best_score, self.best_text = _IMPOSSIBLE, 0
+        self.best_score, self.best_text = -_INFINITY, 0
 
-    def step(self, log_probs_KV: Tensor, first: int) -> None:
+    def ends(self, each: _Hypothesis) -> bool:
+        """Returns whether a blank would be the end of a hypothesis."""
+        return each.time + 1 == self.frames
+
+    def step(self, scores_KV: Tensor, first: int) -> None:
         """Replaces each active hypothesis by those that are one step longer.
 
-        `log_probs_KV` are on the CPU, in the order of the hypotheses; `first` is the row of the
-        first one.
+        `scores_KV` of the next steps are on the CPU, in the order of the hypotheses; `first` is the
+        row of the first one.
         """
         found: dict[int, _Hypothesis] = {}
         for k, each in enumerate(self.active):
-            score = each.score + float(log_probs_KV[k, BLANK])
-            if each.time + 1 < self.frames:
+            score = each.score + float(scores_KV[k, BLANK])
+            if not self.ends(each):
                 found[each.text] = _Hypothesis(
                     score, each.text, each.time + 1, each.length, first + k, BLANK
                 )
             elif score > self.best_score:
                 self.best_score, self.best_text = score, each.text
-        for k, symbol in self._extensions(log_probs_KV):
+        for k, symbol in self._extensions(scores_KV):
             parent = self.active[k]
-            score = parent.score + float(log_probs_KV[k, symbol])
+            score = parent.score + float(scores_KV[k, symbol])
             text = self.texts.extended(parent.text, symbol)
             if (same := found.get(text)) is not None:
                 found[text] = same._replace(score=float(np.logaddexp(same.score, score)))
@@ -137,16 +144,26 @@ class _Search:
                     score, text, parent.time, parent.length + 1, first + k, symbol
                 )
         ahead = sorted(found.values(), key=lambda each: -each.score)[: self.beam]
-        self.active = [each for each in ahead if each.score > self.best_score]
+        self.active = ahead if self._reach(ahead) > self.best_score else []
 
     def result(self) -> list[int]:
         """Returns the symbols of the best finished text."""
         return self.texts.symbols(self.best_text)
 
-    def _extensions(self, log_probs_KV: Tensor) -> set[tuple[int, int]]:
+    def _reach(self, ahead: list[_Hypothesis]) -> float:
+        """Returns the highest score that a text could still have.
+
+        Every alignment of a text goes through one of the hypotheses, each of which holds a part of
+        them, and gains no more than the highest score of each symbol that it can still get.
+        """
+        scores = [each.score + self.highest * (self.frames - each.length) for each in ahead]
+        return float(np.logaddexp.reduce(scores)) if scores else -_INFINITY
+
+    def _extensions(self, scores_KV: Tensor) -> set[tuple[int, int]]:
         """Returns hypothesis and symbol of the best extensions, and of those that can be merged."""
-        scores_KV = log_probs_KV + torch.tensor([[each.score] for each in self.active])
-        scores_KV[:, BLANK] = _IMPOSSIBLE
+        scores_K1 = torch.tensor([[each.score] for each in self.active], dtype=scores_KV.dtype)
+        scores_KV = scores_KV + scores_K1
+        scores_KV[:, BLANK] = -_INFINITY
         symbols = scores_KV.shape[1]
         best = scores_KV.flatten().topk(min(self.beam, scores_KV.numel() - len(scores_KV))).indices
         found = {divmod(flat, symbols) for flat in best.tolist()}
@@ -155,40 +172,60 @@ class _Search:
             parent, symbol = self.texts.last(each.text)
             if parent in place:
                 found.add((place[parent], symbol))
-        return {(k, symbol) for k, symbol in found if self.active[k].length < self.frames}
+        # Where symbols are as impossible as a blank is here, it is among the best.
+        return {
+            (k, symbol)
+            for k, symbol in found
+            if symbol != BLANK and self.active[k].length < self.frames
+        }
 
 
 @torch.no_grad()
 def transducer_beam(
-    model: Transducing, frame_BTJ: Tensor, frames_B: Tensor, *, beam: int
+    model: Transducing,
+    frame_BTJ: Tensor,
+    frames_B: Tensor,
+    *,
+    beam: int,
+    fusion: Sequence[Scorer] = (),
 ) -> list[list[int]]:
     """Returns each utterance's symbols by alignment-length synchronous search.
 
     Saon et al. 2020, "Alignment-Length Synchronous Decoding for RNN Transducer". After i steps
     every hypothesis has made i steps through the lattice, so those of the same text are at the same
     node and are merged. With a beam that holds all texts the score is the probability of the text.
-    A text has at most as many symbols as there are frames. Scores never rise, so an utterance is
-    done when its best finished text is at least as probable as the best unfinished one.
+    A text has at most as many symbols as there are frames. The scores of `fusion`, as of a language
+    model, are added by their weights where a symbol is written, and those of the end at the blank
+    of the last frame. They depend on the text alone, so that merged alignments have the same. An
+    utterance is done when no sum of the unfinished alignments could score more than its best
+    finished text.
     """
     device = frame_BTJ.device
-    searches = [_Search(frames, beam, b) for b, frames in enumerate(frames_B.tolist())]
+    highest = sum(scorer.weight * scorer.highest for scorer in fusion)
+    searches = [_Search(frames, beam, highest, b) for b, frames in enumerate(frames_B.tolist())]
     y_NE, state = model.prediction.start(len(searches), device)
-    written_NJ = model.written(y_NE)
+    written_NJ, fused = model.written(y_NE), [scorer.state for scorer in fusion]
     while active := [(b, each) for b, search in enumerate(searches) for each in search.active]:
-        rows_N, b_N, t_N, symbols_N = (
-            torch.tensor(values, device=device)
-            for values in zip(*((e.row, b, e.time, e.symbol) for b, e in active), strict=True)
+        now = ((e.row, b, e.time, e.symbol, searches[b].ends(e)) for b, e in active)
+        rows_N, b_N, t_N, symbols_N, ends_N = (
+            torch.tensor(values, device=device) for values in zip(*now, strict=True)
         )
         before, written_NJ = state.rows(rows_N), written_NJ.index_select(0, rows_N)
         y_NE, after = model.prediction.step(before, symbols_N)
         writes_N = symbols_N != BLANK
         state = after.where(writes_N, before)
         written_NJ = torch.where(writes_N[:, None], model.written(y_NE), written_NJ)
-        log_probs_NV = model.join(frame_BTJ[b_N, t_N], written_NJ).log_softmax(-1).cpu()
+        scores_NV = model.join(frame_BTJ[b_N, t_N], written_NJ).log_softmax(-1)
+        for i, scorer in enumerate(fusion):
+            more_N1V, fused[i] = scorer.step(fused[i].utterances(rows_N), symbols_N[:, None])
+            more_NV = more_N1V[:, 0].clone()
+            more_NV[:, BLANK].masked_fill_(~ends_N, 0.0)
+            scores_NV = scores_NV + scorer.weight * more_NV
+        scores_NV = scores_NV.cpu()
         first = 0
         for search in searches:
             count = len(search.active)
             if count:
-                search.step(log_probs_NV[first : first + count], first)
+                search.step(scores_NV[first : first + count], first)
             first += count
     return [search.result() for search in searches]

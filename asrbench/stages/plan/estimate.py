@@ -67,6 +67,8 @@ class Cost:
 
     parameters: int
     """Parameters of the model."""
+    trained_parameters: int
+    """Those of the parameters that are not frozen."""
     flops_per_audio_second: float
     """Floating-point operations of a training step for one second of audio: matrix products and
     convolutions, forward and backward."""
@@ -96,6 +98,8 @@ class Cost:
     """Size of the weights alone."""
     average_bytes: int
     """Size of the averaged weights; 0 unless `train.weights` asks for them."""
+    kept_bytes: int
+    """Size of what a state holds for the average: one sum, or the weights of each best epoch."""
 
     @property
     def step_seconds(self) -> float:
@@ -119,10 +123,10 @@ class Cost:
 
     @property
     def disk_bytes(self) -> int:
-        """Disk space while the run is trained: states, each with the average, and the last, best,
-        previous best and averaged weights."""
+        """Disk space while the run is trained: states, each with what it holds for the average,
+        and the last, best, previous best and averaged weights."""
         # One more state than is kept: the next one is written before the oldest is deleted.
-        states = (KEPT + 1) * (self.state_bytes + self.average_bytes)
+        states = (KEPT + 1) * (self.state_bytes + self.kept_bytes)
         return states + 3 * self.weights_bytes + self.average_bytes
 
     @property
@@ -201,6 +205,7 @@ class _Trial:
         middle = sorted(self.kept, key=self._samples.__getitem__)[len(self.kept) // 2]
         return Cost(
             parameters=recogniser.model.parameter_count,
+            trained_parameters=recogniser.model.trained_count,
             flops_per_audio_second=flops_per_audio_second(self.setup, middle),
             utterances=len(self.kept),
             excluded=len(self.excluded),
@@ -215,6 +220,8 @@ class _Trial:
             state_bytes=state_bytes,
             weights_bytes=weights_bytes,
             average_bytes=weights_bytes if train.averaged_epochs else 0,
+            kept_bytes=weights_bytes
+            * (train.averaged_epochs if train.averages_best else bool(train.averaged_epochs)),
         )
 
     @property
