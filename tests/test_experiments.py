@@ -84,7 +84,19 @@ def test_every_model_builds(path):
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_every_variant_bears_the_name_of_its_model(path):
     cells = load_study(path).cells
-    assert [cell.variant for cell in cells] == [cell.model.name for cell in cells]
+    sizes = [f"conformer_{size}" for size in "sml"] if relative(path) == "conformer.yaml" else []
+    assert [cell.variant for cell in cells] == (sizes or [cell.model.name for cell in cells])
+
+
+def test_the_conformers_have_the_sizes_of_their_paper():
+    """Gulati et al. 2020, table 1, in millions, with its 1,024 word pieces."""
+    paper = {"conformer_s": 10.3, "conformer_m": 30.7, "conformer_l": 118.8}
+    cells = load_study(EXPERIMENTS / "conformer.yaml").cells
+    found = {cell.variant: built(cell, symbols=1024).parameter_count / 1e6 for cell in cells}
+    ratios = {name: found[name] / paper[name] for name in paper}
+    assert ratios == pytest.approx(dict.fromkeys(paper, 1), abs=0.06)
+    assert ratios["conformer_s"] == pytest.approx(1, abs=0.01)
+    assert ratios["conformer_l"] == pytest.approx(1, abs=0.02)
 
 
 # The study at full size

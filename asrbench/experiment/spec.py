@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from asrbench.experiment.spec_augment import AugmentSpec
 from asrbench.experiment.spec_base import Count, Impossible, Positive, Seed, Share, Spec
@@ -180,7 +180,7 @@ class PluginFile(Spec):
 class InitSpec(Spec):
     """The weights of another run that a training starts from, instead of drawn ones."""
 
-    run: str
+    run: Annotated[str, Field(min_length=1)]
     """Folder of the other run; not part of the run's identity, as only its weights count."""
     parts: Literal["all", "encoder"] = "all"
     """The tensors to take: those of the `encoder`, or `all` that have the same name and shape."""
@@ -188,6 +188,13 @@ class InitSpec(Spec):
     """Weights of the other run; null is the ones that its `train.weights` chooses."""
     digest: str | None = None
     """16 hexadecimal digits of the weights and their tokenizer, which `train` fills in."""
+
+
+InitFrom = Annotated[
+    InitSpec | None,
+    # A text is made a section where layers are laid over one another, before validation.
+    BeforeValidator(lambda section: section, json_schema_input_type=InitSpec | str | None),
+]
 
 
 class FoldSpec(Spec):
@@ -226,7 +233,7 @@ class CellOf(Spec, Generic[M]):
     """Augmentation of the training audio and features."""
     model: M
     """Model: an encoder, a head, and loss terms."""
-    init_from: InitSpec | None = None
+    init_from: InitFrom = None
     """Run whose weights the training starts from; null draws all weights from the seed."""
     train: TrainSpec = TrainSpec()
     """Optimizer, schedule, batches and length of the training."""

@@ -51,6 +51,8 @@ def _one_line(
             return f"{where}.kind: found '{tag}', allowed: {', '.join(tags)}{nearest(tag, tags)}"
         case "union_tag_not_found":
             return f"{where}: found no `kind`"
+        case "string_too_short":
+            return f"{where}: found an empty text, allowed: any other"
     found = json.dumps(error["input"], ensure_ascii=False)
     allowed = error["msg"].removeprefix("Input should be ")
     close = nearest(str(error["input"]), re.findall(r"'([^']*)'", str(context.get("expected", ""))))
