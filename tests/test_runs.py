@@ -134,6 +134,13 @@ def test_find_names_the_path_with_no_run(run, tmp_path, there):
     assert str(caught.value) == (f"{empty}: found no run folder; `asrbench train SPEC` makes them")
 
 
+def test_find_sees_a_run_whose_spec_is_a_link_to_a_folder(run, tmp_path):
+    """`Run.cell` tells what is wrong; passed over, the run would be missing without a word."""
+    run.spec_path.unlink()
+    run.spec_path.symlink_to(run.folder)
+    assert Run.find([tmp_path / "results"]) == [run]
+
+
 # Contents
 
 
@@ -207,8 +214,8 @@ def test_broken_spec_names_the_file_and_what_a_run_may_hold(run):
         _ = Run(run.folder).cell
     assert str(caught.value) == (
         f"{run.spec_path}: sed: found an unknown key, allowed: augment, compare, corpus, "
-        "decode, experiment, features, fold, model, plugins, run, score, seed, text, train, "
-        "variant; did you mean 'seed'?"
+        "decode, experiment, features, fold, init_from, model, plugins, run, score, seed, text, "
+        "train, variant; did you mean 'seed'?"
     )
 
 

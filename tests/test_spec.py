@@ -982,7 +982,7 @@ def test_identity_changes_with_the_fingerprint_of_each_folder_of_sounds():
 def test_a_path_alone_names_the_run_to_start_from():
     assert cell_of("init_from: results/base") == cell_of("init_from: {run: results/base}")
     assert cell_of().init_from is None
-    with pytest.raises(UserError, match="init_from.run: found an empty text, allowed: any other"):
+    with pytest.raises(UserError, match=r"init_from\.run: found an empty text, allowed: any other"):
         cell_of("init_from: ''")
 
 

@@ -80,8 +80,9 @@ class Run:
         """Returns the runs at or below `paths`, sorted. Raises `UserError` for a path without."""
         folders: set[Path] = set()
         for path in paths:
-            below = folders_below(path, links=False)
-            found = {folder for folder, files in below if "spec.yaml" in files}
+            # A spec that is a folder, or a link to one, makes a run that is damaged, not none.
+            below = (folder for folder, _ in folders_below(path, links=False))
+            found = {folder for folder in below if os.path.lexists(folder / "spec.yaml")}
             if not found:
                 raise UserError(f"{path}: found no run folder; `asrbench train SPEC` makes them")
             folders |= found
