@@ -54,7 +54,7 @@ def prose() -> str:
 # Tables
 
 
-def tables() -> Iterator[tuple[list[str], list[list[str]]]]:
+def page_tables() -> Iterator[tuple[list[str], list[list[str]]]]:
     for block in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
         header, _, *rows = [
             [cell.strip() for cell in line.strip("|").split(" | ")] for line in block.splitlines()
@@ -64,7 +64,7 @@ def tables() -> Iterator[tuple[list[str], list[list[str]]]]:
 
 def test_tables_are_those_of_the_study(study: Study) -> None:
     """The page may leave columns out, but no row."""
-    found = list(tables())
+    found = list(page_tables())
     assert len(found) == 2
     for (header, rows), (names, expected) in zip(
         found, (tables.rates(study), tables.differences(study)), strict=True

@@ -124,8 +124,8 @@ def test_every_profile_says_what_it_is():
         assert said in profile.words
 
 
-def test_the_readme_says_what_the_profiles_do():
-    """The table in docs/scoring.md has a row for each profile with its references and one example."""
+def test_the_page_says_what_the_profiles_do():
+    """Its table has a row for each profile, with its references and one example."""
     text = (Path(__file__).parents[1] / "docs/scoring.md").read_text(encoding="utf-8")
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     heard, spoken = next(r[-1].split("` for `") for r in rows if r and "` for `" in r[-1])
