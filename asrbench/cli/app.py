@@ -19,6 +19,7 @@ from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
 from asrbench.cli.evaluate import evaluate
 from asrbench.cli.export import export
+from asrbench.cli.init import init
 from asrbench.cli.inspect import inspect
 from asrbench.cli.lm import lm
 from asrbench.cli.models import models
@@ -106,6 +107,7 @@ def _before_commands(
 # In the order in which a study uses them, which is that of `asrbench --help`.
 app.add_typer(prep_app, name="prep")
 app.command()(corpus)
+app.command()(init)
 app.command()(plan)
 app.command()(train)
 app.command()(lm)

@@ -119,7 +119,7 @@ def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     plan_layers = [_restrict(layer, to_plan=True) for layer in layers]
     cell_layers = [_restrict(layer, to_plan=False) for layer in layers]
     plan = validated(StudyKeys, merged(plan_layers), plan_layers)
-    _check_name(where_of(("name",), plan_layers), plan.name)
+    check_name(where_of(("name",), plan_layers), plan.name)
     set_layers = [layer for layer in cell_layers if layer.where.startswith("--set")]
     base_layers = [layer for layer in cell_layers if layer not in set_layers]
     variants = _variants(plan, plan_layers)
@@ -254,7 +254,7 @@ def _variants(plan: StudyKeys, plan_layers: list[Layer]) -> list[tuple[str | Non
         grid = [Layer(over, nested(key, value)) for key, value in point]
         full = ",".join(part for part in (name, label) if part) or None
         if full is not None:
-            _check_name(where_of(("grid" if label else "variants",), plan_layers), full)
+            check_name(where_of(("grid" if label else "variants",), plan_layers), full)
         variants.append((full, [*layers, *grid]))
     return variants
 
@@ -266,7 +266,7 @@ def _folds(plan: StudyKeys) -> list[Mapping | None]:
     return [{"index": index, "of": plan.folds} for index in range(1, plan.folds + 1)]
 
 
-def _check_name(where: str, name: str) -> None:
+def check_name(where: str, name: str) -> None:
     """Raises `UserError` for a name that cannot be the name of a folder."""
     if not NAME.fullmatch(name):
         raise UserError(
