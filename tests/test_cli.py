@@ -55,7 +55,7 @@ def test_every_command_and_option_has_help_and_every_command_is_in_the_readme(
 
 def test_help_lists_the_commands_in_the_order_of_the_road() -> None:
     road = "prep corpus init plan train lm eval inspect compare verify models check"
-    road += " transcribe export score schema"
+    road += " transcribe export score schema doctor"
     _, out, _ = run("--help")
     assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == road.split()
 

@@ -17,6 +17,7 @@ from asrbench.base.signals import end_with_caller, one_interrupt
 from asrbench.cli.check import check
 from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
+from asrbench.cli.doctor import doctor
 from asrbench.cli.evaluate import evaluate
 from asrbench.cli.export import export
 from asrbench.cli.init import init
@@ -121,3 +122,4 @@ app.command()(transcribe)
 app.command()(export)
 app.command()(score)
 app.command()(schema)
+app.command()(doctor)
