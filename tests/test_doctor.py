@@ -31,7 +31,6 @@ def findings(folder: Path = Path(), **extras: Any) -> dict[str, Finding]:
 
 def with_gpu(monkeypatch: pytest.MonkeyPatch, *, bf16: bool = True, free: float = 80 * GB) -> None:
     """Has torch report one GPU. Its tensors lie on the CPU, as this machine may have no other."""
-    on_cpu = torch.ones
     for name, value in {
         "is_available": lambda: True,
         "device_count": lambda: 1,
@@ -42,7 +41,7 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, *, bf16: bool = True, free: float 
         "is_bf16_supported": lambda including_emulation: bf16,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    monkeypatch.setattr(torch, "ones", lambda size, device: on_cpu(size))
+    monkeypatch.setattr(torch, "ones", lambda size, device: torch.zeros(size))
 
 
 def test_this_machine_can_train_and_says_so_in_both_forms(
