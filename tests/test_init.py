@@ -105,6 +105,7 @@ def test_nothing_is_overwritten_and_nothing_is_half_done(
     assert error("init", "mine") == ("mine.yaml: exists already; choose another name, or delete it")
     assert "is no prepared corpus" in error("init", "new", "--corpus", tmp_path)
     assert "NAME: found the name 'a/b', allowed: letters" in error("init", "a/b")
+    assert "is not Unicode" in error("init", "new", "--corpus", "latin-1 \udce9")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml"]
     assert Path("mine.yaml").read_text() == "name: old"
 
@@ -165,8 +166,9 @@ def test_unit_and_profile_by_script(
     assert {(c.text.unit, c.score.profile) for c in study.cells} == {(unit, profile)}
 
 
-def test_a_corpus_whose_name_is_no_plain_text(tmp_path: Path) -> None:
-    corpus = make_corpus(tmp_path / 'my: "corpus" # 한국어', ["ab"], ["ab"])
+@pytest.mark.parametrize("name", ['my: "corpus" # 한국어', "two\nlines"])
+def test_a_corpus_whose_name_is_no_plain_text(name: str, tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / name, ["ab"], ["ab"])
     study = load_study(start_study("mine", tmp_path, corpus).spec)
     assert {c.corpus for c in study.cells} == {str(corpus)}
 

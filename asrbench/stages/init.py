@@ -83,6 +83,8 @@ def start_study(name: str, folder: Path, corpus: Path | None) -> Started:
         chosen_for = "a small corpus"
     else:
         place = str(corpus)
+        if "\ufffd" in place.encode(errors="surrogateescape").decode(errors="replace"):
+            raise UserError("--corpus: found a name that is not Unicode; rename the folder")
         train = Corpus.open(corpus).split("train")
         hours, texts = train.hours, _texts_of(train.texts)
         chosen_for = f"the {_hours(hours)} of train in {place}"
@@ -123,7 +125,7 @@ def _scalar(text: str) -> str:
         same = parse(text) == text
     except (yaml.YAMLError, ValueError):
         same = False
-    return text if same else json.dumps(text, ensure_ascii=False)
+    return text if same else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def _texts_of(texts: Sequence[str]) -> _Texts:
