@@ -15,6 +15,7 @@ from doors import error, run
 from tones import TEXTS
 from typer.testing import CliRunner
 
+import asrbench
 from asrbench.cli.app import app
 from asrbench.cli.evaluate import score_lines
 from asrbench.data.corpus import FORMAT
@@ -53,12 +54,50 @@ def test_every_command_and_option_has_help_and_every_command_is_on_its_page(
 
 
 def test_help_lists_the_commands_in_the_order_of_the_road() -> None:
-    road = "prep corpus plan train lm eval inspect compare verify models check transcribe export"
+    road = "prep corpus init plan train lm eval inspect compare verify models check"
+    road += " transcribe export score schema doctor"
     _, out, _ = run("--help")
-    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == [
-        *road.split(),
-        "score",
-    ]
+    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == road.split()
+
+
+def test_version() -> None:
+    assert run("--version") == (0, f"asrbench {asrbench.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", [(), ("train",), ("prep",), ("prep", "an4")])
+def test_h_is_help(command: tuple[str, ...]) -> None:
+    assert run(*command, "-h") == run(*command, "--help")
+    assert run(*command, "-h")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("asrbench tr", ["train", "transcribe"]),
+        ("asrbench prep z", ["zeroth"]),
+        ("asrbench train --max", ["--max-hours"]),
+        ("asrbench prep an4 --fo", ["--force"]),
+    ],
+)
+def test_the_shell_completes(words: str, completed: list[str]) -> None:
+    """The script that `--show-completion` prints for bash sets these variables."""
+    variables = {
+        "_ASRBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = CliRunner().invoke(app, [], env=variables, prog_name="asrbench")
+    assert done.stdout.split() == completed
+
+
+def test_completion_for_a_shell() -> None:
+    """Started as a module too, the script is that of the command `asrbench`."""
+    command = [sys.executable, "-m", "asrbench", "--show-completion", "bash"]
+    disabled = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | disabled)
+    assert done.returncode == 0, done.stderr
+    assert "_ASRBENCH_COMPLETE=complete_bash" in done.stdout
+    assert done.stdout.rstrip().endswith(" asrbench")
 
 
 def test_help_loads_no_torch() -> None:

@@ -41,7 +41,7 @@ LONGEST_NAME = 200
 """Characters of the longest name of an experiment or a variant; file systems take names of 255."""
 
 
-class _Plan(Spec):
+class StudyKeys(Spec):
     """The keys that make several cells of one file."""
 
     name: str
@@ -58,7 +58,7 @@ class _Plan(Spec):
     """Dotted keys and the values of each; every combination is a variant."""
 
     @model_validator(mode="after")
-    def _some_cells_no_two_alike(self) -> "_Plan":
+    def _some_cells_no_two_alike(self) -> "StudyKeys":
         if self.variants is not None and not self.variants:
             raise Impossible("variants", "found {}, allowed: one variant or more")
         lists = {"seeds": self.seeds, **{f"grid.{key}": v for key, v in self.grid.items()}}
@@ -118,8 +118,8 @@ def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     layers = [_with_plugins(layer) for layer in layers]
     plan_layers = [_restrict(layer, to_plan=True) for layer in layers]
     cell_layers = [_restrict(layer, to_plan=False) for layer in layers]
-    plan = validated(_Plan, merged(plan_layers), plan_layers)
-    _check_name(where_of(("name",), plan_layers), plan.name)
+    plan = validated(StudyKeys, merged(plan_layers), plan_layers)
+    check_name(where_of(("name",), plan_layers), plan.name)
     set_layers = [layer for layer in cell_layers if layer.where.startswith("--set")]
     base_layers = [layer for layer in cell_layers if layer not in set_layers]
     variants = _variants(plan, plan_layers)
@@ -191,7 +191,7 @@ def _file_layers(path: Path, below: tuple[Path, ...]) -> list[Layer]:
         raise UserError(f"{path}: extends: found a circle back to this file")
     keys = read_mapping(path)
     base = keys.pop("extends", None)
-    also = frozenset({"extends", *_Plan.model_fields})
+    also = frozenset({"extends", *StudyKeys.model_fields})
     layer = Layer(f"{path}: ", keys, path.parent, also)
     if base is None:
         return [layer]
@@ -208,7 +208,7 @@ def _set_layer(text: str) -> Layer:
         parsed = parse(value)
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"--set {text}: {fault(error)}") from None
-    return Layer("--set ", nested(key.strip(), parsed), also=frozenset(_Plan.model_fields))
+    return Layer("--set ", nested(key.strip(), parsed), also=frozenset(StudyKeys.model_fields))
 
 
 def _with_plugins(layer: Layer) -> Layer:
@@ -231,11 +231,11 @@ def _with_plugins(layer: Layer) -> Layer:
 
 def _restrict(layer: Layer, *, to_plan: bool) -> Layer:
     """Returns the layer with the keys of the plan only, or with those of the cell only."""
-    keys = {k: v for k, v in layer.keys.items() if (k in _Plan.model_fields) == to_plan}
+    keys = {k: v for k, v in layer.keys.items() if (k in StudyKeys.model_fields) == to_plan}
     return replace(layer, keys=keys)
 
 
-def _variants(plan: _Plan, plan_layers: list[Layer]) -> list[tuple[str | None, list[Layer]]]:
+def _variants(plan: StudyKeys, plan_layers: list[Layer]) -> list[tuple[str | None, list[Layer]]]:
     """Returns the name and the extra layers of every variant; None stands for the model's name."""
     named: list[tuple[str | None, list[Layer]]] = [(None, [])]
     if plan.variants is not None:
@@ -254,19 +254,19 @@ def _variants(plan: _Plan, plan_layers: list[Layer]) -> list[tuple[str | None, l
         grid = [Layer(over, nested(key, value)) for key, value in point]
         full = ",".join(part for part in (name, label) if part) or None
         if full is not None:
-            _check_name(where_of(("grid" if label else "variants",), plan_layers), full)
+            check_name(where_of(("grid" if label else "variants",), plan_layers), full)
         variants.append((full, [*layers, *grid]))
     return variants
 
 
-def _folds(plan: _Plan) -> list[Mapping | None]:
+def _folds(plan: StudyKeys) -> list[Mapping | None]:
     """Returns the keys of every fold; None stands for the splits of the corpus."""
     if plan.folds is None:
         return [None]
     return [{"index": index, "of": plan.folds} for index in range(1, plan.folds + 1)]
 
 
-def _check_name(where: str, name: str) -> None:
+def check_name(where: str, name: str) -> None:
     """Raises `UserError` for a name that cannot be the name of a folder."""
     if not NAME.fullmatch(name):
         raise UserError(
