@@ -51,6 +51,17 @@ DecodeSets = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a key of decode, as decode.beam=20; repeatable."),
 ]
+EVERY_SPLIT = "every one but train and dev"
+"""The default of `--split` where splits are evaluated, in words."""
+
+EvaluatedCorpus = Annotated[
+    Path | None,
+    typer.Option(
+        "--corpus",
+        help="Prepared corpus, if it was moved, or another one than the runs were trained on.",
+        show_default="that of the spec",
+    ),
+]
 
 TrustPlugins = Annotated[
     bool,
@@ -107,6 +118,22 @@ def chosen_cells(
             c.model_copy(update={"seed": s}) for group in variants for s in seeds for c in group
         )
     )
+
+
+def with_found_corpus(cells: "Sequence[Cell]", spec: Path) -> "list[Cell]":
+    """Returns the cells with the path of their corpus as it is found: from here, or beside `spec`.
+
+    Raises `UserError` with both places if it is at neither.
+    """
+    from asrbench.data.corpus import find_corpus
+
+    def found(cell: "Cell") -> str:
+        named = Path(cell.corpus)
+        otherwise = ", or say where it is with --set corpus=DIR"
+        path = find_corpus([named, spec.parent / named], otherwise)
+        return cell.corpus if path == named else str(path)
+
+    return [cell.model_copy(update={"corpus": found(cell)}) for cell in cells]
 
 
 def check_hours(option: str, hours: float | None) -> None:
