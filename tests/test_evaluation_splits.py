@@ -12,6 +12,7 @@ from doors import error, run
 from made_by_commands import SPEC
 from tones import TEXTS
 
+from asrbench.base.files import read_jsonl
 from asrbench.data.corpus import Corpus
 from asrbench.experiment.run_folder import Run
 
@@ -100,7 +101,7 @@ def test_a_corpus_without_an_evaluation_split(tmp_path: Path) -> None:
     assert out.splitlines()[-1] == f"next: asrbench eval {folder} --split dev"
     printed("eval", folder, "--split", "dev", "--device", "cpu")
     assert error("eval", folder, "--device", "cpu") == (
-        f"{tmp_path / 'corpus'}: found the splits train, dev, which training reads, and none to "
+        f"{tmp_path / 'corpus'}: found the splits dev, train, which training reads, and none to "
         f"test on; --split dev takes the dev set"
     )
 
@@ -139,7 +140,7 @@ def test_a_corpus_is_found_beside_the_spec(
     if command == "train":
         (made,) = Run.find([results])
         assert made.folder.name == only_run(home).folder.name
-        assert Corpus.open(Path(made.cell.corpus)).split_names == list(KSPON_SPLITS)
+        assert Corpus.open(Path(made.cell.corpus)).split_names == sorted(KSPON_SPLITS)
     assert error(command, spec, *options, "--set", "corpus=nowhere") == (
         f"corpus: nowhere is no prepared corpus, nor is {home / 'nowhere'}; make it with "
         f"`asrbench prep RECIPE SOURCE --out nowhere`, or say where it is with --set corpus=DIR"
@@ -169,7 +170,7 @@ def test_another_corpus_stands_under_its_own_name(
     assert list(scores) == ["eval_clean", label]
     assert scores["eval_clean"] == own
     assert scores[label]["greedy"]["corpus"] == opened.fingerprint
-    rows = [json.loads(line) for line in found.hypotheses_path(label, "greedy").open()]
+    rows = read_jsonl(found.hypotheses_path(label, "greedy"))
     assert [row["reference"] for row in rows] == texts
     assert [row["in_train"] for row in rows] == [text in TEXTS for text in texts]
 
@@ -195,6 +196,6 @@ def test_another_corpus_without_that_of_the_training(home: Path, tmp_path: Path)
     out = printed("eval", home / "results", "--corpus", other, "--device", "cpu")
     assert "which texts also occur in its training is not known: corpus: corpus is no" in out
     (label,) = only_run(home).scores()
-    rows = [json.loads(line) for line in only_run(home).hypotheses_path(label, "greedy").open()]
+    rows = read_jsonl(only_run(home).hypotheses_path(label, "greedy"))
     assert all("in_train" not in row for row in rows)
     printed("compare", home / "results", "--out", tmp_path / "out", "--replicates", "20")

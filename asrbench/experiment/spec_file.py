@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, 
 from asrbench.experiment.registry import MODELS, kinds_of, nearest_with
 from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell, TextSpec
 from asrbench.experiment.spec_base import Impossible, Seed, Spec
-from asrbench.experiment.spec_validation import LABELS, unknown_key, validated
+from asrbench.experiment.spec_validation import LABELS, UnknownKey, unknown_key, validated
 from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapping
 
 DEFAULTS: Mapping = {
@@ -102,15 +102,36 @@ class StudySpec:
 
     name: str
     cells: list[Cell]
+    not_applied: tuple["NotApplied", ...] = ()
 
     @property
     def variants(self) -> list[str]:
         return list(dict.fromkeys(cell.variant for cell in self.cells))
 
 
+@dataclass(frozen=True)
+class NotApplied:
+    """A `--set` that a variant is without, because its model does not have the key."""
+
+    text: str
+    """The text after `--set`."""
+    variant: str
+    reason: str
+    """The error that it would have been."""
+
+
+def refuse_applied_to_none(study: StudySpec, variants: Collection[str]) -> None:
+    """Raises `UserError` for a `--set` whose key none of the named variants of `study` has."""
+    for each in study.not_applied:
+        without = {other.variant for other in study.not_applied if other.text == each.text}
+        if without.issuperset(variants):
+            raise UserError(each.reason)
+
+
 def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     """Returns the study in the spec file `path`, with each `a.b=value` of `sets` applied.
 
+    A key that only some of the models have is applied to these, and `not_applied` names the others.
     Raises `UserError`, in one line: file, path of the key, what was found, what is allowed.
     """
     layers = [Layer("default ", DEFAULTS), *_file_layers(path, ())]
@@ -125,14 +146,49 @@ def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     variants = _variants(plan, plan_layers)
     for name in plan.only or ():
         pick(where_of(("only",), plan_layers), name, [str(variant) for variant, _ in variants])
-    cells = []
+    cells, not_applied = [], []
     for variant, extra in variants:
         if plan.only is not None and variant not in plan.only:
             continue
-        merged_layers = [*base_layers, *map(_with_plugins, extra), *set_layers]
-        for seed, fold in itertools.product(plan.seeds, _folds(plan)):
-            cells.append(_cell(plan.name, variant, seed, fold, merged_layers))
-    return StudySpec(plan.name, cells)
+        variant_layers = [*base_layers, *map(_with_plugins, extra)]
+        labels = itertools.product(plan.seeds, _folds(plan))
+        first, refused = _cell_with_sets(
+            plan.name, variant, *next(labels), variant_layers, set_layers
+        )
+        applied = [layer for layer in set_layers if id(layer) not in refused]
+        cells.append(first)
+        cells += [_cell(plan.name, variant, *each, [*variant_layers, *applied]) for each in labels]
+        not_applied += [
+            NotApplied(text, first.variant, refused[id(layer)])
+            for text, layer in zip(sets or [], set_layers, strict=True)
+            if id(layer) in refused
+        ]
+    study = StudySpec(plan.name, cells, tuple(not_applied))
+    refuse_applied_to_none(study, study.variants)
+    return study
+
+
+def _cell_with_sets(
+    experiment: str,
+    variant: str | None,
+    seed: int,
+    fold: Mapping | None,
+    layers: list[Layer],
+    set_layers: list[Layer],
+) -> tuple[Cell, dict[int, str]]:
+    """Returns the cell, and the errors of those of `set_layers` whose key its model does not have.
+
+    The errors are found by the `id` of the layer.
+    """
+    refused: dict[int, str] = {}
+    while True:
+        applied = [layer for layer in set_layers if id(layer) not in refused]
+        try:
+            return _cell(experiment, variant, seed, fold, [*layers, *applied]), refused
+        except UnknownKey as error:
+            if not any(error.layer is layer for layer in applied):
+                raise
+            refused[id(error.layer)] = str(error)
 
 
 def merged_with_sets(keys: Mapping, sets: list[str]) -> Cell:
