@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 import typer
 from doors import error, run
 from tones import TEXTS
@@ -83,6 +84,19 @@ def test_train_again_says_done(made: Path) -> None:
     *runs, following = out.splitlines()
     assert [line.rpartition(": ")[2] for line in runs] == ["done", "done"]
     assert following == f"next: asrbench eval {made / 'results/tiny'}"
+
+
+def test_a_set_that_a_variant_has_no_key_for_is_said(made: Path) -> None:
+    """On standard error: the output of `--print-config` is YAML."""
+    sets = ("--set", "model.head.decoder.layers=2", "--print-config")
+    code, out, err = run("train", made / "tiny.yaml", *sets)
+    assert (code, err) == (
+        0,
+        "note: --set model.head.decoder.layers=2: not applied to ds2, which has no such key\n",
+    )
+    baseline, crossattn = yaml.safe_load_all(out)
+    assert "decoder" not in baseline["model"]["head"]
+    assert crossattn["model"]["head"]["decoder"]["layers"] == 2
 
 
 def test_a_run_without_its_weights_says_so(made: Path, tmp_path: Path) -> None:

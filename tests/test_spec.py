@@ -1253,3 +1253,35 @@ def test_every_key_has_the_value_of_the_last_layer_that_says_it(folder, base, fi
 )
 def test_a_value_out_of_bounds_is_one_line(text, expected):
     assert message(study_of, text) == f"s.yaml: {expected}"
+
+
+MIXED = "seeds: [0, 1]\nvariants: {ds2: , a: {model: {name: ds2_selfattn}}}\n"
+
+
+def test_set_applies_to_the_variants_that_have_the_key():
+    study = study_of(MIXED, "model.encoder.attention.heads=2", "train.epochs=3")
+    heads = {
+        (c.variant, c.seed): getattr(c.model.encoder.attention, "heads", None) for c in study.cells
+    }
+    assert heads == {("ds2", 0): None, ("ds2", 1): None, ("a", 0): 2, ("a", 1): 2}
+    assert {cell.train.epochs for cell in study.cells} == {3}
+    assert [(each.text, each.variant) for each in study.not_applied] == [
+        ("model.encoder.attention.heads=2", "ds2")
+    ]
+    without = study_of(MIXED, "train.epochs=3")
+    assert [c for c in study.cells if c.variant == "ds2"] == without.cells[:2]
+
+
+def test_set_of_a_key_that_no_variant_has_is_an_error():
+    assert message(study_of, MIXED, "model.encoder.attention.hedas=2") == (
+        "--set model.encoder.attention.hedas: found an unknown key, allowed: kind"
+    )
+    assert message(study_of, MIXED, "model.encoder.attention.heads=two") == (
+        '--set model.encoder.attention.heads: found "two", allowed: a valid integer'
+    )
+
+
+def test_set_of_one_variant():
+    study = study_of(MIXED, "variants.a.model.encoder.attention.heads=2")
+    assert [c.model.encoder.attention.heads for c in study.cells if c.variant == "a"] == [2, 2]
+    assert not study.not_applied

@@ -102,10 +102,8 @@ def chosen_cells(
     """Returns the cells of `study` that `--only`, `--seed` and `--fold` choose; all without them.
 
     Prints to standard error which of them are without a `--set`. Raises `UserError` for a variant
-    or a fold that the study does not have, and for a `--set` that applies to none of the chosen.
+    or a fold that the study does not have.
     """
-    from asrbench.experiment.spec_file import refuse_applied_to_none
-
     for variant in only or []:
         pick(f"{spec}: --only", variant, study.variants)
     known = {c.fold.index for c in study.cells if c.fold}
@@ -114,7 +112,6 @@ def chosen_cells(
             allowed = f"1 to {max(known)}" if known else "a study with `folds`, or --set folds=5"
             raise UserError(f"{spec}: --fold: found {fold}, allowed: {allowed}")
     chosen = [variant for variant in study.variants if not only or variant in only]
-    refuse_applied_to_none(study, chosen)
     _print_not_applied(study, chosen)
     cells = [
         c

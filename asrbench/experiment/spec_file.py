@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,19 +120,12 @@ class NotApplied:
     """The error that it would have been."""
 
 
-def refuse_applied_to_none(study: StudySpec, variants: Collection[str]) -> None:
-    """Raises `UserError` for a `--set` whose key none of the named variants of `study` has."""
-    for each in study.not_applied:
-        without = {other.variant for other in study.not_applied if other.text == each.text}
-        if without.issuperset(variants):
-            raise UserError(each.reason)
-
-
 def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     """Returns the study in the spec file `path`, with each `a.b=value` of `sets` applied.
 
-    A key that only some of the models have is applied to these, and `not_applied` names the others.
-    Raises `UserError`, in one line: file, path of the key, what was found, what is allowed.
+    A key that only some of the models have is applied to these, and `not_applied` names the others;
+    one that none of them has is an error. Raises `UserError`, in one line: file, path of the key,
+    what was found, what is allowed.
     """
     layers = [Layer("default ", DEFAULTS), *_file_layers(path, ())]
     layers += [_set_layer(text) for text in sets or []]
@@ -164,7 +157,9 @@ def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
             if id(layer) in refused
         ]
     study = StudySpec(plan.name, cells, tuple(not_applied))
-    refuse_applied_to_none(study, study.variants)
+    for each in not_applied:
+        if {n.variant for n in not_applied if n.text == each.text} == {*study.variants}:
+            raise UserError(each.reason)
     return study
 
 
