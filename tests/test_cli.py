@@ -487,7 +487,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path, closed: tuple[int, ...])
     redirected = command + " ".join(f"{number}>&-" for number in closed)
     done = subprocess.run(["sh", "-c", redirected], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    line = "error: list.tsv: no usable utterance (rejected: 1 empty file)\n"
+    line = "error: list.tsv: no usable utterance (rejected: 1 empty file); the first: a.wav\n"
     assert done.stderr.endswith("" if 2 in closed else line)
     assert not (tmp_path / "c").exists()
 

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError, create_model
 
 from asrbench.base.errors import UserError
+from asrbench.experiment.folder_names import folder_name
 from asrbench.experiment.kinds import KindSpec, registered_by
 from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import (
     OPERATIONAL,
     SUBWORDS,
@@ -438,7 +441,7 @@ def labels(study):
         ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
         (
             f"variants: {{{'a' * 201}: }}",
-            "variants: found a name of 201 characters, allowed: at most 200",
+            "variants: found a name of 201 bytes in UTF-8, allowed: at most 200",
         ),
         ("plugins: [s.yaml]", "found a plug-in of that name, allowed: names that end in .py"),
         ("grid: {corpus: [a/b]}", f"grid: found the name 'corpus=a/b', allowed: {NAMES}"),
@@ -1285,3 +1288,52 @@ def test_set_of_one_variant():
     study = study_of(MIXED, "variants.a.model.encoder.attention.heads=2")
     assert [c.model.encoder.attention.heads for c in study.cells if c.variant == "a"] == [2, 2]
     assert not study.not_applied
+
+
+# Names of folders
+
+
+def test_names_in_hangul_are_stored_in_nfc():
+    """The names that macOS hands over have their syllables taken apart, and mean the same."""
+    apart = unicodedata.normalize("NFD", "셀프어텐션")
+    name = unicodedata.normalize("NFD", "한국어_실험-1")
+    study = study_of(f"variants: {{기준: , {apart}: }}\nonly: [{apart}]", f"name={name}")
+    assert study.name == "한국어_실험-1"
+    assert study.variants == ["셀프어텐션"]
+    assert Run.of(Path("results"), study.cells[0], FINGERPRINT).folder.parent == Path(
+        "results/한국어_실험-1/셀프어텐션"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["CON", "nul", "com1", "Lpt9.x", "aux.y", "a.", "a..", "\u3164", "a\u115fb", "가/나",
+             "가 나", "_a", "가:나", "가\u200b", "\u202ea"]
+)  # fmt: skip
+def test_names_that_some_file_system_refuses(name):
+    with pytest.raises(UserError, match=r"^here: found the name '"):
+        folder_name("here", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["실험", "v1.5", "a=1,b=0.5", "0+1", "é", "연습2", "console", "com"]
+)
+def test_names_that_every_file_system_takes(name, tmp_path):
+    assert folder_name("here", name) == name
+    (tmp_path / name).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_longest_name_is_counted_in_bytes(tmp_path):
+    """66 syllables have 198 bytes."""
+    (tmp_path / folder_name("here", 66 * "가")).mkdir()
+    with pytest.raises(UserError, match=r"^here: found a name of 201 bytes in UTF-8, allowed"):
+        folder_name("here", 67 * "가")
+
+
+@pytest.mark.parametrize("other", ["A", unicodedata.normalize("NFD", "가")])
+def test_two_variants_in_one_folder(other):
+    one = "a" if other == "A" else "가"
+    assert message(study_of, f"variants: {{{one}: , {other}: }}") == (
+        f"s.yaml: variants: found '{one}' and '{unicodedata.normalize('NFC', other)}', which are "
+        f"one folder on macOS and Windows; rename one"
+    )

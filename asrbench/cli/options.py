@@ -12,6 +12,7 @@ import typer
 from asrbench.base.distributed import Ranks
 from asrbench.base.errors import UserError, pick
 from asrbench.cli.terminal import print_note
+from asrbench.experiment.folder_names import nfc
 
 if TYPE_CHECKING:
     from asrbench.experiment.spec import Cell
@@ -104,7 +105,8 @@ def chosen_cells(
     Prints to standard error which of them are without a `--set`. Raises `UserError` for a variant
     or a fold that the study does not have.
     """
-    for variant in only or []:
+    only = [nfc(variant) for variant in only or ()]
+    for variant in only:
         pick(f"{spec}: --only", variant, study.variants)
     known = {c.fold.index for c in study.cells if c.fold}
     for fold in folds or []:
