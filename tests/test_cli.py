@@ -282,7 +282,7 @@ def test_bad_specs(made: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert error("train", tiny, "--set", f"corpus={tmp_path}", "--results", results) == (
         f"corpus: {tmp_path} is no prepared corpus; make it with "
-        f"`asrbench prep RECIPE SOURCE --out {tmp_path}`"
+        f"`asrbench prep RECIPE SOURCE --out {tmp_path}`, or say where it is with --set corpus=DIR"
     )
     assert not results.exists()
 
