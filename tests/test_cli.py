@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from doors import error, run
 from tones import TEXTS
 from typer.testing import CliRunner
@@ -122,6 +123,19 @@ def test_train_again_says_done(made: Path) -> None:
     *runs, following = out.splitlines()
     assert [line.rpartition(": ")[2] for line in runs] == ["done", "done"]
     assert following == f"next: asrbench eval {made / 'results/tiny'}"
+
+
+def test_a_set_that_a_variant_has_no_key_for_is_said(made: Path) -> None:
+    """On standard error: the output of `--print-config` is YAML."""
+    sets = ("--set", "model.head.decoder.layers=2", "--print-config")
+    code, out, err = run("train", made / "tiny.yaml", *sets)
+    assert (code, err) == (
+        0,
+        "note: --set model.head.decoder.layers=2: not applied to ds2, which has no such key\n",
+    )
+    baseline, crossattn = yaml.safe_load_all(out)
+    assert "decoder" not in baseline["model"]["head"]
+    assert crossattn["model"]["head"]["decoder"]["layers"] == 2
 
 
 def test_a_run_without_its_weights_says_so(made: Path, tmp_path: Path) -> None:
@@ -307,7 +321,7 @@ def test_bad_specs(made: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert error("train", tiny, "--set", f"corpus={tmp_path}", "--results", results) == (
         f"corpus: {tmp_path} is no prepared corpus; make it with "
-        f"`asrbench prep RECIPE SOURCE --out {tmp_path}`"
+        f"`asrbench prep RECIPE SOURCE --out {tmp_path}`, or say where it is with --set corpus=DIR"
     )
     assert not results.exists()
 
@@ -512,7 +526,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path, closed: tuple[int, ...])
     redirected = command + " ".join(f"{number}>&-" for number in closed)
     done = subprocess.run(["sh", "-c", redirected], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    line = "error: list.tsv: no usable utterance (rejected: 1 empty file)\n"
+    line = "error: list.tsv: no usable utterance (rejected: 1 empty file); the first: a.wav\n"
     assert done.stderr.endswith("" if 2 in closed else line)
     assert not (tmp_path / "c").exists()
 

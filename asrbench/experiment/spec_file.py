@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +12,12 @@ from pydantic import Field, model_validator
 
 from asrbench.base.errors import UserError, pick
 from asrbench.experiment import plugins
+from asrbench.experiment.folder_names import folder_name, nfc, refuse_one_folder
 from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, nested, where_of
 from asrbench.experiment.registry import MODELS, kinds_of, nearest_with
 from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell, TextSpec
 from asrbench.experiment.spec_base import Impossible, Seed, Spec
-from asrbench.experiment.spec_validation import LABELS, unknown_key, validated
+from asrbench.experiment.spec_validation import LABELS, UnknownKey, unknown_key, validated
 from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapping
 
 DEFAULTS: Mapping = {
@@ -31,14 +31,8 @@ DEFAULTS: Mapping = {
 }
 """The kinds of sections for which a spec need not choose one."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*")
-
-
 MOST_RUNS = 10_000
 """Largest number of runs in a study. A grid of ten keys could otherwise take all memory."""
-
-LONGEST_NAME = 200
-"""Characters of the longest name of an experiment or a variant; file systems take names of 255."""
 
 
 class StudyKeys(Spec):
@@ -102,16 +96,30 @@ class StudySpec:
 
     name: str
     cells: list[Cell]
+    not_applied: tuple["NotApplied", ...] = ()
 
     @property
     def variants(self) -> list[str]:
         return list(dict.fromkeys(cell.variant for cell in self.cells))
 
 
+@dataclass(frozen=True)
+class NotApplied:
+    """A `--set` that a variant is without, because its model does not have the key."""
+
+    text: str
+    """The text after `--set`."""
+    variant: str
+    reason: str
+    """The error that it would have been."""
+
+
 def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     """Returns the study in the spec file `path`, with each `a.b=value` of `sets` applied.
 
-    Raises `UserError`, in one line: file, path of the key, what was found, what is allowed.
+    A key that only some of the models have is applied to these, and `not_applied` names the others;
+    one that none of them has is an error. Raises `UserError`, in one line: file, path of the key,
+    what was found, what is allowed.
     """
     layers = [Layer("default ", DEFAULTS), *_file_layers(path, ())]
     layers += [_set_layer(text) for text in sets or []]
@@ -119,20 +127,56 @@ def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     plan_layers = [_restrict(layer, to_plan=True) for layer in layers]
     cell_layers = [_restrict(layer, to_plan=False) for layer in layers]
     plan = validated(StudyKeys, merged(plan_layers), plan_layers)
-    check_name(where_of(("name",), plan_layers), plan.name)
+    name = folder_name(where_of(("name",), plan_layers), plan.name)
     set_layers = [layer for layer in cell_layers if layer.where.startswith("--set")]
     base_layers = [layer for layer in cell_layers if layer not in set_layers]
     variants = _variants(plan, plan_layers)
-    for name in plan.only or ():
-        pick(where_of(("only",), plan_layers), name, [str(variant) for variant, _ in variants])
-    cells = []
+    only = None if plan.only is None else [nfc(each) for each in plan.only]
+    for each in only or ():
+        pick(where_of(("only",), plan_layers), each, [str(variant) for variant, _ in variants])
+    cells, not_applied = [], []
     for variant, extra in variants:
-        if plan.only is not None and variant not in plan.only:
+        if only is not None and variant not in only:
             continue
-        merged_layers = [*base_layers, *map(_with_plugins, extra), *set_layers]
-        for seed, fold in itertools.product(plan.seeds, _folds(plan)):
-            cells.append(_cell(plan.name, variant, seed, fold, merged_layers))
-    return StudySpec(plan.name, cells)
+        variant_layers = [*base_layers, *map(_with_plugins, extra)]
+        labels = itertools.product(plan.seeds, _folds(plan))
+        first, refused = _cell_with_sets(name, variant, *next(labels), variant_layers, set_layers)
+        applied = [layer for layer in set_layers if id(layer) not in refused]
+        cells.append(first)
+        cells += [_cell(name, variant, *each, [*variant_layers, *applied]) for each in labels]
+        not_applied += [
+            NotApplied(text, first.variant, refused[id(layer)])
+            for text, layer in zip(sets or [], set_layers, strict=True)
+            if id(layer) in refused
+        ]
+    study = StudySpec(name, cells, tuple(not_applied))
+    for absent in not_applied:
+        if {n.variant for n in not_applied if n.text == absent.text} == {*study.variants}:
+            raise UserError(absent.reason)
+    return study
+
+
+def _cell_with_sets(
+    experiment: str,
+    variant: str | None,
+    seed: int,
+    fold: Mapping | None,
+    layers: list[Layer],
+    set_layers: list[Layer],
+) -> tuple[Cell, dict[int, str]]:
+    """Returns the cell, and the errors of those of `set_layers` whose key its model does not have.
+
+    The errors are found by the `id` of the layer.
+    """
+    refused: dict[int, str] = {}
+    while True:
+        applied = [layer for layer in set_layers if id(layer) not in refused]
+        try:
+            return _cell(experiment, variant, seed, fold, [*layers, *applied]), refused
+        except UnknownKey as error:
+            if not any(error.layer is layer for layer in applied):
+                raise
+            refused[id(error.layer)] = str(error)
 
 
 def merged_with_sets(keys: Mapping, sets: list[str]) -> Cell:
@@ -254,8 +298,11 @@ def _variants(plan: StudyKeys, plan_layers: list[Layer]) -> list[tuple[str | Non
         grid = [Layer(over, nested(key, value)) for key, value in point]
         full = ",".join(part for part in (name, label) if part) or None
         if full is not None:
-            check_name(where_of(("grid" if label else "variants",), plan_layers), full)
+            full = folder_name(where_of(("grid" if label else "variants",), plan_layers), full)
         variants.append((full, [*layers, *grid]))
+    refuse_one_folder(
+        where_of(("variants",), plan_layers), [name for name, _ in variants if name is not None]
+    )
     return variants
 
 
@@ -264,19 +311,6 @@ def _folds(plan: StudyKeys) -> list[Mapping | None]:
     if plan.folds is None:
         return [None]
     return [{"index": index, "of": plan.folds} for index in range(1, plan.folds + 1)]
-
-
-def check_name(where: str, name: str) -> None:
-    """Raises `UserError` for a name that cannot be the name of a folder."""
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{where}: found the name '{name}', allowed: letters, digits, . _ = , + -, "
-            f"a letter or digit first"
-        )
-    if len(name) > LONGEST_NAME:
-        raise UserError(
-            f"{where}: found a name of {len(name):,} characters, allowed: at most {LONGEST_NAME}"
-        )
 
 
 def _cell(

@@ -18,7 +18,7 @@ import yaml
 from asrbench.base.errors import UserError
 from asrbench.base.files import write_json, write_text
 from asrbench.data.corpus import Corpus
-from asrbench.experiment.spec_file import check_name
+from asrbench.experiment.folder_names import folder_name
 from asrbench.experiment.spec_schema import spec_schema
 from asrbench.experiment.strict_yaml import parse
 from asrbench.text.normal_form import is_hangul, nfc
@@ -72,7 +72,7 @@ def start_study(name: str, folder: Path, corpus: Path | None) -> Started:
     already, and a folder that is no corpus with a split `train`.
     """
     name = name.removesuffix(".yaml")
-    check_name("NAME", name)
+    name = folder_name("NAME", name)
     spec, schema = folder / f"{name}.yaml", folder / SCHEMA_FILE
     if spec.exists():
         raise UserError(f"{spec}: exists already; choose another name, or delete it")
