@@ -197,8 +197,8 @@ def _values(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
 
 
 NOT_SMALL = ("model.encoder.width_factor",)
-"""Keys at whose upper bound a model is as large as its paper's: Jasper's 333 million parameters need
-more memory than an attempt may take."""
+"""Keys at whose upper bound a model is as large as its paper's: Jasper with 333 million parameters
+needs more memory than an attempt may take."""
 
 
 def _trained(folder: Path, draw: random.Random, count: int) -> Iterator[Attempt]:
