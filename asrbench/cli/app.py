@@ -4,6 +4,8 @@ Commands import what is heavy inside their functions, so that `asrbench --help` 
 """
 
 import os
+import signal
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -75,9 +77,19 @@ def _check_working_directory() -> None:
         raise UserError("the working directory was deleted; change to another one") from None
 
 
+class _App(typer.Typer):
+    """The application, which Ctrl-C ends even before a command has begun."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+
+
 HELP = "An honest ablation runner: does this attention make this speech recogniser better?"
 
-app = typer.Typer(
+app = _App(
     cls=_Commands,
     help=HELP,
     # Commands take the names of their help option from here.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from asrbench.base.distributed import Ranks
 from asrbench.base.errors import UserError, pick
 from asrbench.cli.terminal import print_note
 from asrbench.experiment.folder_names import nfc
@@ -102,8 +101,7 @@ def chosen_cells(
 ) -> "list[Cell]":
     """Returns the cells of `study` that `--only`, `--seed` and `--fold` choose; all without them.
 
-    Prints to standard error which of them are without a `--set`. Raises `UserError` for a variant
-    or a fold that the study does not have.
+    Raises `UserError` for a variant or a fold that the study does not have.
     """
     only = [nfc(variant) for variant in only or ()]
     for variant in only:
@@ -113,8 +111,6 @@ def chosen_cells(
         if fold not in known:
             allowed = f"1 to {max(known)}" if known else "a study with `folds`, or --set folds=5"
             raise UserError(f"{spec}: --fold: found {fold}, allowed: {allowed}")
-    chosen = [variant for variant in study.variants if not only or variant in only]
-    _print_not_applied(study, chosen)
     cells = [
         c
         for c in study.cells
@@ -131,14 +127,13 @@ def chosen_cells(
     )
 
 
-def _print_not_applied(study: "StudySpec", chosen: "Sequence[str]") -> None:
-    """Prints a line for each `--set` that some of the chosen variants are without."""
+def print_not_applied(study: "StudySpec", cells: "Sequence[Cell]") -> None:
+    """Prints to standard error a line for each `--set` that was not applied to some of `cells`."""
+    chosen = {cell.variant for cell in cells}
     without: dict[str, list[str]] = {}
     for each in study.not_applied:
         if each.variant in chosen:
             without.setdefault(each.text, []).append(each.variant)
-    if not Ranks.of_environment().is_main:
-        return
     for text, variants in without.items():
         have = "has" if len(variants) == 1 else "have"
         print_note(f"--set {text}: not applied to {', '.join(variants)}, which {have} no such key")

@@ -18,6 +18,7 @@ from asrbench.cli.options import (
     all_sets,
     check_hours,
     chosen_cells,
+    print_not_applied,
     with_found_corpus,
 )
 from asrbench.cli.terminal import Terminal, echo, print_error, print_table
@@ -80,12 +81,15 @@ def train(
     sets = all_sets(sets, device)
     with ranks.errors_shared():
         study = load_study(spec, sets)
-    cells = chosen_cells(study, spec, only, seed, fold)
+        cells = chosen_cells(study, spec, only, seed, fold)
+    if ranks.is_main:
+        print_not_applied(study, cells)
     if print_config:
         echo("---\n".join(map(dump_cell, cells)), end="")
         return
 
-    cells = with_found_corpus(cells, spec)
+    with ranks.errors_shared():
+        cells = with_found_corpus(cells, spec)
     from asrbench.executors.executor import TimeBudget
     from asrbench.executors.local import Parallel, Sequential, train_command
     from asrbench.training.setup import set_up_all
