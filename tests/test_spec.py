@@ -1,4 +1,5 @@
 import json
+import pickle
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from asrbench.experiment.spec import (
     RecordedCell,
 )
 from asrbench.experiment.spec_base import Spec
-from asrbench.experiment.spec_file import dump_cell, load_cell, load_study
+from asrbench.experiment.spec_file import StudyKeys, dump_cell, load_cell, load_study
 from asrbench.experiment.spec_model import (
     ATTENTION,
     HEADS,
@@ -823,7 +824,7 @@ BASES = {CellOf} | {kind for kind in KIND_SPECS if kind.model_fields["kind"].is_
 SPECS = [
     kind
     for kind in ALL_SPECS
-    if kind not in RECORDED | BASES | {PluginFile} and not kind.__name__.startswith("_")
+    if kind not in RECORDED | BASES | {PluginFile, StudyKeys} and not kind.__name__.startswith("_")
 ]
 """Those that a cell holds; plug-ins are in test_plugins.py."""
 
@@ -1273,6 +1274,13 @@ def test_set_applies_to_the_variants_that_have_the_key():
     ]
     without = study_of(MIXED, "train.epochs=3")
     assert [c for c in study.cells if c.variant == "ds2"] == without.cells[:2]
+
+
+def test_an_unknown_key_is_shared_among_ranks_as_other_errors_are():
+    with pytest.raises(UserError) as caught:
+        cell_of("sed: 3")
+    assert type(caught.value) is not UserError
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_set_of_a_key_that_no_variant_has_is_an_error():

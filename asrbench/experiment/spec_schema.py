@@ -38,18 +38,19 @@ def spec_schema() -> dict[str, Any]:
 
     It knows the models and kinds that are registered: load plug-ins before.
     """
-    wanted: tuple[type[Spec], ...] = (StudyKeys, Cell)
+    # The last two are no sections of a file. A plug-in may have classes of the same names.
+    wanted: tuple[type[Spec], ...] = (StudyKeys, Cell, FoldSpec, PluginFile)
     references, found = models_json_schema(
         [(each, "validation") for each in wanted],
         schema_generator=_SpecSchema,
         ref_template=REFERENCE,
     )
     definitions = found["$defs"]
-    of_file, of_run = (definitions.pop(_name(references[each, "validation"])) for each in wanted)
+    of_file, of_run, *_ = [
+        definitions.pop(_name(references[each, "validation"])) for each in wanted
+    ]
     sections = {name: keys for name, keys in of_run["properties"].items() if name not in LABELS}
     sections["plugins"] = PLUGINS
-    for of_no_file in (FoldSpec, PluginFile):
-        del definitions[of_no_file.__name__]
     model = definitions[_name(sections["model"])]
     model["properties"]["name"]["enum"] = list(MODELS)
     definitions["Variant"] = _section(sections)

@@ -19,9 +19,12 @@ LABELS = frozenset({"experiment", "variant", "seed", "fold"})
 
 
 class UnknownKey(UserError):
-    """A key that its section does not have, and the layer that wrote it."""
+    """A key that its section does not have, and the layer that wrote it.
 
-    def __init__(self, line: str, layer: Layer) -> None:
+    As other errors, it can be made of its line alone: so ranks share it, and commands print it.
+    """
+
+    def __init__(self, line: str, layer: Layer | None = None) -> None:
         super().__init__(line)
         self.layer = layer
 
