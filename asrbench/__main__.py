@@ -2,4 +2,5 @@
 
 from asrbench.cli.app import app
 
-app()
+# Without a name, usage lines and shell completion would be those of `python -m asrbench`.
+app(prog_name="asrbench")

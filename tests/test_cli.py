@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from doors import error, run
 from tones import TEXTS
 from typer.testing import CliRunner
 
+import asrbench
 from asrbench.cli.app import app
 from asrbench.cli.evaluate import score_lines
 from asrbench.data.corpus import FORMAT
@@ -41,24 +43,62 @@ def commands() -> list[tuple[str, typer.core.TyperCommand]]:
 
 
 @pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
-def test_every_command_and_option_has_help_and_every_command_is_in_the_readme(
+def test_every_command_and_option_has_help_and_every_command_is_on_its_page(
     name: str, command: typer.core.TyperCommand
 ) -> None:
     assert command.help
     for parameter in command.params:
         assert getattr(parameter, "help", None), f"{name} {parameter.name}"
-    # `asrbench prep --help` lists the recipes, so a new one needs no line in the README.
+    # `asrbench prep --help` lists the recipes, so a new one needs no line on the page.
     if not name.startswith("prep "):
-        assert f"asrbench {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert f"asrbench {name}" in (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 
 
 def test_help_lists_the_commands_in_the_order_of_the_road() -> None:
-    road = "prep corpus plan train lm eval inspect compare verify models check transcribe export"
+    road = "prep corpus init plan train lm eval inspect compare verify models check"
+    road += " transcribe export score schema doctor"
     _, out, _ = run("--help")
-    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == [
-        *road.split(),
-        "score",
-    ]
+    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out[out.index("Commands") :], re.M) == road.split()
+
+
+def test_version() -> None:
+    assert run("--version") == (0, f"asrbench {asrbench.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", [(), ("train",), ("prep",), ("prep", "an4")])
+def test_h_is_help(command: tuple[str, ...]) -> None:
+    assert run(*command, "-h") == run(*command, "--help")
+    assert run(*command, "-h")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("asrbench tr", ["train", "transcribe"]),
+        ("asrbench prep z", ["zeroth"]),
+        ("asrbench train --max", ["--max-hours"]),
+        ("asrbench prep an4 --fo", ["--force"]),
+    ],
+)
+def test_the_shell_completes(words: str, completed: list[str]) -> None:
+    """The script that `--show-completion` prints for bash sets these variables."""
+    variables = {
+        "_ASRBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = CliRunner().invoke(app, [], env=variables, prog_name="asrbench")
+    assert done.stdout.split() == completed
+
+
+def test_completion_for_a_shell() -> None:
+    """Started as a module too, the script is that of the command `asrbench`."""
+    command = [sys.executable, "-m", "asrbench", "--show-completion", "bash"]
+    disabled = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | disabled)
+    assert done.returncode == 0, done.stderr
+    assert "_ASRBENCH_COMPLETE=complete_bash" in done.stdout
+    assert done.stdout.rstrip().endswith(" asrbench")
 
 
 def test_help_loads_no_torch() -> None:
@@ -83,6 +123,19 @@ def test_train_again_says_done(made: Path) -> None:
     *runs, following = out.splitlines()
     assert [line.rpartition(": ")[2] for line in runs] == ["done", "done"]
     assert following == f"next: asrbench eval {made / 'results/tiny'}"
+
+
+def test_a_set_that_a_variant_has_no_key_for_is_said(made: Path) -> None:
+    """On standard error: the output of `--print-config` is YAML."""
+    sets = ("--set", "model.head.decoder.layers=2", "--print-config")
+    code, out, err = run("train", made / "tiny.yaml", *sets)
+    assert (code, err) == (
+        0,
+        "note: --set model.head.decoder.layers=2: not applied to ds2, which has no such key\n",
+    )
+    baseline, crossattn = yaml.safe_load_all(out)
+    assert "decoder" not in baseline["model"]["head"]
+    assert crossattn["model"]["head"]["decoder"]["layers"] == 2
 
 
 def test_a_run_without_its_weights_says_so(made: Path, tmp_path: Path) -> None:
@@ -268,7 +321,7 @@ def test_bad_specs(made: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert error("train", tiny, "--set", f"corpus={tmp_path}", "--results", results) == (
         f"corpus: {tmp_path} is no prepared corpus; make it with "
-        f"`asrbench prep RECIPE SOURCE --out {tmp_path}`"
+        f"`asrbench prep RECIPE SOURCE --out {tmp_path}`, or say where it is with --set corpus=DIR"
     )
     assert not results.exists()
 
@@ -473,7 +526,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path, closed: tuple[int, ...])
     redirected = command + " ".join(f"{number}>&-" for number in closed)
     done = subprocess.run(["sh", "-c", redirected], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    line = "error: list.tsv: no usable utterance (rejected: 1 empty file)\n"
+    line = "error: list.tsv: no usable utterance (rejected: 1 empty file); the first: a.wav\n"
     assert done.stderr.endswith("" if 2 in closed else line)
     assert not (tmp_path / "c").exists()
 

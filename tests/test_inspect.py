@@ -632,7 +632,7 @@ def test_inspecting_again_gives_the_same_bytes_and_clears_what_is_not_of_it(stud
 def test_inspect_refuses_in_one_line_and_leaves_nothing(study: Path) -> None:
     (folder,) = (each.folder for each in Run.find([study / "tiny" / "ds2_selfattn_deck"]))
     before = sorted(study.rglob("*"))
-    assert "found 'test', allowed: " in error("inspect", folder)
+    assert "none to test on; --split dev takes the dev set" in error("inspect", folder)
     said = error("inspect", folder, "--split", "dev", "--utterance", "dve1")
     assert "did you mean 'dev1'?" in said
     assert sorted(study.rglob("*")) == before

@@ -227,6 +227,44 @@ def test_pipes_and_archives_are_never_opened(plain: Path, tmp_path: Path) -> Non
     assert detail.startswith("data/wav.scp, line 3: write out what it makes: touch ")
 
 
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_relative_paths_start_at_the_data_folder_or_above(
+    above: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`egs/data/train/wav.scp` was written by a recipe that ran in `egs`, or by hand in `train`."""
+    data = tmp_path / "egs" / "data" / "train"
+    put_sound([data, *data.parents][above] / "wavs" / "a.wav", sound("a"))
+    put(data / "wav.scp", "u1 wavs/a.wav", "u2 wavs/gone.wav")
+    put(data / "text", "u1 one", "u2 two")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("prep", "kaldi", "egs/data/train", "--out", "out")
+    assert (code, err) == (0, "")
+    assert texts(tmp_path / "out") == {"train": {"u1": "one"}}
+    looked = ["wavs/gone.wav", "egs/data/train/wavs/gone.wav"]
+    looked += [str(tmp_path / "egs" / folder / "wavs/gone.wav") for folder in ("data", "")]
+    detail = f"train/wav.scp, line 2: looked for {', '.join(looked)}"
+    assert rejected(tmp_path / "out") == [("u2", "train", "missing", detail)]
+    assert "kept 1 of 2\nwarning: there is no dev split, which training needs" in out
+
+
+def test_the_current_folder_comes_first_as_in_kaldi(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_sound(tmp_path / "here" / "wavs" / "b c.flac", sound("here"))
+    monkeypatch.chdir(tmp_path / "here")
+    prepare(plain, tmp_path / "out", strict=True)
+    np.testing.assert_array_equal(audio(tmp_path / "out", "train")["u2"], sound("here"))
+
+
+def test_a_folder_without_its_audio_says_where_it_looked(plain: Path, tmp_path: Path) -> None:
+    put(plain / "wav.scp", "u1 gone/a.wav", "u2 gone/b.wav")
+    said = refused(lambda out: prepare(plain, out), tmp_path)
+    assert said.startswith(
+        f"{plain}: no usable utterance (rejected: 2 missing); the first: data/wav.scp, line 1: "
+        f"looked for gone/a.wav, {plain / 'gone/a.wav'}, {tmp_path / 'gone/a.wav'}, "
+    )
+
+
 def test_a_name_with_a_colon_is_a_file_if_it_is_one(plain: Path, tmp_path: Path) -> None:
     put_sound(plain / "12:30.wav", sound("a"))
     (plain / "12:30.wav").rename(plain / "at:12")

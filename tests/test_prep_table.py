@@ -304,6 +304,31 @@ def test_a_needed_column_that_is_absent(home: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "header", "found", "remedy"),
+    [
+        ("t.tsv", "audio,text", "1 comma, and a .tsv is separated by tabs", "name the file .csv"),
+        (
+            "t.csv",
+            "audio\ttext\tid",
+            "2 tabs, and a .csv is separated by commas",
+            "name the file .tsv",
+        ),
+        (
+            "t.csv",
+            "audio;text",
+            "1 semicolon, and a .csv is separated by commas",
+            "write commas or tabs instead",
+        ),
+    ],
+)
+def test_another_separator_is_hinted_at(
+    name: str, header: str, found: str, remedy: str, home: Path
+) -> None:
+    table = put(home, name, header, "a.wav yes")
+    assert refused(table) == f"{table}: found one column, whose name holds {found}; {remedy}"
+
+
 def test_tables_that_cannot_be_read(home: Path) -> None:
     assert refused(home / "none.tsv") == (f"{home / 'none.tsv'}: no such file")
     assert refused(put(home, "t.xlsx", "x")) == (
@@ -326,7 +351,7 @@ def test_tables_that_cannot_be_read(home: Path) -> None:
 def test_a_table_of_nothing_usable_leaves_nothing(home: Path) -> None:
     table = put(home, "t.tsv", "audio\ttext", "a.wav\t", "none.wav\tyes")
     expected = "no usable utterance (rejected: 1 text empty after normalisation, 1 missing)"
-    assert refused(table) == f"{table}: {expected}"
+    assert refused(table) == f"{table}: {expected}; the first: t.tsv, line 2: ''"
     assert refused(put(home, "t.tsv", "audio\ttext", "a.wav\t"), dev=1, split="0.8/0.1/0.1")
 
 

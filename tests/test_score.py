@@ -124,9 +124,9 @@ def test_every_profile_says_what_it_is():
         assert said in profile.words
 
 
-def test_the_readme_says_what_the_profiles_do():
-    """The table in the README has a row for each profile with its references and one example."""
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_page_says_what_the_profiles_do():
+    """Its table has a row for each profile, with its references and one example."""
+    text = (Path(__file__).parents[1] / "docs/scoring.md").read_text(encoding="utf-8")
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     heard, spoken = next(r[-1].split("` for `") for r in rows if r and "` for `" in r[-1])
     found = {row[0]: (row[1], row[-1]) for row in rows if row and "/" in row[0]}

@@ -1,4 +1,6 @@
 import json
+import pickle
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError, create_model
 
 from asrbench.base.errors import UserError
+from asrbench.experiment.folder_names import folder_name
 from asrbench.experiment.kinds import KindSpec, registered_by
 from asrbench.experiment.registry import MODELS
+from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import (
     OPERATIONAL,
     SUBWORDS,
@@ -21,7 +25,7 @@ from asrbench.experiment.spec import (
     RecordedCell,
 )
 from asrbench.experiment.spec_base import Spec
-from asrbench.experiment.spec_file import dump_cell, load_cell, load_study
+from asrbench.experiment.spec_file import StudyKeys, dump_cell, load_cell, load_study
 from asrbench.experiment.spec_model import (
     ATTENTION,
     HEADS,
@@ -438,7 +442,7 @@ def labels(study):
         ("variants: {a b: }", f"variants: found the name 'a b', allowed: {NAMES}"),
         (
             f"variants: {{{'a' * 201}: }}",
-            "variants: found a name of 201 characters, allowed: at most 200",
+            "variants: found a name of 201 bytes in UTF-8, allowed: at most 200",
         ),
         ("plugins: [s.yaml]", "found a plug-in of that name, allowed: names that end in .py"),
         ("grid: {corpus: [a/b]}", f"grid: found the name 'corpus=a/b', allowed: {NAMES}"),
@@ -820,7 +824,7 @@ BASES = {CellOf} | {kind for kind in KIND_SPECS if kind.model_fields["kind"].is_
 SPECS = [
     kind
     for kind in ALL_SPECS
-    if kind not in RECORDED | BASES | {PluginFile} and not kind.__name__.startswith("_")
+    if kind not in RECORDED | BASES | {PluginFile, StudyKeys} and not kind.__name__.startswith("_")
 ]
 """Those that a cell holds; plug-ins are in test_plugins.py."""
 
@@ -1253,3 +1257,91 @@ def test_every_key_has_the_value_of_the_last_layer_that_says_it(folder, base, fi
 )
 def test_a_value_out_of_bounds_is_one_line(text, expected):
     assert message(study_of, text) == f"s.yaml: {expected}"
+
+
+MIXED = "seeds: [0, 1]\nvariants: {ds2: , a: {model: {name: ds2_selfattn}}}\n"
+
+
+def test_set_applies_to_the_variants_that_have_the_key():
+    study = study_of(MIXED, "model.encoder.attention.heads=2", "train.epochs=3")
+    heads = {
+        (c.variant, c.seed): getattr(c.model.encoder.attention, "heads", None) for c in study.cells
+    }
+    assert heads == {("ds2", 0): None, ("ds2", 1): None, ("a", 0): 2, ("a", 1): 2}
+    assert {cell.train.epochs for cell in study.cells} == {3}
+    assert [(each.text, each.variant) for each in study.not_applied] == [
+        ("model.encoder.attention.heads=2", "ds2")
+    ]
+    without = study_of(MIXED, "train.epochs=3")
+    assert [c for c in study.cells if c.variant == "ds2"] == without.cells[:2]
+
+
+def test_an_unknown_key_is_shared_among_ranks_as_other_errors_are():
+    with pytest.raises(UserError) as caught:
+        cell_of("sed: 3")
+    assert type(caught.value) is not UserError
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_set_of_a_key_that_no_variant_has_is_an_error():
+    assert message(study_of, MIXED, "model.encoder.attention.hedas=2") == (
+        "--set model.encoder.attention.hedas: found an unknown key, allowed: kind"
+    )
+    assert message(study_of, MIXED, "model.encoder.attention.heads=two") == (
+        '--set model.encoder.attention.heads: found "two", allowed: a valid integer'
+    )
+
+
+def test_set_of_one_variant():
+    study = study_of(MIXED, "variants.a.model.encoder.attention.heads=2")
+    assert [c.model.encoder.attention.heads for c in study.cells if c.variant == "a"] == [2, 2]
+    assert not study.not_applied
+
+
+# Names of folders
+
+
+def test_names_in_hangul_are_stored_in_nfc():
+    """The names that macOS hands over have their syllables taken apart, and mean the same."""
+    apart = unicodedata.normalize("NFD", "셀프어텐션")
+    name = unicodedata.normalize("NFD", "한국어_실험-1")
+    study = study_of(f"variants: {{기준: , {apart}: }}\nonly: [{apart}]", f"name={name}")
+    assert study.name == "한국어_실험-1"
+    assert study.variants == ["셀프어텐션"]
+    assert Run.of(Path("results"), study.cells[0], FINGERPRINT).folder.parent == Path(
+        "results/한국어_실험-1/셀프어텐션"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["CON", "nul", "com1", "Lpt9.x", "aux.y", "a.", "a..", "\u3164", "a\u115fb", "가/나",
+             "가 나", "_a", "가:나", "가\u200b", "\u202ea"]
+)  # fmt: skip
+def test_names_that_some_file_system_refuses(name):
+    with pytest.raises(UserError, match=r"^here: found the name '"):
+        folder_name("here", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["실험", "v1.5", "a=1,b=0.5", "0+1", "é", "연습2", "console", "com"]
+)
+def test_names_that_every_file_system_takes(name, tmp_path):
+    assert folder_name("here", name) == name
+    (tmp_path / name).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_longest_name_is_counted_in_bytes(tmp_path):
+    """66 syllables have 198 bytes."""
+    (tmp_path / folder_name("here", 66 * "가")).mkdir()
+    with pytest.raises(UserError, match=r"^here: found a name of 201 bytes in UTF-8, allowed"):
+        folder_name("here", 67 * "가")
+
+
+@pytest.mark.parametrize("other", ["A", unicodedata.normalize("NFD", "가")])
+def test_two_variants_in_one_folder(other):
+    one = "a" if other == "A" else "가"
+    assert message(study_of, f"variants: {{{one}: , {other}: }}") == (
+        f"s.yaml: variants: found '{one}' and '{unicodedata.normalize('NFC', other)}', which are "
+        f"one folder on macOS and Windows; rename one"
+    )

@@ -15,6 +15,7 @@ from tones import CHANCE, Heard, cell_of, same_weights, trained
 
 from asrbench.base.reporting import Silent
 from asrbench.base.signals import one_interrupt
+from asrbench.cli.app import app
 from asrbench.executors.executor import TimeBudget
 from asrbench.executors.local import Sequential
 from asrbench.training.loop import train
@@ -262,6 +263,18 @@ def test_a_second_interrupt_does_not_disturb_what_the_first_is_clearing_up() -> 
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_before_a_command_begins_ends_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.main.get_command", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        app()
+    assert caught.value.code == 130
 
 
 class Interrupting:

@@ -1,4 +1,4 @@
-"""A run is marked as not trained by what it writes, at the limits that the README states."""
+"""A run is marked as not trained by what it writes, at the limits that docs/scoring.md states."""
 
 import pytest
 

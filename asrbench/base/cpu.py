@@ -64,7 +64,7 @@ def this_cpu() -> str:
     """
     name = None
     if sys.platform == "darwin":
-        name = _output("sysctl", "-n", "machdep.cpu.brand_string")
+        name = output_of("sysctl", "-n", "machdep.cpu.brand_string")
     elif sys.platform == "linux":
         with suppress(OSError):
             name = cpu_name(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
@@ -83,7 +83,8 @@ def cpu_name(cpuinfo: str) -> str | None:
     return None
 
 
-def _output(*command: str) -> str | None:
+def output_of(*command: str) -> str | None:
+    """Returns what a program prints, stripped; None where there is none or where it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError:

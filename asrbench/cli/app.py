@@ -4,11 +4,14 @@ Commands import what is heavy inside their functions, so that `asrbench --help` 
 """
 
 import os
-from typing import Any
+import signal
+import sys
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from asrbench import __version__
 from asrbench.base.errors import UserError
 from asrbench.base.memory import reuse_memory
 from asrbench.base.resources import resource_error
@@ -16,16 +19,19 @@ from asrbench.base.signals import end_with_caller, one_interrupt
 from asrbench.cli.check import check
 from asrbench.cli.compare import compare
 from asrbench.cli.corpus import corpus
+from asrbench.cli.doctor import doctor
 from asrbench.cli.evaluate import evaluate
 from asrbench.cli.export import export
+from asrbench.cli.init import init
 from asrbench.cli.inspect import inspect
 from asrbench.cli.lm import lm
 from asrbench.cli.models import models
 from asrbench.cli.output import fill_closed_streams, lasting_output, write_any_character
 from asrbench.cli.plan import plan
 from asrbench.cli.prep import SETTINGS, prep_app
+from asrbench.cli.schema import schema
 from asrbench.cli.score import score
-from asrbench.cli.terminal import print_error
+from asrbench.cli.terminal import echo, print_error
 from asrbench.cli.train import train
 from asrbench.cli.transcribe import transcribe
 from asrbench.cli.verify import verify
@@ -71,13 +77,42 @@ def _check_working_directory() -> None:
         raise UserError("the working directory was deleted; change to another one") from None
 
 
+class _App(typer.Typer):
+    """The application, which Ctrl-C ends even before a command has begun."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+
+
 HELP = "An honest ablation runner: does this attention make this speech recogniser better?"
 
-app = typer.Typer(cls=_Commands, help=HELP, **SETTINGS)
+app = _App(
+    cls=_Commands,
+    help=HELP,
+    # Commands take the names of their help option from here.
+    context_settings={"help_option_names": ["-h", "--help"]},
+    **SETTINGS | {"add_completion": True},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        echo(f"asrbench {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def _before_commands() -> None:
+def _before_commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
     end_with_caller()
     reuse_memory()
 
@@ -85,6 +120,7 @@ def _before_commands() -> None:
 # In the order in which a study uses them, which is that of `asrbench --help`.
 app.add_typer(prep_app, name="prep")
 app.command()(corpus)
+app.command()(init)
 app.command()(plan)
 app.command()(train)
 app.command()(lm)
@@ -97,3 +133,5 @@ app.command()(check)
 app.command()(transcribe)
 app.command()(export)
 app.command()(score)
+app.command()(schema)
+app.command()(doctor)

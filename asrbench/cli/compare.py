@@ -27,7 +27,8 @@ def compare(
         typer.Option(help="Variant, or row, to compare with; the default is ds2, else the first."),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Split; the default is test, else the first that is scored.")
+        str | None,
+        typer.Option(help="Split; the default is test, else the first other one that is scored."),
     ] = None,
     profile: Annotated[
         ProfileName | None, typer.Option(help="Scoring profile; the default is that of each run.")

@@ -1,4 +1,4 @@
-"""`asrbench eval`: decodes a split with trained runs, and scores it."""
+"""`asrbench eval`: decodes splits with trained runs, and scores them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asrbench.base.errors import UserError
-from asrbench.cli.options import Decode, DecodeSets, Device, Lm, TrustPlugins, decode_sets
+from asrbench.cli.options import (
+    EVERY_SPLIT,
+    Decode,
+    DecodeSets,
+    Device,
+    EvaluatedCorpus,
+    Lm,
+    TrustPlugins,
+    decode_sets,
+)
 from asrbench.cli.terminal import Terminal, echo
 
 if TYPE_CHECKING:
@@ -19,8 +28,9 @@ def evaluate(
     paths: Annotated[list[Path], typer.Argument(metavar="RUN_OR_DIR...", help="Run folders.")],
     split: Annotated[
         list[str] | None,
-        typer.Option("--split", help="Split to decode; repeatable.", show_default="test"),
+        typer.Option("--split", help="Split to decode; repeatable.", show_default=EVERY_SPLIT),
     ] = None,
+    corpus: EvaluatedCorpus = None,
     decode: Decode = None,
     lm: Lm = None,
     sets: DecodeSets = None,
@@ -31,10 +41,11 @@ def evaluate(
     device: Device = "auto",
     trust_plugins: TrustPlugins = False,
 ) -> None:
-    """Decode a split with trained runs, and score it.
+    """Decode the evaluation splits with trained runs, and score them.
 
     The hypotheses and the scores are saved in the run folders, those with a language model beside
-    those without.
+    those without. On another corpus than the run was trained on, they are saved as those of
+    SPLIT@CORPUS, so that they never stand among its own.
 
     With --tune each run decodes its dev set with the same grid of weights, takes the pair with the
     lowest dev CER, and is then tested with it. The test set has no say.
@@ -42,15 +53,15 @@ def evaluate(
     from asrbench.experiment.run_folder import Run
     from asrbench.stages.evaluate import evaluate_runs
 
-    evaluated = 0
+    evaluated: dict[str, None] = {}
     with Terminal() as terminal:
-        runs, splits = Run.find(paths), split or ["test"]
         for each in evaluate_runs(
-            runs,
-            splits,
+            Run.find(paths),
+            split or (),
             decode,
             device,
             terminal,
+            corpus=corpus,
             sets=decode_sets(sets, lm),
             tune=tune,
             trust_plugins=trust_plugins,
@@ -58,10 +69,19 @@ def evaluate(
             terminal.say(f"{each.run}  {each.split} {each.decode}")
             for line in [*tuning_lines(each.tuning), *score_lines(each)]:
                 terminal.say(f"  {line}")
-            evaluated += 1
+            evaluated[each.split] = None
     if not evaluated:
         raise UserError(f"{paths[0]}: found no run to evaluate; `asrbench train` makes weights")
-    echo(f"next: asrbench compare {' '.join(map(str, paths))}")
+    for line in _next_lines(paths, list(evaluated)):
+        echo(line)
+
+
+def _next_lines(paths: list[Path], splits: list[str]) -> Iterator[str]:
+    """Yields the command that compares each split; several have a folder of their own each."""
+    for name in splits:
+        option = "" if name == "test" else f" --split {name}"
+        out = f" --out {paths[0] / name}" if option and len(splits) > 1 else ""
+        yield f"next: asrbench compare {' '.join(map(str, paths))}{option}{out}"
 
 
 def tuning_lines(tuning: "Tuning | None") -> Iterator[str]:

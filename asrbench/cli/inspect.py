@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asrbench.base.errors import UserError
-from asrbench.cli.options import Device, TrustPlugins
+from asrbench.cli.options import EVERY_SPLIT, Device, EvaluatedCorpus, TrustPlugins
 from asrbench.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def inspect(
     paths: Annotated[list[Path], typer.Argument(metavar="RUN_OR_DIR...", help="Run folders.")],
     split: Annotated[
         list[str] | None,
-        typer.Option("--split", help="Split to inspect; repeatable.", show_default="test"),
+        typer.Option("--split", help="Split to inspect; repeatable.", show_default=EVERY_SPLIT),
     ] = None,
     utterance: Annotated[
         list[str] | None,
@@ -40,6 +40,7 @@ def inspect(
             "--weights", help="Checkpoint to inspect.", show_default="the one that eval tests"
         ),
     ] = None,
+    corpus: EvaluatedCorpus = None,
     device: Device = "auto",
     trust_plugins: TrustPlugins = False,
 ) -> None:
@@ -67,18 +68,17 @@ def inspect(
                     terminal.say(f"{run}: skipped, {run.missing_weights(weights)}")
                     readable.append(run)
                     continue
-                for name in split or ["test"]:
-                    ids = utterance or []
-                    found = inspect_run(
-                        run,
-                        name,
-                        ids,
-                        count,
-                        weights,
-                        device,
-                        terminal,
-                        trust_plugins=trust_plugins,
-                    )
+                for found in inspect_run(
+                    run,
+                    split or (),
+                    utterance or (),
+                    count,
+                    weights,
+                    device,
+                    terminal,
+                    corpus=corpus,
+                    trust_plugins=trust_plugins,
+                ):
                     for line in _run_lines(found):
                         terminal.say(line)
                     inspected += 1

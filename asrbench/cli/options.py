@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asrbench.base.errors import UserError, pick
+from asrbench.cli.terminal import print_note
+from asrbench.experiment.folder_names import nfc
 
 if TYPE_CHECKING:
     from asrbench.experiment.spec import Cell
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 SpecFile = Annotated[Path, typer.Argument(help="The experiment, a YAML file.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a key of the spec, as key=value; repeatable."),
+    typer.Option(
+        "--set",
+        help="Override a key of the spec, as key=value, in every variant that has it; of one "
+        "variant as variants.NAME.key=value; repeatable.",
+    ),
 ]
 Only = Annotated[list[str] | None, typer.Option("--only", help="Only this variant; repeatable.")]
 Seeds = Annotated[
@@ -50,6 +56,17 @@ Lm = Annotated[
 DecodeSets = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a key of decode, as decode.beam=20; repeatable."),
+]
+EVERY_SPLIT = "every one but train and dev"
+"""The default of `--split` where splits are evaluated, in words."""
+
+EvaluatedCorpus = Annotated[
+    Path | None,
+    typer.Option(
+        "--corpus",
+        help="Prepared corpus, if it was moved, or another one than the runs were trained on.",
+        show_default="that of the spec",
+    ),
 ]
 
 TrustPlugins = Annotated[
@@ -86,7 +103,8 @@ def chosen_cells(
 
     Raises `UserError` for a variant or a fold that the study does not have.
     """
-    for variant in only or []:
+    only = [nfc(variant) for variant in only or ()]
+    for variant in only:
         pick(f"{spec}: --only", variant, study.variants)
     known = {c.fold.index for c in study.cells if c.fold}
     for fold in folds or []:
@@ -107,6 +125,34 @@ def chosen_cells(
             c.model_copy(update={"seed": s}) for group in variants for s in seeds for c in group
         )
     )
+
+
+def print_not_applied(study: "StudySpec", cells: "Sequence[Cell]") -> None:
+    """Prints to standard error a line for each `--set` that was not applied to some of `cells`."""
+    chosen = {cell.variant for cell in cells}
+    without: dict[str, list[str]] = {}
+    for each in study.not_applied:
+        if each.variant in chosen:
+            without.setdefault(each.text, []).append(each.variant)
+    for text, variants in without.items():
+        have = "has" if len(variants) == 1 else "have"
+        print_note(f"--set {text}: not applied to {', '.join(variants)}, which {have} no such key")
+
+
+def with_found_corpus(cells: "Sequence[Cell]", spec: Path) -> "list[Cell]":
+    """Returns the cells with the path of their corpus as it is found: from here, or beside `spec`.
+
+    Raises `UserError` with both places if it is at neither.
+    """
+    from asrbench.data.corpus import find_corpus
+
+    def found(cell: "Cell") -> str:
+        named = Path(cell.corpus)
+        otherwise = ", or say where it is with --set corpus=DIR"
+        path = find_corpus([named, spec.parent / named], otherwise)
+        return cell.corpus if path == named else str(path)
+
+    return [cell.model_copy(update={"corpus": found(cell)}) for cell in cells]
 
 
 def check_hours(option: str, hours: float | None) -> None:

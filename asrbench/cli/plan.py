@@ -17,6 +17,8 @@ from asrbench.cli.options import (
     all_sets,
     check_hours,
     chosen_cells,
+    print_not_applied,
+    with_found_corpus,
 )
 from asrbench.cli.terminal import Terminal, echo, echo_json, print_table
 
@@ -59,7 +61,8 @@ def plan(
 
     check_hours("--hours", hours)
     study = load_study(spec, all_sets(sets, device))
-    cells = chosen_cells(study, spec, only, seed, fold)
+    cells = with_found_corpus(chosen_cells(study, spec, only, seed, fold), spec)
+    print_not_applied(study, cells)
 
     from asrbench.stages.plan.outlook import plan_study
 

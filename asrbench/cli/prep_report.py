@@ -1,6 +1,6 @@
 """Prints a prepared corpus: its splits, its checks, and what was left out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,21 @@ def print_corpus(folder: Path) -> None:
     if checks := about.get("checks"):
         _print_checks(checks)
     print_left_out(folder, about["rejected"], about["remarks"])
+    kept = sum(s["utterances"] for s in about["splits"].values())
+    echo(f"kept {kept:,} of {kept + sum(about['rejected'].values()):,}")
+    for line in _lacking(about["splits"]):
+        echo(f"warning: {line}")
+
+
+def _lacking(splits: Collection[str]) -> Iterator[str]:
+    """Yields what cannot be done with a corpus that has these splits only."""
+    from asrbench.data.corpus import TRAINING_SPLITS
+
+    for name in TRAINING_SPLITS:
+        if name not in splits:
+            yield f"there is no {name} split, which training needs (asrbench prep RECIPE --help)"
+    if not set(splits).difference(TRAINING_SPLITS):
+        yield "there is no split to test on, and dev chooses the weights, so its rates are too low"
 
 
 def print_left_out(folder: Path, rejected: Mapping[str, int], remarks: Mapping[str, int]) -> None:

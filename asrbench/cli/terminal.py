@@ -104,6 +104,11 @@ def print_table(header: list[str], rows: list[list[str]], *, title: str | None =
     console.print(table)
 
 
+def print_note(text: str) -> None:
+    """Prints a note to standard error, for commands whose output is a document."""
+    typer.echo(f"note: {printable(text)}", err=True)
+
+
 def print_error(error: UserError) -> None:
     """Prints an error in red, and under torchrun only by the first process of the machine."""
     if not prints_errors() and not isinstance(error, RankError):

@@ -18,6 +18,8 @@ from asrbench.cli.options import (
     all_sets,
     check_hours,
     chosen_cells,
+    print_not_applied,
+    with_found_corpus,
 )
 from asrbench.cli.terminal import Terminal, echo, print_error, print_table
 
@@ -79,11 +81,15 @@ def train(
     sets = all_sets(sets, device)
     with ranks.errors_shared():
         study = load_study(spec, sets)
-    cells = chosen_cells(study, spec, only, seed, fold)
+        cells = chosen_cells(study, spec, only, seed, fold)
+    if ranks.is_main:
+        print_not_applied(study, cells)
     if print_config:
         echo("---\n".join(map(dump_cell, cells)), end="")
         return
 
+    with ranks.errors_shared():
+        cells = with_found_corpus(cells, spec)
     from asrbench.executors.executor import TimeBudget
     from asrbench.executors.local import Parallel, Sequential, train_command
     from asrbench.training.setup import set_up_all
@@ -103,7 +109,7 @@ def train(
         ranks.close()
         if ranks.is_main and (parallel or outcome.failed):
             _print_outcome(outcome)
-        _print_end(outcome, results / study.name, terminal)
+        _print_end(outcome, _next_command(setups, results / study.name), terminal)
     raise typer.Exit(outcome.exit_status)
 
 
@@ -122,7 +128,15 @@ def _print_outcome(outcome: "Outcome") -> None:
     print_table(["variant", "run", "status", ""], rows)
 
 
-def _print_end(outcome: "Outcome", folder: Path, terminal: Terminal) -> None:
+def _next_command(setups: "Sequence[TrainingSetup]", folder: Path) -> str:
+    """Returns the command that evaluates the runs, on dev where the corpus has nothing else."""
+    from asrbench.data.corpus import TRAINING_SPLITS
+
+    tested = {name for each in setups for name in each.corpus.split_names} - {*TRAINING_SPLITS}
+    return f"asrbench eval {folder}" + ("" if tested else " --split dev")
+
+
+def _print_end(outcome: "Outcome", next_command: str, terminal: Terminal) -> None:
     """Prints which runs are left or the next command, and how many runs failed."""
     count, failed = len(outcome.runs), outcome.failed
     left = [
@@ -135,6 +149,6 @@ def _print_end(outcome: "Outcome", folder: Path, terminal: Terminal) -> None:
             f"run the same command again to continue"
         )
     elif len(failed) < count and not outcome.interrupted:
-        terminal.say(f"next: asrbench eval {folder}")
+        terminal.say(f"next: {next_command}")
     if failed and not outcome.interrupted:
         print_error(UserError(f"{len(failed)} of {count} runs failed, see above"))

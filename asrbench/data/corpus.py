@@ -33,6 +33,9 @@ FORMAT = 1
 """Version of the folder's format."""
 
 
+TRAINING_SPLITS = ("train", "dev")
+"""The splits that training reads. All others are for evaluation."""
+
 Rows = npt.NDArray[np.int64]
 
 
@@ -147,12 +150,7 @@ class Corpus:
 
         Raises `UserError` if there is no corpus, or one of another format version.
         """
-        path = folder / "corpus.json"
-        if not path.is_file():
-            raise UserError(
-                f"corpus: {folder} is no prepared corpus; make it with "
-                f"`asrbench prep RECIPE SOURCE --out {folder}`"
-            )
+        path = find_corpus([folder]) / "corpus.json"
         remedy = "prepare the corpus again"
         found = read_record(path, dict[str, Any], remedy)
         if found.get("format") != FORMAT:
@@ -186,6 +184,21 @@ class Corpus:
         return Split(self._paths(name))
 
     @property
+    def evaluation_splits(self) -> list[str]:
+        """The splits that training does not read, `test` first; `eval` takes them all.
+
+        Raises `UserError` if there is none.
+        """
+        names = [name for name in self.split_names if name not in TRAINING_SPLITS]
+        if not names:
+            found = ", ".join(self.split_names)
+            raise UserError(
+                f"{self.folder}: found the splits {found}, which training reads, and none to test "
+                f"on; --split dev takes the dev set"
+            )
+        return sorted(names, key=lambda name: name != "test")
+
+    @property
     def whole(self) -> Split:
         """The utterances of all splits, one split after another, sorted by their names.
 
@@ -204,6 +217,23 @@ class Corpus:
             if path.name in self.files:
                 check_content(path, self.files[path.name])
         return paths
+
+
+def find_corpus(places: Sequence[Path], otherwise: str = "") -> Path:
+    """Returns the first of `places` that is a prepared corpus.
+
+    Raises `UserError` with all places if none is. `otherwise` says what else can be done.
+    """
+    places = list(dict.fromkeys(places))
+    for folder in places:
+        if (folder / "corpus.json").is_file():
+            return folder
+    first, *others = places
+    nor = "".join(f", nor is {folder}" for folder in others)
+    raise UserError(
+        f"corpus: {first} is no prepared corpus{nor}; make it with "
+        f"`asrbench prep RECIPE SOURCE --out {first}`{otherwise}"
+    )
 
 
 def other_files(folder: Path) -> list[str] | None:

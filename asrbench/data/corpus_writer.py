@@ -219,7 +219,8 @@ class CorpusWriter:
         if not self._splits:
             reasons = self._rejected.reasons.items()
             found = ", ".join(f"{n} {reason}" for reason, n in reasons) or "none at all"
-            raise UserError(f"{source}: no usable utterance (rejected: {found})")
+            example = f"; the first: {self._rejected.first}" if self._rejected.first else ""
+            raise UserError(f"{source}: no usable utterance (rejected: {found}){example}")
 
 
 def _refuse_other(out: Path, force: bool) -> None:
@@ -246,8 +247,11 @@ class _Ledger:
         # File names need not be Unicode. JSON's escapes can hold what UTF-8 cannot.
         self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
         self.reasons: Counter[str] = Counter()
+        self.first = ""
+        """The details of the first utterance."""
 
     def enter(self, id: str, split: str, reason: str, detail: str) -> None:
+        self.first = self.first or detail[:SHOWN]
         self.reasons[reason] += 1
         row = {"id": id[:SHOWN], "split": split, "reason": reason, "detail": detail[:SHOWN]}
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -15,6 +15,8 @@ results/<experiment>/<variant>/seed<k>-<id8>/, or seed<k>-fold<i>of<n>-<id8>/ fo
     decode.<label>.json       the weights of language model and length that `eval --tune` tried on
                               the dev set, with its CERs
     scores.json               split -> decode -> figures, and versions, device and commit of `eval`
+                              <split> is `test@an4-1a2b3c4d` on a corpus that the run was not
+                              trained on, with the name and the fingerprint of that corpus
     inspect.<split>.json      the figures of `asrbench inspect`: attention by layer and head, times
                               of symbols; weights and posteriors in `.npz`, plots in `.png`, `.svg`
     profile.json.gz           a trace of some steps, with `--profile`
@@ -54,6 +56,9 @@ from asrbench.experiment.spec_file import dump_cell, load_cell
 
 GREEDY = "greedy"
 """The search whose name is left out of file names and labels."""
+
+RESULTS_DEPTH = 3
+"""Place of the folder that holds `results` among the parents of a run folder, from 0."""
 
 BEST, AVERAGE = "best", "average"
 """Two rules of `train.weights`, and the names of the weights that they choose."""
@@ -192,6 +197,14 @@ class Run:
 
     # Reading and writing
 
+    @property
+    def corpus_places(self) -> list[Path]:
+        """Where the corpus may be: as the spec names it, from here or from beside the results."""
+        named, folder = Path(self.cell.corpus), self.folder
+        if len(folder.parents) <= RESULTS_DEPTH:
+            folder = folder.absolute()
+        return [named, *(home / named for home in folder.parents[RESULTS_DEPTH:][:1])]
+
     @cached_property
     def cell(self) -> RecordedCell:
         """The resolved spec of the run, with its model as plain data."""
@@ -297,6 +310,21 @@ class Run:
             scores = self.scores()
             scores.setdefault(split, {})[decode] = figures
             write_json(self.scores_path, scores)
+
+
+def split_elsewhere(split: str, corpus: str, fingerprint: str) -> str:
+    """Returns the name under which figures on a split of another corpus are stored in a run.
+
+    `corpus` is the name of that corpus, as `test@an4-1a2b3c4d`. No split of a corpus has an `@`.
+    """
+    name = re.sub(r"[^\w-]+", "_", corpus)
+    return f"{split}@{name}-{fingerprint[:8]}"
+
+
+def corpus_elsewhere(split: str) -> str | None:
+    """Returns the name of the other corpus in a name of `split_elsewhere`; None in any other."""
+    _, at, corpus = split.partition("@")
+    return corpus.rpartition("-")[0] if at else None
 
 
 def is_run_name(name: str) -> bool:

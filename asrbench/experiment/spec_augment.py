@@ -23,7 +23,9 @@ def _check_range(key: str, bounds: tuple[float, float]) -> None:
 
 
 class _Drawn(Spec):
-    folders: Annotated[tuple[str, ...], BeforeValidator(_several)]
+    folders: Annotated[
+        tuple[str, ...], BeforeValidator(_several, json_schema_input_type=str | tuple[str, ...])
+    ]
     """Folders of audio files, searched at any depth; each file is equally likely."""
     probability: Share = 0.5
     """Share of the utterances that are augmented."""

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +12,12 @@ from pydantic import Field, model_validator
 
 from asrbench.base.errors import UserError, pick
 from asrbench.experiment import plugins
+from asrbench.experiment.folder_names import folder_name, nfc, refuse_one_folder
 from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, nested, where_of
 from asrbench.experiment.registry import MODELS, kinds_of, nearest_with
 from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell, TextSpec
 from asrbench.experiment.spec_base import Impossible, Seed, Spec
-from asrbench.experiment.spec_validation import LABELS, unknown_key, validated
+from asrbench.experiment.spec_validation import LABELS, UnknownKey, unknown_key, validated
 from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapping
 
 DEFAULTS: Mapping = {
@@ -31,17 +31,11 @@ DEFAULTS: Mapping = {
 }
 """The kinds of sections for which a spec need not choose one."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*")
-
-
 MOST_RUNS = 10_000
 """Largest number of runs in a study. A grid of ten keys could otherwise take all memory."""
 
-LONGEST_NAME = 200
-"""Characters of the longest name of an experiment or a variant; file systems take names of 255."""
 
-
-class _Plan(Spec):
+class StudyKeys(Spec):
     """The keys that make several cells of one file."""
 
     name: str
@@ -58,7 +52,7 @@ class _Plan(Spec):
     """Dotted keys and the values of each; every combination is a variant."""
 
     @model_validator(mode="after")
-    def _some_cells_no_two_alike(self) -> "_Plan":
+    def _some_cells_no_two_alike(self) -> "StudyKeys":
         if self.variants is not None and not self.variants:
             raise Impossible("variants", "found {}, allowed: one variant or more")
         lists = {"seeds": self.seeds, **{f"grid.{key}": v for key, v in self.grid.items()}}
@@ -102,37 +96,87 @@ class StudySpec:
 
     name: str
     cells: list[Cell]
+    not_applied: tuple["NotApplied", ...] = ()
 
     @property
     def variants(self) -> list[str]:
         return list(dict.fromkeys(cell.variant for cell in self.cells))
 
 
+@dataclass(frozen=True)
+class NotApplied:
+    """A `--set` that a variant is without, because its model does not have the key."""
+
+    text: str
+    """The text after `--set`."""
+    variant: str
+    reason: str
+    """The error that it would have been."""
+
+
 def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     """Returns the study in the spec file `path`, with each `a.b=value` of `sets` applied.
 
-    Raises `UserError`, in one line: file, path of the key, what was found, what is allowed.
+    A key that only some of the models have is applied to these, and `not_applied` names the others;
+    one that none of them has is an error. Raises `UserError`, in one line: file, path of the key,
+    what was found, what is allowed.
     """
     layers = [Layer("default ", DEFAULTS), *_file_layers(path, ())]
     layers += [_set_layer(text) for text in sets or []]
     layers = [_with_plugins(layer) for layer in layers]
     plan_layers = [_restrict(layer, to_plan=True) for layer in layers]
     cell_layers = [_restrict(layer, to_plan=False) for layer in layers]
-    plan = validated(_Plan, merged(plan_layers), plan_layers)
-    _check_name(where_of(("name",), plan_layers), plan.name)
+    plan = validated(StudyKeys, merged(plan_layers), plan_layers)
+    name = folder_name(where_of(("name",), plan_layers), plan.name)
     set_layers = [layer for layer in cell_layers if layer.where.startswith("--set")]
     base_layers = [layer for layer in cell_layers if layer not in set_layers]
     variants = _variants(plan, plan_layers)
-    for name in plan.only or ():
-        pick(where_of(("only",), plan_layers), name, [str(variant) for variant, _ in variants])
-    cells = []
+    only = None if plan.only is None else [nfc(each) for each in plan.only]
+    for each in only or ():
+        pick(where_of(("only",), plan_layers), each, [str(variant) for variant, _ in variants])
+    cells, not_applied = [], []
     for variant, extra in variants:
-        if plan.only is not None and variant not in plan.only:
+        if only is not None and variant not in only:
             continue
-        merged_layers = [*base_layers, *map(_with_plugins, extra), *set_layers]
-        for seed, fold in itertools.product(plan.seeds, _folds(plan)):
-            cells.append(_cell(plan.name, variant, seed, fold, merged_layers))
-    return StudySpec(plan.name, cells)
+        variant_layers = [*base_layers, *map(_with_plugins, extra)]
+        labels = itertools.product(plan.seeds, _folds(plan))
+        first, refused = _cell_with_sets(name, variant, *next(labels), variant_layers, set_layers)
+        applied = [layer for layer in set_layers if id(layer) not in refused]
+        cells.append(first)
+        cells += [_cell(name, variant, *each, [*variant_layers, *applied]) for each in labels]
+        not_applied += [
+            NotApplied(text, first.variant, refused[id(layer)])
+            for text, layer in zip(sets or [], set_layers, strict=True)
+            if id(layer) in refused
+        ]
+    study = StudySpec(name, cells, tuple(not_applied))
+    for absent in not_applied:
+        if {n.variant for n in not_applied if n.text == absent.text} == {*study.variants}:
+            raise UserError(absent.reason)
+    return study
+
+
+def _cell_with_sets(
+    experiment: str,
+    variant: str | None,
+    seed: int,
+    fold: Mapping | None,
+    layers: list[Layer],
+    set_layers: list[Layer],
+) -> tuple[Cell, dict[int, str]]:
+    """Returns the cell, and the errors of those of `set_layers` whose key its model does not have.
+
+    The errors are found by the `id` of the layer.
+    """
+    refused: dict[int, str] = {}
+    while True:
+        applied = [layer for layer in set_layers if id(layer) not in refused]
+        try:
+            return _cell(experiment, variant, seed, fold, [*layers, *applied]), refused
+        except UnknownKey as error:
+            if not any(error.layer is layer for layer in applied):
+                raise
+            refused[id(error.layer)] = str(error)
 
 
 def merged_with_sets(keys: Mapping, sets: list[str]) -> Cell:
@@ -191,7 +235,7 @@ def _file_layers(path: Path, below: tuple[Path, ...]) -> list[Layer]:
         raise UserError(f"{path}: extends: found a circle back to this file")
     keys = read_mapping(path)
     base = keys.pop("extends", None)
-    also = frozenset({"extends", *_Plan.model_fields})
+    also = frozenset({"extends", *StudyKeys.model_fields})
     layer = Layer(f"{path}: ", keys, path.parent, also)
     if base is None:
         return [layer]
@@ -208,7 +252,7 @@ def _set_layer(text: str) -> Layer:
         parsed = parse(value)
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"--set {text}: {fault(error)}") from None
-    return Layer("--set ", nested(key.strip(), parsed), also=frozenset(_Plan.model_fields))
+    return Layer("--set ", nested(key.strip(), parsed), also=frozenset(StudyKeys.model_fields))
 
 
 def _with_plugins(layer: Layer) -> Layer:
@@ -231,11 +275,11 @@ def _with_plugins(layer: Layer) -> Layer:
 
 def _restrict(layer: Layer, *, to_plan: bool) -> Layer:
     """Returns the layer with the keys of the plan only, or with those of the cell only."""
-    keys = {k: v for k, v in layer.keys.items() if (k in _Plan.model_fields) == to_plan}
+    keys = {k: v for k, v in layer.keys.items() if (k in StudyKeys.model_fields) == to_plan}
     return replace(layer, keys=keys)
 
 
-def _variants(plan: _Plan, plan_layers: list[Layer]) -> list[tuple[str | None, list[Layer]]]:
+def _variants(plan: StudyKeys, plan_layers: list[Layer]) -> list[tuple[str | None, list[Layer]]]:
     """Returns the name and the extra layers of every variant; None stands for the model's name."""
     named: list[tuple[str | None, list[Layer]]] = [(None, [])]
     if plan.variants is not None:
@@ -254,29 +298,19 @@ def _variants(plan: _Plan, plan_layers: list[Layer]) -> list[tuple[str | None, l
         grid = [Layer(over, nested(key, value)) for key, value in point]
         full = ",".join(part for part in (name, label) if part) or None
         if full is not None:
-            _check_name(where_of(("grid" if label else "variants",), plan_layers), full)
+            full = folder_name(where_of(("grid" if label else "variants",), plan_layers), full)
         variants.append((full, [*layers, *grid]))
+    refuse_one_folder(
+        where_of(("variants",), plan_layers), [name for name, _ in variants if name is not None]
+    )
     return variants
 
 
-def _folds(plan: _Plan) -> list[Mapping | None]:
+def _folds(plan: StudyKeys) -> list[Mapping | None]:
     """Returns the keys of every fold; None stands for the splits of the corpus."""
     if plan.folds is None:
         return [None]
     return [{"index": index, "of": plan.folds} for index in range(1, plan.folds + 1)]
-
-
-def _check_name(where: str, name: str) -> None:
-    """Raises `UserError` for a name that cannot be the name of a folder."""
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{where}: found the name '{name}', allowed: letters, digits, . _ = , + -, "
-            f"a letter or digit first"
-        )
-    if len(name) > LONGEST_NAME:
-        raise UserError(
-            f"{where}: found a name of {len(name):,} characters, allowed: at most {LONGEST_NAME}"
-        )
 
 
 def _cell(

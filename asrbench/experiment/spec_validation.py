@@ -18,17 +18,33 @@ LABELS = frozenset({"experiment", "variant", "seed", "fold"})
 """Keys of a cell that the plan fills in."""
 
 
+class UnknownKey(UserError):
+    """A key that its section does not have, and the layer that wrote it.
+
+    As other errors, it can be made of its line alone: so ranks share it, and commands print it.
+    """
+
+    def __init__(self, line: str, layer: Layer | None = None) -> None:
+        super().__init__(line)
+        self.layer = layer
+
+
 def validated(kind: type[T], keys: Mapping, layers: list[Layer]) -> T:
     """Returns `keys` as an instance of `kind`.
 
-    Validates JSON, because strict pydantic models accept lists for tuples only in JSON.
+    Validates JSON, because strict pydantic models accept lists for tuples only in JSON. Raises
+    `UserError`, as `UnknownKey` for a key that is unknown, or whose section has no kind.
     """
     try:
         return kind.model_validate_json(json.dumps(keys, default=str))
     except ValidationError as error:
         first, *others = error.errors()
         more = f" (and {len(others)} more)" if others else ""
-        raise UserError(_one_line(first, kind, keys, layers) + more) from None
+        line = _one_line(first, kind, keys, layers) + more
+        if first["type"] in ("extra_forbidden", "union_tag_not_found"):
+            path = _without_tags(first["loc"], keys)
+            raise UnknownKey(line, layer_of(path, layers)) from None
+        raise UserError(line) from None
 
 
 def _one_line(
@@ -54,6 +70,8 @@ def _one_line(
         case "string_too_short":
             return f"{where}: found an empty text, allowed: any other"
     found = json.dumps(error["input"], ensure_ascii=False)
+    if error["type"] == "value_error":  # of a validator, which says in words what it found
+        return f"{where}: {cause}"
     allowed = error["msg"].removeprefix("Input should be ")
     close = nearest(str(error["input"]), re.findall(r"'([^']*)'", str(context.get("expected", ""))))
     return f"{where}: found {found}, allowed: {allowed}{close}"

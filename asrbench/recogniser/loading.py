@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from asrbench.base.errors import UserError
-from asrbench.data.corpus import Corpus
+from asrbench.data.corpus import Corpus, find_corpus
 from asrbench.data.folds import CorpusFold
 from asrbench.experiment import plugins
-from asrbench.experiment.run_folder import Run
+from asrbench.experiment.run_folder import Run, split_elsewhere
 from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.recogniser import Recogniser
 
@@ -33,16 +33,32 @@ def load_recogniser(
     return recogniser
 
 
-def open_corpus(run: Run, recogniser: Recogniser) -> Corpus:
+def open_corpus(run: Run, recogniser: Recogniser, folder: Path | None = None) -> Corpus:
     """Returns the corpus of `run`, or the fold of it that the run is tested on.
 
-    Raises `UserError` if it is not the one that the run was trained on.
+    It is looked for at `run.corpus_places`, or else is that in `folder`, which may also be another
+    one than the run was trained on; `split_label` tells them apart. Raises `UserError` if there is
+    none, if that of the spec is not the one that the run was trained on, and for another corpus if
+    the run is a fold.
     """
-    corpus = Corpus.open(Path(run.cell.corpus))
-    if corpus.fingerprint != recogniser.fingerprint:
+    found = folder or find_corpus(run.corpus_places, ", or say where it is with --corpus DIR")
+    corpus, fold = Corpus.open(found), run.cell.fold
+    if corpus.fingerprint == recogniser.fingerprint:
+        return CorpusFold.of(corpus, fold.index, fold.of) if fold else corpus
+    if folder is None or fold:
+        only = "; a fold is tested on its own corpus only" if folder else ""
         raise UserError(
             f"{corpus.folder}: found a corpus with fingerprint {corpus.fingerprint}, but {run} "
-            f"was trained on {recogniser.fingerprint}"
+            f"was trained on {recogniser.fingerprint}{only}"
         )
-    fold = run.cell.fold
-    return CorpusFold.of(corpus, fold.index, fold.of) if fold else corpus
+    return corpus
+
+
+def split_label(split: str, corpus: Corpus, recogniser: Recogniser) -> str:
+    """Returns the name under which figures on a split of `corpus` are stored in a run.
+
+    It is that of the split and, if the run was trained on another corpus, also of the corpus.
+    """
+    if corpus.fingerprint == recogniser.fingerprint:
+        return split
+    return split_elsewhere(split, corpus.name, corpus.fingerprint)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from asrbench.base.errors import UserError, pick
@@ -10,7 +11,7 @@ from asrbench.base.files import write_jsonl, write_text
 from asrbench.base.records import to_json
 from asrbench.base.reporting import Reporter
 from asrbench.data.batch_sampler import length_plan
-from asrbench.data.corpus import Split
+from asrbench.data.corpus import Corpus, Split
 from asrbench.data.folds import DEV
 from asrbench.data.waveform import SAMPLE_RATE_HZ
 from asrbench.experiment.run_folder import Run
@@ -18,7 +19,7 @@ from asrbench.models.flops import forward_flops
 from asrbench.recogniser.decoder import Decoder
 from asrbench.recogniser.devices import resolve_device
 from asrbench.recogniser.loader import load
-from asrbench.recogniser.loading import load_recogniser, open_corpus
+from asrbench.recogniser.loading import load_recogniser, open_corpus, split_label
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.recogniser.tuning import Tuning, tuned
 from asrbench.scoring.counted_text import counted, counts_symbol
@@ -52,11 +53,16 @@ def evaluate_runs(
     device: str,
     reporter: Reporter,
     *,
+    corpus: Path | None = None,
     sets: Sequence[str] = (),
     tune: bool = False,
     trust_plugins: bool = False,
 ) -> Iterator[Evaluation]:
     """Evaluates each run on each split, and skips runs without weights or without that search.
+
+    Without `splits` they are all evaluation splits of the corpus. `corpus` is the folder of the
+    corpus, otherwise that of each run's spec; it may be another one than a run was trained on, and
+    the figures are then stored under a name that says so.
 
     `sets` are changes of the keys of `decode`, as `decode.beam=20`. Without `decode`, each run is
     decoded by the search of its spec or else of its dev passes in training. With `tune`, the dev
@@ -67,7 +73,7 @@ def evaluate_runs(
     resolve_device(device)
     searches: dict[str, None] = {}
     skipped = []
-    found = False
+    found_search = False
     unreadable: list[UserError] = []
     for run in runs:
         try:
@@ -87,13 +93,15 @@ def evaluate_runs(
             allowed = ", ".join(recogniser.searches)
             skipped.append(f"{run}: skipped, it has no --decode {decode}, only {allowed}")
             continue
-        found = True
+        found_search = True
         decoder, tuning = Decoder.of(run, recogniser, decode, sets), None
+        tested = open_corpus(run, recogniser, corpus)
         if tune:
-            decoder, tuning = _tuned(run, recogniser, decoder, reporter)
-        for split in splits:
-            yield replace(_evaluate(run, recogniser, split, decoder, reporter), tuning=tuning)
-    if decode and searches and not found:
+            decoder, tuning = _tuned(run, recogniser, tested, decoder, reporter)
+        for split in splits or tested.evaluation_splits:
+            found = _evaluate(run, recogniser, tested, split, decoder, reporter)
+            yield replace(found, tuning=tuning)
+    if decode and searches and not found_search:
         pick("--decode", decode, searches)
     for line in skipped:
         reporter.say(line)
@@ -111,14 +119,20 @@ def evaluate(
     `decode` it is the search of the dev passes in training.
     """
     recogniser = load_recogniser(run, device)
-    return _evaluate(run, recogniser, split_name, Decoder.of(run, recogniser, decode), reporter)
+    decoder, corpus = Decoder.of(run, recogniser, decode), open_corpus(run, recogniser)
+    return _evaluate(run, recogniser, corpus, split_name, decoder, reporter)
 
 
 def _evaluate(
-    run: Run, recogniser: Recogniser, split_name: str, decoder: Decoder, reporter: Reporter
+    run: Run,
+    recogniser: Recogniser,
+    corpus: Corpus,
+    corpus_split: str,
+    decoder: Decoder,
+    reporter: Reporter,
 ) -> Evaluation:
-    corpus = open_corpus(run, recogniser)
-    split = _references_of(run, corpus.split(split_name))
+    split = _references_of(run, corpus.split(corpus_split))
+    split_name = split_label(corpus_split, corpus, recogniser)
     reset_peak(recogniser.device)
     started_at = time.perf_counter()
     rows = _decoded(run, recogniser, split, split_name, decoder, reporter)
@@ -126,13 +140,14 @@ def _evaluate(
     peak_memory_gb = peak_bytes(recogniser.device) / 1e9
     others = {side: split.column(side) for side in split.sides if side != split.side}
     speakers = split.column("speaker")
-    in_train = _in_train(run, split, _references_of(run, corpus.split("train")))
+    in_train = _in_train(run, split, _trained_on(run, recogniser, corpus, reporter))
     for i, row in enumerate(rows):
         row.update({side: texts[i] for side, texts in others.items()})
         row["seconds"] = round(float(split.samples[i]) / SAMPLE_RATE_HZ, 4)
         if speakers[i] is not None:
             row["speaker"] = speakers[i]
-        row["in_train"] = in_train[i]
+        if in_train is not None:
+            row["in_train"] = in_train[i]
     write_jsonl(run.hypotheses_path(split_name, decoder.label), rows)
     if note := _other_side(run, split):
         reporter.say(f"{run}: {note}")
@@ -145,6 +160,7 @@ def _evaluate(
         decoder.label,
         {
             **_figures(run, recogniser, rows, scores, unknown_symbols),
+            "corpus": corpus.fingerprint,
             "side": split.side,
             "sides": list(split.sides),
             "settings": decoder.settings,
@@ -162,10 +178,14 @@ def _evaluate(
 
 
 def _tuned(
-    run: Run, recogniser: Recogniser, decoder: Decoder, reporter: Reporter
+    run: Run, recogniser: Recogniser, corpus: Corpus, decoder: Decoder, reporter: Reporter
 ) -> tuple[Decoder, Tuning]:
-    """Chooses the weights of the search on the dev set, and writes what was tried to the run."""
-    dev = _references_of(run, open_corpus(run, recogniser).split(DEV))
+    """Chooses the weights of the search on the dev set, and writes what was tried to the run.
+
+    The dev set is that of the corpus that the run was trained on, whatever it is tested on.
+    """
+    own = corpus if _is_own(corpus, recogniser) else open_corpus(run, recogniser)
+    dev = _references_of(run, own.split(DEV))
     task = f"{run.cell.variant} tune {decoder.label}"
     decoder, tuning = tuned(
         recogniser, decoder, dev, lambda done, total: reporter.progress(task, done, total)
@@ -179,11 +199,32 @@ def _references_of(run: Run, split: Split) -> Split:
     return split.on(PROFILES[run.cell.score.profile].side_among(split.sides))
 
 
-def _in_train(run: Run, split: Split, train: Split) -> list[bool]:
+def _is_own(corpus: Corpus, recogniser: Recogniser) -> bool:
+    return corpus.fingerprint == recogniser.fingerprint
+
+
+def _trained_on(
+    run: Run, recogniser: Recogniser, corpus: Corpus, reporter: Reporter
+) -> Split | None:
+    """Returns the training split; None if it is of another corpus, which cannot be opened."""
+    if not _is_own(corpus, recogniser):
+        reporter.say(f"{run}: is tested on {corpus.folder}, another corpus than it was trained on")
+        try:
+            corpus = open_corpus(run, recogniser)
+        except UserError as error:
+            reporter.say(f"{run}: which texts also occur in its training is not known: {error}")
+            return None
+    return _references_of(run, corpus.split("train"))
+
+
+def _in_train(run: Run, split: Split, train: Split | None) -> list[bool] | None:
     """Returns for each utterance of `split` whether its text is that of a training utterance.
 
-    Texts are equal if the scoring profile of `run` counts the same characters in both.
+    Texts are equal if the scoring profile of `run` counts the same characters in both. None
+    without the training split.
     """
+    if train is None:
+        return None
     profile = run.cell.score.profile
     trained = {counted(text, profile) for text in train.texts}
     return [counted(text, profile) in trained for text in split.texts]
@@ -243,7 +284,6 @@ def _figures(
         "flops_per_audio_second": forward_flops(
             recogniser.cell.model, run.cell.features, len(recogniser.tokenizer)
         ),
-        "corpus": recogniser.fingerprint,
     }
 
 

@@ -57,10 +57,7 @@ def export(
     `which` is the checkpoint; without it, the one that the spec chooses. Raises `UserError`, and
     writes nothing, for graphs that do not compute what the run does.
     """
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise UserError(
-            f"export: needs the package {missing[0]}; pip install 'asrbench[export]' installs it"
-        )
+    check_packages()
     _check_place(out, force)
     recogniser = load_recogniser(run, "cpu", which, trust_plugins=trust_plugins)
     try:
@@ -75,6 +72,14 @@ def export(
         write_text(folder / "tokens.txt", tokens_of(recogniser.tokenizer))
         write_json(folder / RECORD, about | _compared(graphs))
     return Exported(tuple(sorted(out.iterdir())), max(graph.difference for graph in graphs))
+
+
+def check_packages() -> None:
+    """Raises `UserError` if a package that exporting needs is not installed."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise UserError(
+            f"export: needs the package {missing[0]}; pip install 'asrbench[export]' installs it"
+        )
 
 
 def _check_place(out: Path, force: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asrbench.base.errors import UserError, pick
 from asrbench.base.files import write_text
-from asrbench.data.corpus import Corpus, Split
+from asrbench.data.corpus import Corpus, Split, find_corpus
 from asrbench.data.folds import DEV, TRAIN, CorpusFold
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec import TextSpec
@@ -50,7 +50,7 @@ class LmTexts:
         tokenizer, spec = Recogniser.tokenizer_of(path), Recogniser.spec_of(path)
         if tokenizer is None or spec is None:
             raise UserError(f"{path}: is damaged, or of another version; train the run again")
-        corpus, cell = Corpus.open(Path(run.cell.corpus)), run.cell
+        corpus, cell = Corpus.open(find_corpus(run.corpus_places)), run.cell
         if corpus.fingerprint != spec[1]:
             raise UserError(
                 f"{corpus.folder}: found a corpus with fingerprint {corpus.fingerprint}, but {run} "

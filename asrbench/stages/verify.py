@@ -19,10 +19,17 @@ from typing import Any
 from asrbench.base.errors import UserError
 from asrbench.base.files import digest, read_json, read_jsonl, strays
 from asrbench.base.folders import folders_below, is_locked, settle, unsettled
-from asrbench.data.corpus import Corpus, other_files
+from asrbench.data.corpus import Corpus, find_corpus, other_files
 from asrbench.data.corpus_writer import fingerprint_of
 from asrbench.data.folds import CorpusFold
-from asrbench.experiment.run_folder import AVERAGE, BEST, Run, chosen_row, is_run_name
+from asrbench.experiment.run_folder import (
+    AVERAGE,
+    BEST,
+    Run,
+    chosen_row,
+    corpus_elsewhere,
+    is_run_name,
+)
 from asrbench.recogniser import weights_file
 from asrbench.recogniser.recogniser import Recogniser
 from asrbench.scoring.score import score
@@ -238,8 +245,9 @@ def _is_equal(stored: Any, counted: Any) -> bool:
 
 def _references(run: Run) -> Iterator[str]:
     """If the corpus is present, the references are its texts, and every utterance is there."""
-    folder = Path(run.cell.corpus)
-    if not (folder / "corpus.json").is_file():
+    try:
+        folder = find_corpus(run.corpus_places)
+    except UserError:
         return
     corpus = Corpus.open(folder)
     if corpus.fingerprint != run.env.get("fingerprint"):
@@ -251,6 +259,8 @@ def _references(run: Run) -> Iterator[str]:
     fold = run.cell.fold
     tested = CorpusFold.of(corpus, fold.index, fold.of) if fold else corpus
     for name, decodes in run.scores().items():
+        if corpus_elsewhere(name):
+            continue
         for decode, stored in decodes.items():
             split = tested.split(name).on(stored.get("side", "text"))
             path = run.hypotheses_path(name, decode)

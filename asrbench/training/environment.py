@@ -33,13 +33,20 @@ def program_and_machine(recogniser: Recogniser) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else this_cpu()
     bf16 = runs_in_bf16(device, recogniser.cell.train.precision)
     return {
-        "asrbench": asrbench.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        **program(),
         "device": device.type,
         "device_name": name,
         "threads": torch.get_num_threads(),
         "precision": "bf16" if bf16 else "fp32",
+    }
+
+
+def program() -> dict[str, str | None]:
+    """Returns the versions of this program, of Python and of torch, and the program's commit."""
+    return {
+        "asrbench": asrbench.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
         "commit": _commit(),
     }
 

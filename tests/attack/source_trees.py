@@ -33,7 +33,9 @@ class Tree:
 
     def listed(self, folder: Path) -> int:
         """Returns how many utterances the lists have, as they are now."""
-        paths = [path for pattern in self.entries for path in folder.glob(pattern)]
+        paths = [
+            path for pattern in self.entries for path in folder.glob(pattern) if path.is_file()
+        ]
         return sum(max(0, _count(path) - self.header) for path in paths)
 
 

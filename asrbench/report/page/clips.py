@@ -36,7 +36,6 @@ def clips(folder: Path | None, fingerprint: str, split: str | None, ids: Sequenc
         return Clips("No audio: this page was made without `--corpus`.")
     try:
         corpus = Corpus.open(folder)
-        utterances = corpus.whole if split is None else corpus.split(split)
     except UserError as error:
         return Clips(f"No audio: {error}.")
     if corpus.fingerprint != fingerprint:
@@ -44,6 +43,11 @@ def clips(folder: Path | None, fingerprint: str, split: str | None, ids: Sequenc
             f"No audio: the corpus given ({corpus.fingerprint}) is not that of the runs "
             f"({fingerprint})."
         )
+    try:
+        # On another corpus than the runs were trained on, its name follows that of the split.
+        utterances = corpus.whole if split is None else corpus.split(split.partition("@")[0])
+    except UserError as error:
+        return Clips(f"No audio: {error}.")
     places = {id: place for place, id in enumerate(utterances.ids)}
     sources: dict[str, str] = {}
     size = 0

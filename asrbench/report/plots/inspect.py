@@ -277,10 +277,18 @@ def _spelled(symbols: Sequence[str]) -> tuple[list[str], list[str]]:
     missing = {ord(character) for label in labels for character in label} - _characters(FONT)
     if not missing:
         return labels, [FONT]
-    for family in HANGUL_FONTS:
-        if missing <= _characters(family):
-            return labels, [FONT, family]
+    if family := _font_with(missing):
+        return labels, [FONT, family]
     return [str(u) for u in range(1, len(labels) + 1)], [FONT]
+
+
+def hangul_font() -> str | None:
+    """Returns the font of Hangul in figures; None if no font of the system has it."""
+    return _font_with({ord(syllable) for syllable in "가힣"})
+
+
+def _font_with(codes: set[int]) -> str | None:
+    return next((family for family in HANGUL_FONTS if codes <= _characters(family)), None)
 
 
 @lru_cache

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from asrbench.base.errors import UserError, pick
 from asrbench.base.formatting import counted
+from asrbench.data.corpus import TRAINING_SPLITS
 from asrbench.experiment.registry import MODELS
-from asrbench.experiment.run_folder import BEST, GREEDY, Run
+from asrbench.experiment.run_folder import BEST, GREEDY, Run, corpus_elsewhere
 from asrbench.scoring.results import (
     ScoredRun,
     ScoredSystem,
@@ -34,7 +35,7 @@ class Selection:
     split: str
     profile: Profile
     corpus: str
-    """Name of the corpus folder."""
+    """Name of the corpus folder; of the corpus, if it is not the one of the training."""
     fingerprint: str
     test_set: TestSet
     seeds: tuple[int, ...]
@@ -73,11 +74,12 @@ def select(
 
     A system is a variant with its search. If `asked` names some by their labels, the baseline and
     these are selected, and compared whatever their searches are; by default they are those that the
-    specs ask for. The default `split` is `test` if a run is scored on it, otherwise the first that
-    is scored. The default `baseline` is `ds2`, otherwise the first variant. The default `profile`
-    is that of each run. A variant whose split, corpus, profile or references are not those of the
-    baseline is not comparable. Raises `UserError` for runs of one variant that differ in these or
-    in their spec, and if no run is scored.
+    specs ask for. The default `split` is `test` if a run is scored on it, otherwise the first
+    evaluation split that is scored, those of other corpora and then those of the training last;
+    with several, a note names them. The default `baseline` is `ds2`, otherwise the first variant.
+    The default `profile` is that of each run. A variant whose split, corpus, profile or references
+    are not those of the baseline is not comparable. Raises `UserError` for runs of one variant that
+    differ in these or in their spec, and if no run is scored.
     """
     notes: list[str] = []
     damaged: list[str] = []
@@ -109,7 +111,7 @@ def select(
     return Selection(
         split=split,
         profile=first.profile,
-        corpus=Path(first.run.cell.corpus).name,
+        corpus=corpus_elsewhere(split) or Path(first.run.cell.corpus).name,
         fingerprint=first.corpus,
         test_set=first.test_set,
         seeds=tuple(sorted({seed for system in systems for seed in system.seeds})),
@@ -164,9 +166,25 @@ def _choose_split(runs: Sequence[Run], split: str | None, named: str, notes: lis
             f"--split: found '{split}', scored: {', '.join(scored)}; "
             f"`asrbench eval {named}` scores another"
         )
-    if split is None and "test" not in scored and len(scored) > 1:
-        notes.append(f"split {scored[0]} of {', '.join(scored)}; --split chooses another")
-    return split or ("test" if "test" in scored else scored[0])
+    if split is not None:
+        return split
+    first = sorted(scored, key=_preference)[0]
+    if others := [name for name in scored if name != first and _preference(name) < _TRAINED_ON]:
+        notes.append(
+            f"this is {first} alone; `--split {others[0]} --out FOLDER` compares another split; "
+            f"scored: {', '.join(scored)}"
+        )
+    return first
+
+
+_ELSEWHERE, _TRAINED_ON = 2, 3
+
+
+def _preference(split: str) -> int:
+    """Returns the rank of a split as the default: first the evaluation splits of the corpus."""
+    if corpus_elsewhere(split):
+        return _ELSEWHERE
+    return _TRAINED_ON if split in TRAINING_SPLITS else int(split != "test")
 
 
 def _grouped(scored: Sequence[ScoredRun]) -> list[ScoredSystem]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from asrbench.base.formatting import counted, seed_list
+from asrbench.experiment.run_folder import corpus_elsewhere
 from asrbench.scoring.scored_folder import QUIET_LOAD
 from asrbench.stages.compare.selection import Selection
 from asrbench.stats.record import Comparison
@@ -72,5 +73,7 @@ def commands(selection: Selection) -> Iterator[str]:
     options = dict.fromkeys("" if f.decode == f.dev_search else f.eval_options for f in folders)
     for folder in dict.fromkeys(run.run.folder.parent.parent for run in runs):
         for option in options:
-            yield f"asrbench eval {folder} --split {selection.split}{option}"
+            elsewhere = " --corpus DIR" if corpus_elsewhere(selection.split) else ""
+            split = selection.split.partition("@")[0]
+            yield f"asrbench eval {folder} --split {split}{elsewhere}{option}"
         yield f"asrbench compare {folder} --split {selection.split}"

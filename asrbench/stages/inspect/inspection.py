@@ -8,7 +8,7 @@ inspect.<split>.<k>.posteriors.png   its CTC posteriors, with the reference alig
 inspect.<split>.<k>.alignment.png    or the alignment alone, where posteriors depend on the text
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import numpy as np
 
 from asrbench.base.files import atomic, write_json
 from asrbench.base.reporting import Reporter
+from asrbench.data.corpus import Corpus
 from asrbench.experiment.run_folder import Run
-from asrbench.recogniser.loading import load_recogniser, open_corpus
+from asrbench.recogniser.loading import load_recogniser, open_corpus, split_label
+from asrbench.recogniser.recogniser import Recogniser
 from asrbench.stages.inspect.attention import choose, inspect_split
 from asrbench.stages.inspect.pictures import Pictures, draw
 from asrbench.stages.inspect.records import Arrays, Inspection
@@ -37,26 +39,43 @@ class InspectedRun:
 
 def inspect_run(
     run: Run,
-    split_name: str,
+    splits: Sequence[str],
     ids: Sequence[str],
     count: int,
     weights: str | None,
     device: str,
     reporter: Reporter,
     *,
+    corpus: Path | None = None,
     trust_plugins: bool = False,
-) -> InspectedRun:
-    """Inspects `run` on a split, and writes the figures, arrays and pictures to its run folder.
+) -> Iterator[InspectedRun]:
+    """Inspects `run` on splits, and writes the figures, arrays and pictures to its run folder.
 
-    `weights` is the checkpoint, otherwise the one that is tested. The chosen utterances are those
-    of `ids`, or else `count` of them. Raises `UserError` for a split or an id that the corpus does
-    not have.
+    Without `splits` they are all evaluation splits of the corpus. `corpus` is its folder, otherwise
+    that of the spec; it may be another corpus than the run was trained on. `weights` is the
+    checkpoint, otherwise the one that is tested. The chosen utterances are those of `ids`, or else
+    `count` of them. Raises `UserError` for a split or an id that the corpus does not have.
     """
     recogniser = load_recogniser(run, device, weights, trust_plugins=trust_plugins)
-    corpus = open_corpus(run, recogniser)
-    split = corpus.split(split_name)
+    inspected = open_corpus(run, recogniser, corpus)
+    for split in splits or inspected.evaluation_splits:
+        yield _inspect_split(run, recogniser, inspected, split, ids, count, weights, reporter)
+
+
+def _inspect_split(
+    run: Run,
+    recogniser: Recogniser,
+    corpus: Corpus,
+    corpus_split: str,
+    ids: Sequence[str],
+    count: int,
+    weights: str | None,
+    reporter: Reporter,
+) -> InspectedRun:
+    split = corpus.split(corpus_split)
     split = split.on(PROFILES[run.cell.score.profile].side_among(split.sides))
-    chosen = choose(split, ids, count, f"{corpus.folder}, {split_name}: --utterance")
+    chosen = choose(split, ids, count, f"{corpus.folder}, {corpus_split}: --utterance")
+    split_name = split_label(corpus_split, corpus, recogniser)
     inspection = inspect_split(recogniser, split, chosen, reporter)
     earlier = _earlier_pictures(run, split_name)
     _write_arrays(run.inspect_path(split_name, "npz"), inspection.arrays)

@@ -7,7 +7,8 @@
     reco2file_and_channel    rec1 call7 A                optional; the sides of telephone calls
 
 Without segments, each recording is an utterance. A relative path of wav.scp is looked up in the
-folder that asrbench runs in, as Kaldi does, and then in the data folder. Commands (`cmd |`) are
+folder that asrbench runs in, as Kaldi does, then in the data folder and in the two above it, from
+which a recipe may have run. Commands (`cmd |`) are
 never run; their recordings are rejected.
 """
 
@@ -152,6 +153,9 @@ class _Lists:
 
     def __init__(self, folder: Path, split: str, writer: "CorpusWriter") -> None:
         self._folder, self._name = folder, folder.resolve().name
+        above = folder.absolute().parents[:2]
+        self._places = [Path(), folder, *above]
+        """Where the paths of wav.scp may start."""
         self.audio = self._pairs("wav.scp")
         self.texts = self._texts(split, writer)
         self._speakers, self._languages, self._sides = (
@@ -207,10 +211,17 @@ class _Lists:
         if named.endswith("|") or named.startswith("|"):
             raise Fault("pipe in wav.scp", f"write out what it makes: {named[:80]}")
         if recording not in self._paths:
-            self._paths[recording] = locate(named, Path(), self._folder)
-        path = self._paths[recording]
+            self._paths[recording] = self._found(named)
+        return self._paths[recording]
+
+    def _found(self, named: str) -> Path:
+        """Returns where a path of wav.scp leads. Raises `Fault` if it is at none of the places."""
+        path = locate(named, *self._places)
         if _IN_ARCHIVE.fullmatch(named) and not path.is_file():
             raise Fault("archive in wav.scp", named[:80])
+        if not path.exists():
+            looked = dict.fromkeys(str(place / named) for place in self._places)
+            raise Fault("missing", f"looked for {', '.join(looked)}")
         return path
 
     def _texts(self, split: str, writer: "CorpusWriter") -> dict[str, str]:
@@ -265,8 +276,8 @@ def _letter_or_number(side: str) -> int:
 
 
 RECIPE = Recipe(
-    details="Paths are relative to where asrbench runs, or else to the data folder. "
-    "Pipes are not run.",
+    details="Paths are relative to where asrbench runs, or else to the data folder or one of the "
+    "two above it. Pipes are not run.",
     options=Options,
     prepare=prepare,
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from asrbench.base.errors import Fault, UserError, pick
 from asrbench.base.files import read_utf8
+from asrbench.base.formatting import counted
 from asrbench.stages.prep.lists import (
     ALLOWED_IN_SPLIT,
     SPLIT_ALIASES,
@@ -216,11 +217,30 @@ def _find_columns(
             continue
         found[role] = next((column for column in COLUMNS[role] if column in columns), None)
         if found[role] is None and role in ("audio", "text"):
+            _refuse_other_delimiter(path, columns)
             raise UserError(
                 f"{path}: {role} column: found none of {', '.join(COLUMNS[role])}; the table has "
                 f"{', '.join(columns) or 'no columns'}; name it with --{role}"
             )
     return found
+
+
+def _refuse_other_delimiter(path: Path, columns: list[str]) -> None:
+    """Raises `UserError` for a table of one column whose name has what separates other tables."""
+    own = {".tsv": "tab", ".csv": "comma"}.get(path.suffix.lower())
+    if len(columns) != 1 or own is None:
+        return
+    for mark, what, remedy in (
+        ("\t", "tab", "name the file .tsv"),
+        (",", "comma", "name the file .csv"),
+        (";", "semicolon", "write commas or tabs instead"),
+        ("|", "vertical bar", "write commas or tabs instead"),
+    ):
+        if what != own and (count := columns[0].count(mark)):
+            raise UserError(
+                f"{path}: found one column, whose name holds {counted(count, what)}, and a "
+                f"{path.suffix} is separated by {own}s; {remedy}"
+            )
 
 
 class _Reader:

@@ -1,4 +1,4 @@
-"""Every figure that the README gives stands in a committed file.
+"""Every figure that docs/an4.md gives stands in a committed file.
 
 Tables and verdicts are those of `results/an4/study.json`. A figure in the text on AN4 has to be in
 one of `sentences`, which are made from the committed files, or in one of `from_git`, which quote
@@ -26,8 +26,8 @@ from asrbench.stages.compare.study import study_of
 from asrbench.stats.verdicts import Verdict
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("## AN4:")[1].split("\n## ")[0]
+PAGE = (ROOT / "docs/an4.md").read_text(encoding="utf-8")
+PLANNING = (ROOT / "docs/planning.md").read_text(encoding="utf-8")
 FIGURE = re.compile(r"(?<![\w.,-])[+-]?\d+(?:[.,]\d+)*(?![\w-])")
 """A number that is no part of a name, as in `ds2` or `f148c62`."""
 
@@ -43,9 +43,9 @@ def runs() -> list[Run]:
 
 
 def prose() -> str:
-    """The text of the section in one line, without tables, lists, code, links and pictures."""
+    """The text of the page in one line, without tables, lists, code, links and pictures."""
     kept = [
-        line for line in SECTION.splitlines()[1:] if not line.startswith(("|", "- ", "    ", "!["))
+        line for line in PAGE.splitlines()[1:] if not line.startswith(("|", "- ", "    ", "!["))
     ]
     text = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", ""), " ".join(kept))
     return " ".join(text.split())
@@ -54,8 +54,8 @@ def prose() -> str:
 # Tables
 
 
-def readme_tables() -> Iterator[tuple[list[str], list[list[str]]]]:
-    for block in re.findall(r"(?:^\|.*\n)+", SECTION, re.MULTILINE):
+def page_tables() -> Iterator[tuple[list[str], list[list[str]]]]:
+    for block in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
         header, _, *rows = [
             [cell.strip() for cell in line.strip("|").split(" | ")] for line in block.splitlines()
         ]
@@ -63,8 +63,8 @@ def readme_tables() -> Iterator[tuple[list[str], list[list[str]]]]:
 
 
 def test_tables_are_those_of_the_study(study: Study) -> None:
-    """The README may leave columns out, but no row."""
-    found = list(readme_tables())
+    """The page may leave columns out, but no row."""
+    found = list(page_tables())
     assert len(found) == 2
     for (header, rows), (names, expected) in zip(
         found, (tables.rates(study), tables.differences(study)), strict=True
@@ -74,7 +74,7 @@ def test_tables_are_those_of_the_study(study: Study) -> None:
 
 
 def test_verdicts_are_those_of_the_study(study: Study) -> None:
-    given = [line.removeprefix("- ") for line in SECTION.splitlines() if line.startswith("- ")]
+    given = [line.removeprefix("- ") for line in PAGE.splitlines() if line.startswith("- ")]
     assert given
     assert set(given) <= set(tables.verdicts(study))
 
@@ -94,7 +94,7 @@ def test_compare_makes_the_committed_tables_again_from_the_hypotheses(
 
 @pytest.mark.slow
 def test_what_is_equivalent_within_a_point() -> None:
-    """The README says that only the wider baseline is."""
+    """The page says that only the wider baseline is."""
     found = study_of([ROOT / "results/an4"], margin=1, replicates=2000)
     equivalent = [s.label for s in found.systems if s.verdict is Verdict.EQUIVALENT]
     assert equivalent == ["ds2_wide"]
@@ -256,7 +256,7 @@ def test_commits_are_those_of_the_runs(runs: list[Run]) -> None:
 
 
 def test_the_speed_is_that_of_the_benchmarks() -> None:
-    """The first page quotes four figures of docs/performance.md."""
+    """docs/planning.md quotes four figures of docs/performance.md."""
     page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
 
     def row(name: str) -> list[str]:
@@ -266,7 +266,7 @@ def test_the_speed_is_that_of_the_benchmarks() -> None:
     step = float(row("KoSpeech")[2].split()[0])
     share = float(row("share of the bf16 peak, %")[0].split()[0])
     whole, rates = (median(map(float, row(name)[:3])) for name in ("all of compare", "rates alone"))
-    text = " ".join(README.split("## AN4:")[0].split())
+    text = " ".join(PLANNING.split("\n## ")[0].split())
     assert (
         f"({step:.1f} times as fast on these two cores, at {share:.0f} % of their bf16 peak" in text
     )
@@ -275,7 +275,7 @@ def test_the_speed_is_that_of_the_benchmarks() -> None:
 
 def test_the_example_of_plan_is_what_the_command_printed() -> None:
     """docs/plan.txt is the output of the command for the spec as it is."""
-    section = README.split("## Known cost")[1].split("\n## ")[0]
+    section = PLANNING.split("## Known cost")[1].split("\n## ")[0]
     command, dots, *lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
     assert command == "$ asrbench plan experiments/an4/ablation.yaml --results mine --hours 1"
     assert dots == "..."
