@@ -28,9 +28,5 @@ def init(
     echo(f"{started.spec}: ds2 and ds2_selfattn, three seeds each, for {started.chosen_for}")
     if started.schema:
         echo(f"{started.schema}: by which an editor completes and checks it")
-    if started.prep:
-        echo(f"next: {started.prep}")
-        echo(f"then: asrbench train {started.spec}")
-    else:
-        echo(f"next: asrbench plan {started.spec}")
-        echo(f"then: asrbench train {started.spec}")
+    echo(f"next: {started.prep or f'asrbench plan {started.spec}'}")
+    echo(f"then: asrbench train {started.spec}")

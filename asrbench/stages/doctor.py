@@ -142,7 +142,7 @@ def _gpu(index: int) -> Finding:
         why = f"other programs leave {free / GB:.1f} GB of its memory; end them"
         return Finding(what, found, "slow", why)
     if not bf16:
-        return Finding(what, found, "slow", "training in fp32, at about half the speed of bf16")
+        return Finding(what, found, "slow", "training is in fp32, which is slower than bf16")
     return Finding(what, found)
 
 

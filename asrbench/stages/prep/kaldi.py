@@ -8,8 +8,7 @@
 
 Without segments, each recording is an utterance. A relative path of wav.scp is looked up in the
 folder that asrbench runs in, as Kaldi does, then in the data folder and in the two above it, from
-which a recipe may have run. Commands (`cmd |`) are
-never run; their recordings are rejected.
+which a recipe may have run. Commands (`cmd |`) are never run; their recordings are rejected.
 """
 
 import re
