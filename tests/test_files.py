@@ -16,6 +16,7 @@ import torch
 from asrbench.base.errors import UserError
 from asrbench.base.files import (
     atomic,
+    make_parents,
     open_regular,
     read_json,
     read_jsonl,
@@ -421,3 +422,27 @@ def test_what_torch_says_of_a_file_that_it_cannot_open_is_one_line(tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     line = str(resource_error(caught.value))
     assert line.startswith(f"{path}: Too many open files; ")
+
+
+def test_a_path_of_two_thousand_folders_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the kernel takes no path of more than 4,096 bytes
+    missing = make_parents(Path("a/" * 1500 + "file"))
+    assert len(missing) == 1500
+    assert Path("a/" * 1500).is_dir()
+    for folder in missing:
+        folder.rmdir()
+
+
+def test_folders_are_made_all_or_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mkdir = Path.mkdir
+
+    def refused(path, **options):
+        if path.name == "c":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        mkdir(path, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(UserError, match=r"^a/b/c/d: cannot be made \(Permission denied\)$"):
+        make_parents(Path("a/b/c/d/file"))
+    assert names(tmp_path) == []

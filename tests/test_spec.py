@@ -25,7 +25,7 @@ from asrbench.experiment.spec import (
     RecordedCell,
 )
 from asrbench.experiment.spec_base import Spec
-from asrbench.experiment.spec_file import StudyKeys, dump_cell, load_cell, load_study
+from asrbench.experiment.spec_file import dump_cell, load_cell, load_study
 from asrbench.experiment.spec_model import (
     ATTENTION,
     HEADS,
@@ -33,6 +33,7 @@ from asrbench.experiment.spec_model import (
     LossTermSpec,
     RecordedModel,
 )
+from asrbench.experiment.spec_study import StudyKeys
 from asrbench.experiment.spec_train import TrainSpec
 from asrbench.models.loss_term import LossTerm
 from asrbench.text.profiles import PROFILES
@@ -1344,4 +1345,64 @@ def test_two_variants_in_one_folder(other):
     assert message(study_of, f"variants: {{{one}: , {other}: }}") == (
         f"s.yaml: variants: found '{one}' and '{unicodedata.normalize('NFC', other)}', which are "
         f"one folder on macOS and Windows; rename one"
+    )
+
+
+# Complete specs: what `--print-config` prints, and a run's spec.yaml
+
+
+def printed(study):
+    """The file with what `--print-config` prints of `study`."""
+    return write("---\n".join(map(dump_cell, study.cells)), "printed.yaml")
+
+
+def test_a_printed_study_is_read_back_as_it_was():
+    study = study_of("seeds: [3, 4]\nfolds: 2\nvariants: {x: {train: {epochs: 3}}, y: }")
+    again = load_study(printed(study))
+    assert again == study
+    assert len(again.cells) == 8
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_is_read_back_as_it_was(name):
+    study = study_of(f"model: {{name: {name}}}")
+    assert load_study(printed(study)) == study
+
+
+def test_set_changes_a_complete_spec():
+    (cell,) = load_study(printed(study_of()), ["train.epochs=7", "variant=short"]).cells
+    assert (cell.train.epochs, cell.variant) == (7, "short")
+    assert message(load_study, printed(study_of()), ["seeds=[1]"]).startswith(
+        "--set seeds: found an unknown key, allowed: augment, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("experiment: demo", "experiment: ../a", "experiment: found the name '../a', allowed"),
+        ("seed: 0", "seed: 0\nseeds: [1]", "seeds: found an unknown key, allowed: augment"),
+        ("corpus: data/demo\n", "", "corpus: missing; it has no default"),
+        ("plugins: []", "plugins: [x.py]", 'plugins.0: found "x.py", allowed: '),
+        ("name: ds2", "name: nothing", "model.name: found"),
+    ],
+)
+def test_a_complete_spec_with_a_fault_is_one_line(old, new, expected):
+    path = printed(study_of())
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    found = message(load_study, path)
+    assert found.startswith(f"printed.yaml: {expected}")
+    assert "Value error" not in found
+
+
+def test_documents_that_are_not_one_study_are_refused():
+    path = write("name: a\ncorpus: c\n---\nname: b\ncorpus: c\n")
+    assert message(load_study, path) == ("s.yaml: found 2 YAML documents, allowed: one experiment")
+    cell = cell_of()
+    both = [cell.model_copy(update={"experiment": name}) for name in ("a", "b")]
+    path = write("---\n".join(map(dump_cell, both)))
+    assert message(load_study, path) == (
+        "s.yaml: experiment: found a and b, allowed: one in a file"
     )

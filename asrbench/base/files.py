@@ -176,12 +176,19 @@ def digest(path: Path) -> str:
 def make_parents(path: Path) -> list[Path]:
     """Makes the folders above `path` and returns those that were missing, the innermost first.
 
-    Raises `UserError` if a file is in the way or permission is denied.
+    Raises `UserError`, with none of them made, if a file is in the way or permission is denied.
     """
     missing = [parent for parent in path.parents if not parent.exists()]
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # One by one, because mkdir(parents=True) calls itself for each, and a path can have 2,000.
+        for parent in reversed(missing or [path.parent]):
+            parent.mkdir(exist_ok=True)
+            made.append(parent)
     except OSError as error:
+        for parent in reversed(made):
+            with suppress(OSError):  # another process has put something into it
+                parent.rmdir()
         raise UserError(f"{path.parent}: cannot be made ({error.strerror})") from None
     return missing
 

@@ -1,24 +1,23 @@
 """Reads spec files into typed cells: `extends`, `variants`, `grid`, `seeds`, `folds`, `--set`."""
 
 import itertools
-import math
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import Field, model_validator
 
 from asrbench.base.errors import UserError, pick
 from asrbench.experiment import plugins
 from asrbench.experiment.folder_names import folder_name, nfc, refuse_one_folder
 from asrbench.experiment.layers import Layer, Mapping, layer_of, merge, merged, nested, where_of
 from asrbench.experiment.registry import MODELS, kinds_of, nearest_with
-from asrbench.experiment.spec import Cell, DecodeSpec, RecordedCell, TextSpec
-from asrbench.experiment.spec_base import Impossible, Seed, Spec
+from asrbench.experiment.spec import Cell, DecodeSpec, PluginFile, RecordedCell, TextSpec
+from asrbench.experiment.spec_base import Spec
+from asrbench.experiment.spec_study import StudyKeys
 from asrbench.experiment.spec_validation import LABELS, UnknownKey, unknown_key, validated
-from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapping
+from asrbench.experiment.strict_yaml import fault, parse, read_dumped, read_mapping, read_mappings
 
 DEFAULTS: Mapping = {
     "features": {"kind": "log_mel"},
@@ -30,64 +29,6 @@ DEFAULTS: Mapping = {
     },
 }
 """The kinds of sections for which a spec need not choose one."""
-
-MOST_RUNS = 10_000
-"""Largest number of runs in a study. A grid of ten keys could otherwise take all memory."""
-
-
-class StudyKeys(Spec):
-    """The keys that make several cells of one file."""
-
-    name: str
-    """Name of the experiment and of its folder under results/."""
-    seeds: tuple[Seed, ...] = (0,)
-    """Seeds with which each variant is trained."""
-    folds: Annotated[int, Field(ge=2)] | None = None
-    """Number of folds; for each of them, a run is trained without it and tested on it."""
-    variants: dict[str, Mapping | None] | None = None
-    """Changes to the rest of the file, by variant; without it the model is the only variant."""
-    only: tuple[str, ...] | None = None
-    """Names of the variants to train, for a file that extends a study but needs only some."""
-    grid: dict[str, tuple[Any, ...]] = Field(default={})
-    """Dotted keys and the values of each; every combination is a variant."""
-
-    @model_validator(mode="after")
-    def _some_cells_no_two_alike(self) -> "StudyKeys":
-        if self.variants is not None and not self.variants:
-            raise Impossible("variants", "found {}, allowed: one variant or more")
-        lists = {"seeds": self.seeds, **{f"grid.{key}": v for key, v in self.grid.items()}}
-        if self.only is not None:
-            if self.variants is None and not self.grid:
-                raise Impossible("only", "found no variants to choose from; leave it out")
-            lists["only"] = self.only
-        for path, values in lists.items():
-            if not values:
-                raise Impossible(path, "found [], allowed: one value or more")
-            for value in _repeated(values):
-                raise Impossible(path, f"found {value} twice, allowed: each value once")
-        counts = {
-            "seeds": len(self.seeds),
-            "folds": self.folds or 1,
-            "variants": len(self.variants or [0]),
-            **{f"grid.{key}": len(values) for key, values in self.grid.items()},
-        }
-        if math.prod(counts.values()) > MOST_RUNS:
-            raise Impossible(
-                max(counts, key=lambda path: counts[path]),
-                f"found a study of {math.prod(counts.values()):,} runs, allowed: at most "
-                f"{MOST_RUNS:,}",
-            )
-        return self
-
-
-def _repeated(values: Iterable[Any]) -> Iterator[Any]:
-    """Yields the values that have occurred before, in a time that grows with their number only."""
-    seen = set()
-    for value in values:
-        key = value if isinstance(value, Hashable) else (list, repr(value))
-        if key in seen:
-            yield value
-        seen.add(key)
 
 
 @dataclass(frozen=True)
@@ -117,10 +58,16 @@ class NotApplied:
 def load_study(path: Path, sets: list[str] | None = None) -> StudySpec:
     """Returns the study in the spec file `path`, with each `a.b=value` of `sets` applied.
 
-    A key that only some of the models have is applied to these, and `not_applied` names the others;
-    one that none of them has is an error. Raises `UserError`, in one line: file, path of the key,
-    what was found, what is allowed.
+    The file may also hold complete specs, as `dump_cell` writes them. A key that only some of the
+    models have is applied to these, and `not_applied` names the others; one that none of them has
+    is an error. Raises `UserError`, in one line: file, path of the key, what was found, what is
+    allowed.
     """
+    documents = read_mappings(path)
+    if documents[0].keys() >= {*_FOLDERS, "seed"}:
+        return _recorded_study(path, documents, sets or [])
+    if documents[1:]:
+        raise UserError(f"{path}: found {len(documents)} YAML documents, allowed: one experiment")
     layers = [Layer("default ", DEFAULTS), *_file_layers(path, ())]
     layers += [_set_layer(text) for text in sets or []]
     layers = [_with_plugins(layer) for layer in layers]
@@ -179,10 +126,49 @@ def _cell_with_sets(
             refused[id(error.layer)] = str(error)
 
 
-def merged_with_sets(keys: Mapping, sets: list[str]) -> Cell:
+def merged_with_sets(keys: Mapping, sets: list[str], where: str = "") -> Cell:
     """Returns the cell of the complete `keys`, with each `a.b=value` of `sets` applied."""
-    layers = [Layer("", keys, also=LABELS), *map(_set_layer, sets)]
-    return validated(Cell, merged(layers), layers)
+    sets_layers = [replace(_set_layer(text), also=LABELS) for text in sets]
+    layers = [Layer(where, keys, also=LABELS), *sets_layers]
+    keys = merged(layers)
+    if isinstance(model := keys.get("model"), dict) and "name" in model:
+        keys["model"] = _from_registry(model, layers)
+    return validated(Cell, keys, layers)
+
+
+def _recorded_study(path: Path, documents: list[Mapping], sets: list[str]) -> StudySpec:
+    """Returns the study of the cells in `documents`, each with every key of a cell.
+
+    Paths of plug-ins are relative to the current folder, or else to that of the file.
+    """
+    cells = []
+    for keys in documents:
+        where = f"{path}: "
+        named = {"plugins": keys.get("plugins", [])}
+        for plugin in validated(_Plugins, named, [Layer(where, named)]).plugins:
+            beside = path.parent / plugin.path
+            found = plugin.path if Path(plugin.path).is_file() else str(beside)
+            plugins.load(plugin.model_copy(update={"path": found}))
+        cell = merged_with_sets(keys, sets, where)
+        names = {key: folder_name(where + key, getattr(cell, key)) for key in _FOLDERS}
+        cells.append(cell.model_copy(update=names))
+    experiments = list(dict.fromkeys(cell.experiment for cell in cells))
+    if len(experiments) > 1:
+        raise UserError(
+            f"{path}: experiment: found {' and '.join(experiments[:2])}, allowed: one in a file"
+        )
+    return StudySpec(experiments[0], cells)
+
+
+_FOLDERS = ("experiment", "variant")
+"""Keys of a cell that are names of folders."""
+
+
+class _Plugins(Spec):
+    """The part of a cell that must be read first, because it registers the kinds of the rest."""
+
+    plugins: tuple[PluginFile, ...] = ()
+    """Plug-ins of the model."""
 
 
 class _Decode(Spec):

@@ -16,7 +16,7 @@ from asrbench.experiment.kinds import Kinds
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.spec import Cell, FoldSpec, PluginFile
 from asrbench.experiment.spec_base import Spec
-from asrbench.experiment.spec_file import StudyKeys
+from asrbench.experiment.spec_study import StudyKeys
 from asrbench.experiment.spec_validation import LABELS
 
 DIALECT = "http://json-schema.org/draft-07/schema#"

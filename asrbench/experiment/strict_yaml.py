@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -19,6 +19,8 @@ SPEC_BYTES = 1 << 20
 
 DEEPEST = 50
 """Greatest depth of nesting. A spec has fewer than ten levels, and its readers are recursive."""
+
+T = TypeVar("T")
 
 MOST_VALUES = 100_000
 """Largest number of values in a text, where an alias counts as all that it stands for."""
@@ -110,7 +112,15 @@ for _tag, _pattern, _first in (
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Returns the mapping in a YAML file. Raises `UserError`, with the line, for anything else."""
-    return _mapping(path, parse)
+    return _mappings(path, lambda text: [parse(text)])[0]
+
+
+def read_mappings(path: Path) -> list[dict[str, Any]]:
+    """Returns the mapping in every document of a YAML file, which has one or more.
+
+    Raises `UserError`, with the line, for anything else.
+    """
+    return _mappings(path, parse_all)
 
 
 def read_dumped(path: Path) -> dict[str, Any]:
@@ -118,26 +128,34 @@ def read_dumped(path: Path) -> dict[str, Any]:
 
     It uses libyaml, which gives shorter error messages.
     """
-    return _mapping(path, lambda text: yaml.load(text, Loader=_DumpedLoader))
+    return _mappings(path, lambda text: [yaml.load(text, Loader=_DumpedLoader)])[0]
 
 
-def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+def _mappings(path: Path, parse: Callable[[str], list[Any]]) -> list[dict[str, Any]]:
     try:
-        keys = parse(read_utf8(path, SPEC_BYTES))
+        documents = parse(read_utf8(path, SPEC_BYTES))
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: {fault(error)}") from None
-    if not isinstance(keys, dict):
+    if not documents or not all(isinstance(keys, dict) for keys in documents):
         raise UserError(f"{path}: found no mapping, allowed: the keys of an experiment")
-    return keys
+    return documents
 
 
 def parse(text: str) -> Any:
-    """Returns the value that a YAML text holds.
+    """Returns the value that a YAML text of one document holds.
 
     Raises `yaml.YAMLError` or `ValueError`, which `fault` describes in a few words.
     """
-    value = yaml.load(text, Loader=_Loader)
-    # This raises ValueError for an unpaired surrogate.
+    return _plain(yaml.load(text, Loader=_Loader))
+
+
+def parse_all(text: str) -> list[Any]:
+    """Returns the values that the documents of a YAML text hold. Raises the errors of `parse`."""
+    return _plain(list(yaml.load_all(text, Loader=_Loader)))
+
+
+def _plain(value: T) -> T:
+    """Returns `value`. Raises `ValueError` for an unpaired surrogate in it."""
     json.dumps(value, ensure_ascii=False).encode()
     return value
 

@@ -127,7 +127,7 @@ def _furnished(folder: Path) -> State:
     """Adds what odd command lines name; returns the state of the folder."""
     os.mkfifo(folder / "fifo")
     (folder / "circle").symlink_to("circle")
-    (folder / "dangling").symlink_to("no-such")
+    (folder / "dangling").symlink_to("nowhere")  # a name that no command line writes
     (folder / "plugin.py").write_text(PLUGIN, encoding="utf-8")
     (folder / "ref.tsv").write_text("u1\tone two\nu2\tthree\n", encoding="utf-8")
     (folder / "hyp.tsv").write_text("u1\tone too\nu2\tthree\n", encoding="utf-8")
