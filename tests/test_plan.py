@@ -253,7 +253,7 @@ def test_the_plan_of_a_study(study: Path) -> None:
         "  2 of 4 runs, in the order of the study\n"
         "  1 of 2 seeds of every variant: --seed 0\n"
         "  every run, from its start, with 1 of 2 epochs: --set train.epochs=1\n"
-        "  every run, from its start, on 58 % of the training data"
+        "  every run, from its start, on 58 % of the data: --set train.share=0.58"
     )
     out = plan(study, "--hours", "4", "--gpus", "2")
     assert "8.0 h one after another, 4.0 h on 2 devices; disk: 28 MB at most\n" in out

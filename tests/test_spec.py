@@ -57,7 +57,7 @@ IN_A_VARIANT = (
 )
 TRAIN = (
     "accumulate, batch_seconds, epochs, freeze, max_hours, optimizer, precision, schedule, "
-    "stop_if_stuck, weights"
+    "share, stop_if_stuck, weights"
 )
 NAMES = "letters, digits, . _ = , + -, a letter or digit first"
 """What messages list as allowed: at the top of a file, by --set, in a variant, within train."""

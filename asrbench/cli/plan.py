@@ -176,13 +176,15 @@ def _fit_lines(outlook: "Outlook") -> list[str]:
     time = f"{outlook.hours:g} h on {devices} device{'s' * (devices > 1)}"
     if fit.whole:
         return [f"the whole study fits into {time}: it takes {_duration(fit.seconds)}"]
-    parts = _parts_that_fit(fit, outlook.jobs)
+    shares = {variant.cell.train.share for variant in outlook.variants}
+    parts = _parts_that_fit(fit, outlook.jobs, shares)
     nothing = ["  nothing; but `asrbench train --max-hours` saves what it did, to continue later"]
     first = f"the study takes {_duration(fit.seconds)} and does not fit into {time}; what fits:"
     return [first, *(parts or nothing)]
 
 
-def _parts_that_fit(fit: "Fit", jobs: "Sequence[Job]") -> list[str]:
+def _parts_that_fit(fit: "Fit", jobs: "Sequence[Job]", shares: set[float]) -> list[str]:
+    """Says what fits, with the option that asks for it. `shares` are those of the training data."""
     lines = []
     if fit.runs:
         lines.append(f"  {fit.runs} of {len(jobs)} runs, in the order of the study")
@@ -193,8 +195,9 @@ def _parts_that_fit(fit: "Fit", jobs: "Sequence[Job]") -> list[str]:
     if fit.epochs is not None:
         lines.append(f"  every run, from its start, with {_epochs(fit.epochs, jobs)}")
     if fit.data is not None:
-        share = f"{100 * fit.data:.0f} % of the training data"
-        lines.append(f"  every run, from its start, on {share}")
+        line = f"  every run, from its start, on {100 * fit.data:.0f} % of the data"
+        alike = f": --set train.share={fit.data * min(shares):g}" if len(shares) == 1 else ""
+        lines.append(line + alike)
     return lines
 
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
@@ -77,6 +78,17 @@ class Split:
     def only(self, rows: Rows) -> "Split":
         """Returns the utterances of a whole split at `rows`, in that order."""
         return Split(self._paths, self.side, rows)
+
+    def part(self, share: float) -> "Split":
+        """Returns a share of the utterances, above 0 and at most 1, in the order of the corpus.
+
+        A hash of their ids chooses them, at least one: so a smaller share is part of a larger one.
+        """
+        if share == 1:
+            return self
+        first = sorted(range(len(self)), key=lambda i: sha256(self.ids[i].encode()).digest())
+        rows = np.array(sorted(first[: max(1, round(share * len(self)))]), np.int64)
+        return Split(self._paths, self.side, rows if self._rows is None else self._rows[rows])
 
     def __len__(self) -> int:
         return int(self._starts[-1]) if self._rows is None else len(self._rows)

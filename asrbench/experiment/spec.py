@@ -19,6 +19,7 @@ ADDED_LATER: dict[str, Any] = {
     "train.weights": {"kind": "best"},
     "train.weights.of": "last",
     "train.freeze": [],
+    "train.share": 1.0,
     "fold": None,
     "init_from": None,
     "model.head.intermediate": None,

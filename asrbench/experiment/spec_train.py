@@ -96,6 +96,8 @@ WeightsSpec = Annotated[Best | Last | Average, Field(discriminator="kind")]
 class TrainSpec(Spec):
     epochs: Count = 30
     """Passes over the training split."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training utterances that is used; a smaller one is part of a larger one."""
     batch_seconds: Positive = 120.0
     """Audio in one batch, padding included, in seconds."""
     accumulate: Count = 1

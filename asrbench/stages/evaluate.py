@@ -206,7 +206,7 @@ def _is_own(corpus: Corpus, recogniser: Recogniser) -> bool:
 def _trained_on(
     run: Run, recogniser: Recogniser, corpus: Corpus, reporter: Reporter
 ) -> Split | None:
-    """Returns the training split; None if it is of another corpus, which cannot be opened."""
+    """Returns what `run` was trained on; None if that is another corpus that cannot be opened."""
     if not _is_own(corpus, recogniser):
         reporter.say(f"{run}: is tested on {corpus.folder}, another corpus than it was trained on")
         try:
@@ -214,7 +214,7 @@ def _trained_on(
         except UserError as error:
             reporter.say(f"{run}: which texts also occur in its training is not known: {error}")
             return None
-    return _references_of(run, corpus.split("train"))
+    return _references_of(run, corpus.split("train").part(run.cell.train.share))
 
 
 def _in_train(run: Run, split: Split, train: Split | None) -> list[bool] | None:

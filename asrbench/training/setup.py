@@ -33,7 +33,7 @@ class TrainingSetup:
     cell: Cell
     corpus: Corpus
     train: Split
-    """The training split, with the texts of `text.side`."""
+    """The training split, or `train.share` of it, with the texts of `text.side`."""
     dev: Split
     """The development split, with the texts that the scoring profile takes as references."""
     tokenizer: Tokenizer
@@ -53,7 +53,8 @@ def set_up(
     opened, for starting weights that do not fit, and for modules that cannot be frozen.
     """
     folder = Path(cell.corpus)
-    corpus, train, dev = _opened(folder, cell.text.side, cell.fold)
+    share = cell.train.share
+    corpus, train, dev = _opened(folder, cell.text.side, cell.fold, share)
     augmentation = Augmentation.open(cell.augment, cell.seed)
 
     def run_of(cell: Cell) -> Run:
@@ -65,7 +66,7 @@ def set_up(
     tokenizer = (
         Recogniser.tokenizer_of(run.weights_path("last"))
         or tokenizer
-        or learned_tokenizer(folder, corpus.fingerprint, cell.text, cell.fold)
+        or learned_tokenizer(folder, corpus.fingerprint, cell.text, cell.fold, share)
     )
     if cell.train.freeze:
         freeze(initial_weights.outline(cell, len(tokenizer)), cell.train.freeze)
@@ -97,8 +98,10 @@ def set_up_all(cells: Sequence[Cell], results: Path, ranks: Ranks) -> list[Train
 
 
 @lru_cache(maxsize=CACHED)
-def _opened(folder: Path, side: Side, fold: FoldSpec | None) -> tuple[Corpus, Split, Split]:
-    """Returns the corpus, or a fold of it, with its training split and its dev split.
+def _opened(
+    folder: Path, side: Side, fold: FoldSpec | None, share: float
+) -> tuple[Corpus, Split, Split]:
+    """Returns the corpus, or a fold of it, with a share of its training split, and its dev split.
 
     Cached, because the cells of a study share them and reading all texts takes time.
     """
@@ -112,7 +115,7 @@ def _opened(folder: Path, side: Side, fold: FoldSpec | None) -> tuple[Corpus, Sp
             )
     if fold is not None:
         corpus = CorpusFold.of(corpus, fold.index, fold.of)
-    train = corpus.split("train")
+    train = corpus.split("train").part(share)
     if side not in train.sides:
         raise UserError(
             f"text.side: found '{side}', allowed: {', '.join(train.sides)}, the sides that every "
@@ -123,10 +126,14 @@ def _opened(folder: Path, side: Side, fold: FoldSpec | None) -> tuple[Corpus, Sp
 
 @lru_cache(maxsize=CACHED)
 def learned_tokenizer(
-    folder: Path, fingerprint: str, text: TextSpec, fold: FoldSpec | None = None
+    folder: Path,
+    fingerprint: str,
+    text: TextSpec,
+    fold: FoldSpec | None = None,
+    share: float = 1.0,
 ) -> Tokenizer:
     """Returns the tokenizer of the training texts, cached because learning subwords takes long."""
-    _, train, _ = _opened(folder, text.side, fold)
+    _, train, _ = _opened(folder, text.side, fold, share)
     return Tokenizer.of(text.unit, train.texts, text.vocabulary)
 
 
