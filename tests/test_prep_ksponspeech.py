@@ -24,7 +24,7 @@ from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
 from asrbench.stages.prep import trees
 from asrbench.stages.prep.kspon_files import decode_audio, decode_text
-from asrbench.stages.prep.table import read_table
+from asrbench.stages.prep.table import read_tsv
 
 prepare = preparer("ksponspeech")
 
@@ -526,7 +526,8 @@ def test_marks_drawn_by_the_rules_come_off_again(tmp_path: Path) -> None:
 def test_real_speech_written_as_ksponspeech_comes_back(tmp_path: Path) -> None:
     """Writes SELVAS as KsponSpeech, with marks and surplus bytes, and gets texts and audio back."""
     rng = np.random.default_rng(0)
-    _, rows = read_table(SELVAS / "transcripts.tsv")
+    table = SELVAS / "transcripts.tsv"
+    _, rows = read_tsv(table, table.read_text(encoding="utf-8"))
     given: dict[str, Marked] = {}
     waves: dict[str, Samples] = {}
     tree: list[Spoken] = []

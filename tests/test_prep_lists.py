@@ -40,7 +40,7 @@ def test_lines_have_the_numbers_of_an_editor(tmp_path: Path, suffix: str) -> Non
     data = "\ufefffirst\r\n\r\n \t\nfo\u2028u\x85rth\nlast".encode()
     path = tmp_path / f"list{suffix}"
     path.write_bytes(gzip.compress(data) if suffix else data)
-    assert numbered_lines(path) == [(1, "first"), (4, "fo\u2028u\x85rth"), (5, "last")]
+    assert numbered_lines(path, {}) == [(1, "first"), (4, "fo\u2028u\x85rth"), (5, "last")]
 
 
 def test_what_is_no_gzip_or_no_text_is_one_line(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_what_is_no_gzip_or_no_text_is_one_line(tmp_path: Path) -> None:
     for data in (b"plain", gzip.compress(b"\xff\xfe\xfd"), gzip.compress(b"text" * 99)[:-4]):
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"list\.gz: cannot be read \(") as caught:
-            numbered_lines(path)
+            numbered_lines(path, {})
         assert "\n" not in str(caught.value)
 
 

@@ -10,6 +10,7 @@ import soundfile
 from doors import preparer
 
 from asrbench.base.errors import UserError
+from asrbench.cli.prep_report import print_corpus
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
 
@@ -346,6 +347,17 @@ def test_tables_that_cannot_be_read(home: Path) -> None:
     assert refused(home / "t.tsv") == f"{home / 't.tsv'}, line 3: not UTF-8; convert the file"
     message = refused(put(home, "t.csv", "audio,text", 'a.wav,"yes', "b.wav,no"))
     assert message.startswith(f"{home / 't.csv'}, line 2: not CSV (")
+
+
+def test_a_korean_table_of_windows_is_read_and_said_to_be(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["audio,text", "a.wav,안녕하세요", "b.wav,반갑습니다"]
+    (home / "t.csv").write_bytes("\r\n".join(rows).encode("cp949"))
+    corpus = prepared(home / "t.csv")
+    assert corpus.split("train").texts == ["안녕하세요", "반갑습니다"]
+    print_corpus(corpus.folder)
+    assert "t.csv is not UTF-8 and was read as cp949, because all" in capsys.readouterr().out
 
 
 def test_a_table_of_nothing_usable_leaves_nothing(home: Path) -> None:

@@ -61,7 +61,7 @@ def test_csv_that_cannot_be_read(tmp_path):
     write(path, "targets,predictions\na,b\na,b,c\n")
     assert message(read, path) == f"{path}, line 3: found 3 cells under 2 columns"
     path.write_bytes(b"targets,predictions\na,b\n\xff\xff,b\n")
-    assert message(read, path) == f"{path}, line 3: neither UTF-8 nor cp949"
+    assert message(read, path) == f"{path}, line 3: not UTF-8; convert the file"
     write(path, "")
     assert message(read, path).startswith(f"{path}: found the columns none;")
     gone = tmp_path / "gone.csv"

@@ -21,6 +21,8 @@ def print_corpus(folder: Path) -> None:
     if checks := about.get("checks"):
         _print_checks(checks)
     print_left_out(folder, about["rejected"], about["remarks"])
+    for name, encoding in about.get("encodings", {}).items():
+        echo(f"{name} is not UTF-8 and was read as {encoding}, because all of it is Korean then")
     kept = sum(s["utterances"] for s in about["splits"].values())
     echo(f"kept {kept:,} of {kept + sum(about['rejected'].values()):,}")
     for line in _lacking(about["splits"]):

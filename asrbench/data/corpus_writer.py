@@ -92,6 +92,8 @@ class CorpusWriter:
         self._faults: Counter[str] = Counter()
         self.about: dict[str, Any] = {}
         """Further keys of `corpus.json`, which the recipe sets."""
+        self.encodings: dict[str, str] = {}
+        """The encodings of the lists that are not in UTF-8, by the names of their files."""
         self.share_written = 0.0
         """The share of the corpus that is written, from 0 to 1, as far as the recipe knows."""
 
@@ -153,6 +155,7 @@ class CorpusWriter:
                         {n: s.hash.hexdigest() for n, s in writer._splits.items()}
                     ),
                 }
+                | ({"encodings": writer.encodings} if writer.encodings else {})
                 | writer.about,
             )
             _refuse_other(out, force)  # preparing takes hours, in which files can be put there

@@ -24,7 +24,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import TEXT_BYTES, parse_json, read_bounded, read_json, read_utf8
+from asrbench.base.files import parse_json, read_json, read_utf8
+from asrbench.text.korean_encoding import read_korean
 
 Key = Literal["reference", "hypothesis", "text", "spelling", "phonetic"]
 """Which text of an utterance is read from a format that holds several, as JSONL of `asrbench eval`:
@@ -215,7 +216,7 @@ def _csv(path: Path, key: Key) -> Iterator[TranscriptRow]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yields the place and the cells of each row."""
-    reader = csv.reader(io.StringIO(_decoded(path), newline=""))
+    reader = csv.reader(io.StringIO(read_korean(path)[0], newline=""))
     while True:
         try:
             cells = next(reader)
@@ -224,24 +225,6 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
         except csv.Error as error:  # a quote that is never closed, or a cell over 128 KiB
             raise UserError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
         yield f"line {reader.line_num}", cells
-
-
-def _decoded(path: Path) -> str:
-    """Returns the text of a file in UTF-8, or else in cp949, which Korean Windows and KoSpeech use.
-
-    Korean text in cp949 is practically never valid UTF-8.
-    """
-    try:
-        return read_utf8(path)
-    except UserError:
-        try:
-            return read_bounded(path, TEXT_BYTES).decode("cp949")
-        except OSError:
-            pass
-        except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
-            raise UserError(f"{path}, line {line}: neither UTF-8 nor cp949") from None
-        raise
 
 
 def _column(header: Sequence[str], key: str) -> int | None:

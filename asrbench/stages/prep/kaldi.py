@@ -151,12 +151,12 @@ class _Lists:
     """The lists of a data folder, each read whole."""
 
     def __init__(self, folder: Path, split: str, writer: "CorpusWriter") -> None:
-        self._folder, self._name = folder, folder.resolve().name
+        self._folder, self._name, self._writer = folder, folder.resolve().name, writer
         above = folder.absolute().parents[:2]
         self._places = [Path(), folder, *above]
         """Where the paths of wav.scp may start."""
         self.audio = self._pairs("wav.scp")
-        self.texts = self._texts(split, writer)
+        self.texts = self._texts(split)
         self._speakers, self._languages, self._sides = (
             self._pairs(name) if (folder / name).is_file() else {}
             for name in ("utt2spk", "utt2lang", "reco2file_and_channel")
@@ -167,7 +167,9 @@ class _Lists:
 
     def entries(self) -> Iterator[tuple[str, list[str]]]:
         """Yields the place of each utterance, then its id, its recording and its further fields."""
-        for number, line in numbered_lines(self._folder / self.entries_name):
+        for number, line in numbered_lines(
+            self._folder / self.entries_name, self._writer.encodings
+        ):
             where = f"{self._name}/{self.entries_name}, line {number}"
             if self._has_segments:
                 fields = _SPACES.split(line.strip(" \t"))
@@ -223,14 +225,14 @@ class _Lists:
             raise Fault("missing", f"looked for {', '.join(looked)}")
         return path
 
-    def _texts(self, split: str, writer: "CorpusWriter") -> dict[str, str]:
+    def _texts(self, split: str) -> dict[str, str]:
         """Returns the unchanged text of each utterance, and rejects a second text of the same."""
         texts: dict[str, str] = {}
-        for number, line in numbered_lines(self._folder / "text"):
+        for number, line in numbered_lines(self._folder / "text", self._writer.encodings):
             id, raw = split_key(line)
             if id in texts:
                 where = f"{self._name}/text, line {number}"
-                writer.reject(id, split, "duplicate transcript", where)
+                self._writer.reject(id, split, "duplicate transcript", where)
             else:
                 texts[id] = raw
         return texts
@@ -239,7 +241,7 @@ class _Lists:
         """Returns the value of each key. Raises `UserError` if a key has two different values."""
         path = self._folder / name
         pairs: dict[str, str] = {}
-        for number, line in numbered_lines(path):
+        for number, line in numbered_lines(path, self._writer.encodings):
             key, value = split_key(line)
             if pairs.setdefault(key, value) != value:
                 raise UserError(

@@ -12,7 +12,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from asrbench.base.errors import Fault, UserError
-from asrbench.base.files import TEXT_BYTES, bounded, open_regular, parse_json, read_utf8
+from asrbench.base.files import TEXT_BYTES, bounded, open_regular, parse_json
+from asrbench.text.korean_encoding import UTF8, read_korean
 from asrbench.text.normal_form import normalise
 
 if TYPE_CHECKING:
@@ -41,19 +42,27 @@ def check_split_name(where: str, name: str) -> str:
     return name
 
 
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
+def numbered_lines(path: Path, encodings: dict[str, str]) -> list[tuple[int, str]]:
     """Returns (number, line) for the lines of a text file that are not blank, without line ends.
 
-    A file whose name ends in .gz is unpacked. Raises `UserError` if it cannot be read.
+    A file whose name ends in .gz is unpacked. Its encoding enters `encodings` as by `text_of`.
+    Raises `UserError` if it cannot be read.
     """
+    text = _unpacked(path) if path.suffix == ".gz" else text_of(path, encodings)
     # Not splitlines(): U+2028 and U+0085 are characters of a text.
-    lines = enumerate(_text(path).split("\n"), start=1)
+    lines = enumerate(text.split("\n"), start=1)
     return [(number, line.removesuffix("\r")) for number, line in lines if line.strip()]
 
 
-def _text(path: Path) -> str:
-    if path.suffix != ".gz":
-        return read_utf8(path)
+def text_of(path: Path, encodings: dict[str, str]) -> str:
+    """Returns the text of a list. Unless it is UTF-8, its encoding enters `encodings` by name."""
+    text, encoding = read_korean(path)
+    if encoding != UTF8:
+        encodings[path.name] = encoding
+    return text
+
+
+def _unpacked(path: Path) -> str:
     try:
         with open_regular(path) as packed, gzip.open(packed) as file:
             return bounded(file, TEXT_BYTES).decode("utf-8-sig")
@@ -159,7 +168,7 @@ def json_rows(
     path: Path, split: str, writer: "CorpusWriter"
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the place of each object of a JSON Lines file and the object; rejects other lines."""
-    for number, line in numbered_lines(path):
+    for number, line in numbered_lines(path, writer.encodings):
         where = f"{path.name}, line {number}"
         row = None
         with rejecting(writer, split, where):

@@ -30,7 +30,7 @@ def read_chapters(
     files = [below / name for below, names in folders_below(folder) for name in names]
     untranscribed = {path for path in files if path.suffix == ".flac"}
     for path in (path for path in files if path.name.endswith(".trans.txt")):
-        for number, line in numbered_lines(path):
+        for number, line in numbered_lines(path, writer.encodings):
             id, raw = split_key(line)
             audio = path.parent / f"{id}.flac"
             untranscribed.discard(audio)

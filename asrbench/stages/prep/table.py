@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from asrbench.base.errors import Fault, UserError, pick
-from asrbench.base.files import read_utf8
 from asrbench.base.formatting import counted
 from asrbench.stages.prep.lists import (
     ALLOWED_IN_SPLIT,
@@ -27,6 +26,7 @@ from asrbench.stages.prep.lists import (
     normal_text,
     rejecting,
     stem_of,
+    text_of,
 )
 from asrbench.stages.prep.recipe import (
     Argument,
@@ -116,19 +116,20 @@ def prepare(options: Options, preparation: Preparation) -> None:
     shares = None if options.split is None else parse_shares("--split", options.split)
     name = options.name or source.resolve().parent.name
     with preparation.new_corpus(name=name, source=str(source)) as writer:
-        columns, rows = read_table(source)
+        columns, rows = read_table(source, writer.encodings)
         reader = _Reader(source, _find_columns(source, columns, options.columns()))
         splits = _decide(source, reader.read(rows, writer), shares, seed, writer)
         write_utterances(writer, with_dev(splits, options.dev, seed), preparation)
 
 
-def read_table(path: Path) -> tuple[list[str], list[TableRow]]:
+def read_table(path: Path, encodings: dict[str, str]) -> tuple[list[str], list[TableRow]]:
     """Returns the names of the columns, and the rows that are not blank, also those with a fault.
 
-    Raises `UserError` if the file is missing, of another format, not UTF-8, or has no header.
+    The text is UTF-8, or cp949 where that is certain, which `encodings` then says by file. Raises
+    `UserError` if the file is missing, of another format or encoding, or has no header.
     """
     read = FORMATS[pick(f"{path}: format", path.suffix.lower(), FORMATS)]
-    columns, rows = read(path, read_utf8(path))
+    columns, rows = read(path, text_of(path, encodings))
     if not rows:
         raise UserError(
             f"{path}: no rows; the first line names the columns, one row a line follows"
