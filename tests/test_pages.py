@@ -163,5 +163,6 @@ def test_specs_are_found() -> None:
         "folds.md",
         "scoring.md",
         "starting.md",
+        "tutorial.md",
         "your_own_attention.md",
     ]
