@@ -7,8 +7,8 @@ import inspect
 import re
 from types import ModuleType
 
-from fields import docstrings, record_text, records_within
 from markdown_parts import code, plain, table
+from record_fields import docstrings, record_text, records_within
 
 from asrbench.data import corpus, corpus_writer
 from asrbench.experiment import run_folder

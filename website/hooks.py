@@ -23,7 +23,9 @@ LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Adds the generated pages, and the files outside docs/ that pages link to."""
+    """Adds the style, the generated pages, and the files outside docs/ that pages link to."""
+    style = ROOT / "website" / "site.css"
+    files.append(File.generated(config, style.name, abs_src_path=str(style)))
     for name, text in generated_pages().items():
         files.append(File.generated(config, f"reference/{name}", content=text))
     waiting = [page for page in files.documentation_pages() if page.abs_src_path]
