@@ -40,9 +40,10 @@ smoke: setup
 	$(BIN)/asrbench eval $(SMOKE)
 	$(BIN)/asrbench compare $(SMOKE)
 
-# The pages of docs/, and the reference that is made of the code, as a site in build/site.
+# The pages of docs/, and the reference that is made of the code, as a site in build/site. With
+# --quiet, mkdocs would count no warnings.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 attack: setup
 	PYTHONPATH=tests $(BIN)/python -m attack --seed $(SEED) --scale $(SCALE) \
