@@ -173,6 +173,16 @@ def test_where_a_link_leads(page: str, link: str, file: str, uri: str | None) ->
     assert site_uri(file) == (uri or f"repository/{file}")
 
 
-def test_html_of_a_help_is_text(site: Path) -> None:
-    page = html.unescape(read(site / "reference/options.html"))
-    assert "source <path>" in page
+TAGS = """
+a article blockquote br button code del div em h1 h2 h3 h4 hr img li ol p path pre span strong svg
+table tbody td th thead tr ul
+"""
+"""What Markdown makes. Not `i`: the text `seed<k>-fold<i>` would become one."""
+
+
+def test_no_text_is_read_as_a_tag(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        content = read(page).partition("<article")[2].partition("</article>")[0]
+        assert set(re.findall(r"<([a-z]\w*)", content)) <= set(TAGS.split()), page
+    page = html.unescape(read(site / "reference/run_folder.html"))
+    assert "results/<experiment>/<variant>/seed<k>-<id8>/" in page

@@ -1,6 +1,11 @@
 """Pieces of Markdown that the generated pages are made of."""
 
+import re
 from collections.abc import Iterable, Sequence
+from html import escape
+
+SIGN = re.compile(r"[\\*_\[#]")
+"""The signs that Markdown may read as something else than themselves."""
 
 
 def code(text: str) -> str:
@@ -11,9 +16,7 @@ def code(text: str) -> str:
 def plain(text: str) -> str:
     """Returns running text whose signs are no Markdown, but for the code in it, on one line."""
     pieces = " ".join(text.split()).split("`")
-    for index in range(0, len(pieces), 2):
-        for sign in "\\<*_[#":
-            pieces[index] = pieces[index].replace(sign, f"\\{sign}")
+    pieces[::2] = [SIGN.sub(r"\\\g<0>", escape(each, quote=False)) for each in pieces[::2]]
     return "`".join(pieces)
 
 
