@@ -13,7 +13,7 @@ PAIRS ?= 3
 SEED ?= 13
 SCALE ?= 1
 
-.PHONY: check lint type test smoke attack bench setup clean
+.PHONY: check lint type test smoke docs attack bench setup clean
 check: lint type test
 
 setup: $(VENV)/.installed
@@ -39,6 +39,11 @@ smoke: setup
 	$(BIN)/asrbench train experiments/smoke.yaml
 	$(BIN)/asrbench eval $(SMOKE)
 	$(BIN)/asrbench compare $(SMOKE)
+
+# The pages of docs/, and the reference that is made of the code, as a site in build/site. With
+# --quiet, mkdocs would count no warnings.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 attack: setup
 	PYTHONPATH=tests $(BIN)/python -m attack --seed $(SEED) --scale $(SCALE) \

@@ -2,6 +2,7 @@
 
 The time is that of a training step on utterances of 2 to 4 s; a variant and the baseline take
 turns. The memory is that of a batch of 30 s utterances, for which attention over time costs most.
+`ds2_selfattn_deck` is the block of [the original study](family.md).
 """
 
 import as_trained  # noqa: F401  # before torch is imported

@@ -17,7 +17,7 @@ from mutations import BYTES, DOCUMENTS, damaged_files, flipped, refusal, truncat
 
 from asrbench.base.errors import UserError
 from asrbench.base.files import digest
-from asrbench.data import content_check, corpus, corpus_writer
+from asrbench.data import content_check, corpus, corpus_writer, ledger
 from asrbench.data.corpus import Corpus
 from asrbench.data.corpus_writer import CorpusWriter, Utterance
 
@@ -465,7 +465,7 @@ def test_an_utterance_that_is_too_long_is_rejected(
 def test_little_is_kept_of_a_very_long_id_that_is_rejected(tmp_path: Path) -> None:
     write(tmp_path / "toy", {"train": [utterance(0), utterance(1, id="a" * 10**6 + "\udcff")]})
     (row,) = lines(tmp_path / "toy" / "rejected.jsonl")
-    assert row["id"] == "a" * corpus_writer.SHOWN
+    assert row["id"] == "a" * ledger.SHOWN
 
 
 def test_a_name_that_is_not_unicode_is_rejected(tmp_path: Path) -> None:

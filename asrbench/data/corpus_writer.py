@@ -22,6 +22,7 @@ from asrbench.base.files import write_json
 from asrbench.base.folders import atomic_folder
 from asrbench.data.content_check import StoredFile
 from asrbench.data.corpus import FORMAT, Corpus, other_files
+from asrbench.data.ledger import Ledger
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 
 SHARD_BYTES = 2 << 30
@@ -58,16 +59,30 @@ class Utterance:
     """One row of a split. `audio` is 16 kHz mono. Fields that a recipe does not fill are `None`."""
 
     id: str
+    """Name of the utterance, unique in the corpus."""
     audio: Samples
+    """16-bit samples at 16 kHz, little-endian, of one channel."""
     text: str
+    """Transcript that is trained on by default and scored, in NFC."""
     speaker: str | None = None
+    """Name of the speaker; null if it is not known."""
     spelling: str | None = None
+    """Transcript in standard spelling, of a corpus with dual transcriptions."""
     phonetic: str | None = None
+    """Transcript as it was pronounced, of a corpus with dual transcriptions."""
     raw: str | None = None
+    """Transcript as the source has it, with its marks."""
     channel: str | None = None
+    """Channel of the recording, where the source has several."""
     language: str | None = None
+    """Language, as the source names it."""
     remarks: tuple[str, ...] = ()
     """Fixed phrases about an unusual utterance. `remarks.jsonl` lists and counts them."""
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of the audio."""
+        return len(self.audio)
 
     @cached_property
     def digest(self) -> bytes:
@@ -87,8 +102,8 @@ class CorpusWriter:
         self._folder = folder
         self._splits: dict[str, _SplitWriter] = {}
         self._ids: set[str] = set()
-        self._rejected = _Ledger(folder / "rejected.jsonl")
-        self._remarks = _Ledger(folder / "remarks.jsonl")
+        self._rejected = Ledger(folder / "rejected.jsonl")
+        self._remarks = Ledger(folder / "remarks.jsonl")
         self._faults: Counter[str] = Counter()
         self.about: dict[str, Any] = {}
         """Further keys of `corpus.json`, which the recipe sets."""
@@ -173,7 +188,7 @@ class CorpusWriter:
             self.reject(utterance.id, split, "duplicate id")
             return False
         if utterance.audio.nbytes > MOST_AUDIO_BYTES:
-            hours = len(utterance.audio) / SAMPLE_RATE_HZ / 3600
+            hours = utterance.samples / SAMPLE_RATE_HZ / 3600
             self.reject(utterance.id, split, "too long", f"{hours:.1f} hours")
             return False
         self._ids.add(utterance.id)
@@ -239,30 +254,6 @@ def _refuse_other(out: Path, force: bool) -> None:
         )
 
 
-SHOWN = 1000
-"""Characters of an id and of a detail that are kept of an utterance that is left out."""
-
-
-class _Ledger:
-    """A JSON Lines file of utterances with reasons, and how often each reason occurs."""
-
-    def __init__(self, path: Path) -> None:
-        # File names need not be Unicode. JSON's escapes can hold what UTF-8 cannot.
-        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
-        self.reasons: Counter[str] = Counter()
-        self.first = ""
-        """The details of the first utterance."""
-
-    def enter(self, id: str, split: str, reason: str, detail: str) -> None:
-        self.first = self.first or detail[:SHOWN]
-        self.reasons[reason] += 1
-        row = {"id": id[:SHOWN], "split": split, "reason": reason, "detail": detail[:SHOWN]}
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-
 @dataclass(frozen=True)
 class SplitSummary:
     """The counts of a split in `corpus.json`."""
@@ -292,10 +283,10 @@ class _SplitWriter:
     def add(self, utterance: Utterance) -> None:
         row = {column: getattr(utterance, column) for column in (*TEXT_COLUMNS, *MARK_COLUMNS)}
         row = _hashed(self.hash, row, utterance.digest)
-        self._rows.append(row | {"samples": len(utterance.audio)})
+        self._rows.append(row | {"samples": utterance.samples})
         self._audio.append(utterance.stored_audio)
         self._utterances += 1
-        self._samples += len(utterance.audio)
+        self._samples += utterance.samples
         self._batch_bytes += self._audio[-1].nbytes
         self._shard_bytes += self._audio[-1].nbytes
         if utterance.speaker is not None:

@@ -14,7 +14,7 @@ results/<experiment>/<variant>/seed<k>-<id8>/, or seed<k>-fold<i>of<n>-<id8>/ fo
                               whether the text is also that of a training utterance
     decode.<label>.json       the weights of language model and length that `eval --tune` tried on
                               the dev set, with its CERs
-    scores.json               split -> decode -> figures, and versions, device and commit of `eval`
+    scores.json               split -> decode -> figures, and versions, device and commit of `eval`;
                               <split> is `test@an4-1a2b3c4d` on a corpus that the run was not
                               trained on, with the name and the fingerprint of that corpus
     inspect.<split>.json      the figures of `asrbench inspect`: attention by layer and head, times

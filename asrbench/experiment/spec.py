@@ -83,16 +83,19 @@ class _Frames(Spec):
 
 class LogMel(_Frames):
     kind: Literal["log_mel"] = "log_mel"
+    """Logarithms of the energies of mel bands."""
     bands: Bands = 80
     """Number of mel bands."""
 
 
 class LogSpectrogram(_Frames):
     kind: Literal["log_spectrogram"] = "log_spectrogram"
+    """Logarithms of the power of each frequency bin."""
 
 
 class Mfcc(_Frames):
     kind: Literal["mfcc"] = "mfcc"
+    """Mel-frequency cepstral coefficients."""
     coefficients: Count = 40
     """Number of cepstral coefficients."""
     bands: Bands = 80
@@ -110,6 +113,7 @@ class Mfcc(_Frames):
 
 class Fbank(_Frames):
     kind: Literal["fbank"] = "fbank"
+    """Log mel energies as Kaldi computes them, which sherpa-onnx reads."""
     bands: Annotated[int, Field(ge=4, le=1000)] = 80
     """Number of mel bands, at least 4 as in Kaldi, whose compute-fbank-feats this is."""
 

@@ -27,16 +27,19 @@ class _Warmup(Spec):
 
 class Constant(_Warmup):
     kind: Literal["constant"] = "constant"
+    """The learning rate stays at its peak."""
 
 
 class Cosine(_Warmup):
     kind: Literal["cosine"] = "cosine"
+    """The learning rate falls along a half cosine."""
     final: Share = 0.01
     """Learning rate at the end, as a share of the peak."""
 
 
 class OneCycle(_Warmup):
     kind: Literal["one_cycle"] = "one_cycle"
+    """The learning rate rises and falls along cosines."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of the training in which the learning rate rises, along a cosine, to its peak."""
     initial: Share = 0.04
@@ -47,6 +50,7 @@ class OneCycle(_Warmup):
 
 class TriStage(_Warmup):
     kind: Literal["tri_stage"] = "tri_stage"
+    """The learning rate rises, stays, and falls exponentially."""
     hold: Share = 0.4
     """Share of the training in which the learning rate stays at its peak."""
     final: Annotated[float, Field(gt=0, le=1)] = 0.01
@@ -63,6 +67,7 @@ class TriStage(_Warmup):
 
 class Noam(_Warmup):
     kind: Literal["noam"] = "noam"
+    """The schedule of the Transformer's paper (arXiv:1706.03762)."""
     warmup: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training in which the learning rate rises; then it falls as 1 / sqrt(step)."""
 
@@ -74,16 +79,19 @@ ScheduleSpec = Annotated[
 
 class Best(Spec):
     kind: Literal["best"] = "best"
+    """The weights after the epoch with the lowest dev CER."""
 
 
 class Last(Spec):
     kind: Literal["last"] = "last"
+    """The weights after the last epoch."""
 
 
 class Average(Spec):
     """The arithmetic mean of weights (Vaswani et al. 2017, section 6.1; Izmailov et al. 2018)."""
 
     kind: Literal["average"] = "average"
+    """The mean of the weights after several epochs."""
     epochs: Annotated[int, Field(ge=2)] = 5
     """Number of epochs whose weights are averaged."""
     of: Literal["last", "best"] = "last"

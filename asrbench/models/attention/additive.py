@@ -19,6 +19,7 @@ PAIR_VALUES = 2**22
 
 class AdditiveAttention(OverTimeSpec):
     kind: Literal["additive"] = "additive"
+    """Self-attention whose scores are those of a small network (arXiv:1409.0473)."""
 
 
 class AdditiveAttentionBlock(SelfAttentionBlock):

@@ -32,6 +32,7 @@ class AttentionBlock(nn.Module):
 
 class NoAttention(AttentionSpec):
     kind: Literal["none"] = "none"
+    """No attention: the block returns its input."""
 
 
 class NoAttentionBlock(AttentionBlock):

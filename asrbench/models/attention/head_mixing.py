@@ -18,6 +18,7 @@ class HeadMixing(HeadsSpec):
     """The block's spec. Its heads must divide the width of its input."""
 
     kind: Literal["head_mixing"] = "head_mixing"
+    """The original study's block, which relates the heads of a frame and not frames."""
 
     def check_width(self, width: int) -> None:
         if width % self.heads:

@@ -22,6 +22,7 @@ from asrbench.models.attention.self_attention import OverTimeSpec
 
 class LocationAttention(OverTimeSpec):
     kind: Literal["location"] = "location"
+    """Additive attention that knows where the frame before has attended (arXiv:1506.07503)."""
     filters: Count = 10
     """Filters of the convolution over the weights of the frame before."""
     reach: Count = 15

@@ -19,6 +19,7 @@ from asrbench.models.layers.positions import by_pair, distances, rotated, sinuso
 
 class PositionalAttention(OverTimeSpec):
     kind: Literal["positional"] = "positional"
+    """Self-attention that uses the positions of frames."""
     position: Literal["sinusoidal", "learned", "shaw", "transformer_xl", "rotary"] = "rotary"
     """How the block uses positions."""
     max_distance: Count = 1024

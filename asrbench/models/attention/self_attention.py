@@ -37,6 +37,7 @@ class OverTimeSpec(HeadsSpec):
 
 class SelfAttention(OverTimeSpec):
     kind: Literal["self"] = "self"
+    """Multi-head self-attention over time (arXiv:1706.03762), which knows no positions."""
 
 
 class SelfAttentionBlock(AttentionBlock):

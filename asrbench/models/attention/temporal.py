@@ -14,6 +14,7 @@ from asrbench.models.attention.self_attention import OverTimeSpec, SelfAttention
 
 class TemporalAttention(OverTimeSpec):
     kind: Literal["temporal"] = "temporal"
+    """Self-attention whose scores fall with the distance in time."""
     weight: Literal["gaussian", "linear"] = "gaussian"
     """The penalty on distance: its square (Sperber et al. 2018) or itself (ALiBi)."""
     learnable: bool = True

@@ -17,6 +17,7 @@ from asrbench.models.attention.self_attention import OverTimeSpec, SelfAttention
 
 class WhisperAttention(OverTimeSpec):
     kind: Literal["whisper"] = "whisper"
+    """Whisper's self-attention (arXiv:2212.04356), whose keys have no bias."""
     heads: Count = 6
     """Number of attention heads."""
     dropout: DropoutRate = 0.0

@@ -32,6 +32,7 @@ from asrbench.models.layers.subsampling import Subsampling, SubsamplingSpec
 
 class ConformerSpec(StackSpec):
     kind: Literal["conformer"] = "conformer"
+    """Conformer layers at a quarter of the frame rate (arXiv:2005.08100)."""
     subsampling: SubsamplingSpec = SubsamplingSpec()
     """Convolutions that leave one frame in four."""
     layers: Layers = 16

@@ -19,6 +19,7 @@ from asrbench.models.layers.recurrence import RecurrenceSpec, RecurrentLayer
 
 class DeepSpeech2Spec(EncoderSpec):
     kind: Literal["deepspeech2"] = "deepspeech2"
+    """Convolutions, then bidirectional recurrent layers (arXiv:1512.02595)."""
     front_end: FrontEndSpec = Ds2FrontEnd()
     """Convolutions in front of the recurrence."""
     recurrence: RecurrenceSpec = RecurrenceSpec()

@@ -28,6 +28,7 @@ EPILOGUE = ((29, 896, 0.4), (1, 1024, 0.4))
 
 class JasperSpec(EncoderSpec):
     kind: Literal["jasper"] = "jasper"
+    """1-D convolutions in blocks with dense residual connections (arXiv:1904.03288)."""
     blocks: Literal[5, 10] = 10
     """Number of blocks, B of Jasper BxR."""
     repeats: Literal[3, 5] = 5

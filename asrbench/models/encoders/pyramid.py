@@ -37,6 +37,7 @@ class PyramidRecurrence(RecurrenceSpec):
 
 class PyramidSpec(EncoderSpec):
     kind: Literal["pyramid"] = "pyramid"
+    """The listener of LAS: recurrent layers that shorten the sequence (arXiv:1508.01211)."""
     front_end: FrontEndSpec | None = None
     """Convolutions in front of the recurrence; null has none, as the paper."""
     recurrence: PyramidRecurrence = PyramidRecurrence()

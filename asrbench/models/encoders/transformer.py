@@ -20,6 +20,7 @@ from asrbench.models.layers.subsampling import Subsampling, SubsamplingSpec
 
 class TransformerSpec(StackSpec):
     kind: Literal["transformer"] = "transformer"
+    """Transformer layers at a quarter of the frame rate (Dong et al. 2018)."""
     subsampling: SubsamplingSpec = SubsamplingSpec()
     """Convolutions that leave one frame in four."""
     positions: Literal["sinusoidal", "none"] = "sinusoidal"

@@ -29,6 +29,7 @@ from asrbench.models.layers.masking import valid_frames
 
 class WhisperSpec(StackSpec):
     kind: Literal["whisper"] = "whisper"
+    """Whisper's encoder at half the frame rate (arXiv:2212.04356)."""
     layers: Layers = 4
     """Number of layers."""
     width: Count = 384

@@ -51,6 +51,7 @@ class DecoderHeadSpec(HeadSpec):
 
 class AttentionHeadSpec(DecoderHeadSpec):
     kind: Literal["attention"] = "attention"
+    """An attention decoder, trained to predict each symbol from those before it."""
     selection: Literal["attention", "attention_beam"] = "attention"
     """The search that decodes the development set in training; `eval` uses it by default."""
 

@@ -44,6 +44,7 @@ class ConsistencySpec(Spec):
 
 class CtcSpec(HeadSpec):
     kind: Literal["ctc"] = "ctc"
+    """A linear layer over the frames, trained by CTC (Graves et al. 2006)."""
     intermediate: IntermediateSpec | None = None
     """CTC losses of layers in between."""
     consistency: ConsistencySpec | None = None

@@ -28,6 +28,7 @@ from asrbench.models.searches.joint import joint_beam
 
 class CtcAttentionSpec(DecoderHeadSpec):
     kind: Literal["ctc_attention"] = "ctc_attention"
+    """CTC and an attention decoder, trained jointly (arXiv:1706.02737)."""
     ctc_weight: Share = 0.3
     """Weight of CTC in the loss; the decoder's cross-entropy has the rest."""
     selection: Literal["greedy", "attention", "attention_beam", "joint"] = "greedy"

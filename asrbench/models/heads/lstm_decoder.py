@@ -35,6 +35,7 @@ from asrbench.models.searches.state import State
 
 class LstmDecoderSpec(Spec):
     kind: Literal["lstm"] = "lstm"
+    """The LSTM decoder of Listen, Attend and Spell (arXiv:1508.01211)."""
     mechanism: Literal["dot", "additive", "location", "multihead"] = "location"
     """How a frame of the encoder is scored: Luong, Bahdanau, Chorowski, Vaswani."""
     layers: Layers = 2

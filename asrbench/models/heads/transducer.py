@@ -40,6 +40,7 @@ for its gradient."""
 
 class TransducerSpec(HeadSpec):
     kind: Literal["transducer"] = "transducer"
+    """A transducer: a prediction network and a joiner (arXiv:1211.3711, 1303.5778)."""
     prediction: PredictionSpec = LstmPredictionSpec()
     """The prediction network, which reads the symbols written so far."""
     joiner: Count = 512

@@ -28,6 +28,7 @@ from asrbench.models.searches.state import State
 
 class TransformerDecoderSpec(Spec):
     kind: Literal["transformer"] = "transformer"
+    """A Transformer decoder (arXiv:1706.03762), pre-norm."""
     layers: Layers = 2
     """Number of Transformer decoder layers."""
     width: Count = 512

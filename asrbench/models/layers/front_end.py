@@ -21,6 +21,7 @@ CLIP = 20.0
 
 class Ds2FrontEnd(Spec):
     kind: Literal["ds2"] = "ds2"
+    """The convolutions of DeepSpeech2 (arXiv:1512.02595)."""
     convolutions: Literal[2, 3] = 2
     """Number of 2-D convolutions over frequency and time."""
     channels: Count = 32
@@ -36,6 +37,7 @@ class VggFrontEnd(Spec):
     """
 
     kind: Literal["vgg"] = "vgg"
+    """The convolutions of VGG, which leave one frame in four."""
     channels: Count = 64
     """Channels of the first two convolutions; the next two have twice as many."""
 

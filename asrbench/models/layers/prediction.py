@@ -19,6 +19,7 @@ from asrbench.text.tokenizer import BLANK
 
 class LstmPredictionSpec(Spec):
     kind: Literal["lstm"] = "lstm"
+    """An LSTM over all symbols written so far."""
     layers: Layers = 1
     """Number of LSTM layers."""
     width: Count = 512
@@ -29,6 +30,7 @@ class LstmPredictionSpec(Spec):
 
 class StatelessPredictionSpec(Spec):
     kind: Literal["stateless"] = "stateless"
+    """Embeddings of the last symbols alone."""
     context: Annotated[int, Field(ge=1, le=100)] = 2
     """Number of last symbols that the network reads."""
     width: Count = 512
