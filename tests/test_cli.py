@@ -312,8 +312,8 @@ def test_bad_specs(made: Path, tmp_path: Path) -> None:
     tiny = made / "tiny.yaml"
     assert error("train", tiny, "--set", "train.epoch=3") == (
         "--set train.epoch: found an unknown key, allowed: accumulate, batch_seconds, epochs, "
-        "freeze, max_hours, optimizer, precision, schedule, stop_if_stuck, weights; did you mean "
-        "'epochs'?"
+        "freeze, max_hours, optimizer, precision, schedule, share, stop_if_stuck, weights; did you "
+        "mean 'epochs'?"
     )
     assert error("train", tiny, "--only", "ds3") == (
         f"{tiny}: --only: found 'ds3', allowed: ds2, ds2_crossattn; did you mean 'ds2'?"

@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import Process
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from tones import cell_of, same_weights, trained
 
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Silent
+from asrbench.base.resources import resource_error
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import Samples
 from asrbench.experiment.run_folder import Run
@@ -30,7 +33,7 @@ from asrbench.text.tokenizer import Tokenizer
 from asrbench.training import loop
 from asrbench.training.loop import train
 from asrbench.training.setup import set_up
-from asrbench.training.stopping import Failed, Interrupted, stop_signals
+from asrbench.training.stopping import STOPPING, Failed, Interrupted, stop_signals
 
 ROOTS = (Path(__file__).parent, Path(__file__).parents[1])
 WITH_ROOTS = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS))}
@@ -278,6 +281,67 @@ def test_a_closed_terminal_does_not_stop_training_where_its_signal_is_ignored() 
             assert stop == []
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_that_comes_while_a_line_is_written_is_told_afterwards() -> None:
+    """A stream that is writing cannot be written to again by the same thread."""
+    told: list[str] = []
+    writing = Lock()
+
+    class Writes(Silent):
+        def say(self, line: str) -> None:
+            with writing:
+                told.append(line)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with stop_signals(Writes()) as stop:
+            with writing:
+                os.kill(os.getpid(), signal.SIGTERM)
+                assert stop == [signal.SIGTERM]
+                assert told == []
+            for thread in threading.enumerate():
+                if thread is not threading.current_thread() and not thread.daemon:
+                    thread.join(10)
+        assert told == [STOPPING]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unable to mmap 110248 bytes from file <best.safetensors>: Cannot allocate memory (12)",
+        "FT_Open_Face (ft2font.cpp line 200) failed with error 0x55: invalid stream operation",
+    ],
+)
+def test_what_libraries_say_without_memory_is_one_line(text: str) -> None:
+    found = resource_error(RuntimeError(text))
+    assert str(found) == f"out of memory: {text}; use less at a time"
+    assert resource_error(RuntimeError("something else")) is None
+
+
+LITTLE = """
+import resource, sys
+from asrbench.cli.app import app
+(line,) = (line for line in open("/proc/self/status") if line.startswith("VmData"))
+most = (int(line.split()[1]) + 100 * 1024) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+app(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits")
+@pytest.mark.parametrize(("command", "status"), [("models", 2), ("doctor", 2), ("--version", 0)])
+def test_too_little_memory_to_begin_is_one_line(command: str, status: int) -> None:
+    """Of 100 MiB; torch crashes while it is loaded with as little."""
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE, command], capture_output=True, text=True, env=WITH_ROOTS
+    )
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.splitlines()) == (status == 2)
+    if command == "models":
+        assert done.stderr.startswith("error: out of memory: this process may not take 256 MiB")
 
 
 def test_evaluations_at_the_same_time_all_leave_their_scores(tmp_path: Path) -> None:

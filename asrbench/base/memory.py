@@ -1,4 +1,4 @@
-"""Settings of the memory allocator and the garbage collector that make long work faster."""
+"""Memory: settings that make long work faster, and how its lack is noticed."""
 
 import ctypes
 import gc
@@ -7,21 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asrbench.base.errors import UserError
+
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of mallopt(3), from glibc's malloc.h."""
 
 _SHORT_OF = (
     "can't allocate memory",
+    "cannot allocate memory",
     "can't start new thread",
     "cannot map zero-fill pages",
     "failed to map segment",
     "could not create a primitive",
+    "ft_open_face",
     "error return without exception set",
 )
-"""What torch, oneDNN, Python and the loader of libraries say in errors of other classes.
+"""What torch, oneDNN, FreeType, Python and the loader of libraries say in errors of other classes.
 
 The last is Python's own where an import finds no memory even for its `MemoryError`.
 """
+
+LEAST_BYTES = 256 << 20
+"""Memory without which no command begins, 256 MiB; each of them takes more than that."""
 
 
 def reuse_memory() -> None:
@@ -58,8 +65,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     # torch has a class of its own only for the memory of devices, and this module needs no torch.
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | ImportError | SystemError)
-        and (type(error).__name__ == "OutOfMemoryError" or any(s in str(error) for s in _SHORT_OF))
+        and (
+            type(error).__name__ == "OutOfMemoryError"
+            or any(s in str(error).lower() for s in _SHORT_OF)
+        )
     )
+
+
+def check_least_memory() -> None:
+    """Raises `UserError` if this process cannot have `LEAST_BYTES` of further memory.
+
+    With less, libraries crash before any code of Python can say why. The memory is only promised
+    and never touched, so this takes no time.
+    """
+    try:
+        bytes(LEAST_BYTES)
+    except MemoryError:
+        raise UserError(
+            f"out of memory: this process may not take {LEAST_BYTES >> 20} MiB more; raise its "
+            f"limit (ulimit -d, ulimit -v), or free memory"
+        ) from None
 
 
 @contextmanager

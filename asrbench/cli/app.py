@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from asrbench import __version__
 from asrbench.base.errors import UserError
-from asrbench.base.memory import reuse_memory
+from asrbench.base.memory import check_least_memory, reuse_memory
 from asrbench.base.resources import resource_error
 from asrbench.base.signals import end_with_caller, one_interrupt
 from asrbench.cli.check import check
@@ -106,6 +106,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _before_commands(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -114,6 +115,8 @@ def _before_commands(
     ] = False,
 ) -> None:
     end_with_caller()
+    if context.invoked_subcommand != "doctor":  # which says what is wrong with the machine
+        check_least_memory()
     reuse_memory()
 
 

@@ -2,14 +2,17 @@
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from asrbench.base.errors import UserError
 from asrbench.base.reporting import Reporter
 from asrbench.base.signals import STOP_SIGNALS, heed_parent_no_more
+
+STOPPING = "stopping after this batch or dev pass; a second signal stops without a checkpoint"
 
 
 class Interrupted(Exception):
@@ -74,9 +77,9 @@ def stop_signals(reporter: Reporter) -> Iterator[list[int]]:
     def note(number: int, frame: object) -> None:
         heed_parent_no_more()
         received.append(number)
-        reporter.say(
-            "stopping after this batch or dev pass; a second signal stops without a checkpoint"
-        )
+        # In a thread, because the signal may have come while this one was writing a line.
+        with suppress(RuntimeError):  # there is no memory for another thread
+            threading.Thread(target=reporter.say, args=(STOPPING,)).start()
         for each, handler in before.items():
             signal.signal(each, handler)
 
