@@ -414,7 +414,7 @@ def test_a_bug_keeps_its_traceback(made: Path, monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("asrbench.stages.compare.study.study_of", broken)
+    monkeypatch.setattr("asrbench.stages.compare.study.analysis_of", broken)
     result = CliRunner().invoke(app, ["compare", str(made / "results")])
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
@@ -443,7 +443,7 @@ def test_what_the_disk_refuses_is_one_line(
     def refused(*_: object) -> None:
         raise OSError(number, os.strerror(number), "out/table.md")
 
-    monkeypatch.setattr("asrbench.stages.compare.study.study_of", refused)
+    monkeypatch.setattr("asrbench.stages.compare.study.analysis_of", refused)
     assert error("compare", made / "results") == line
 
 

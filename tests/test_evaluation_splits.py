@@ -12,6 +12,7 @@ from doors import error, run
 from made_by_commands import SPEC
 from tones import TEXTS
 
+from asrbench import compare
 from asrbench.base.files import read_jsonl
 from asrbench.data.corpus import Corpus
 from asrbench.experiment.run_folder import Run
@@ -72,16 +73,13 @@ def test_the_next_commands_work_as_they_are_printed(home: Path) -> None:
     out = printed("eval", results, "--device", "cpu")
     assert list(only_run(home).scores()) == ["eval_clean", "eval_other"]
     following = [line for line in out.splitlines() if line.startswith("next: asrbench ")]
-    assert following == [
-        f"next: asrbench compare {results} --split {name} --out {results / name}"
-        for name in ("eval_clean", "eval_other")
-    ]
-    for line in following:
-        _, _, *command = line.split()
-        printed(*command, "--replicates", "0")
-        assert json.loads((Path(command[-1]) / "study.json").read_text())["split"] == command[3]
-    out = " ".join(printed("compare", results, "--replicates", "0").split())
-    assert "this is eval_clean alone; `--split eval_other --out FOLDER` compares another" in out
+    assert following == [f"next: asrbench compare {results}"]
+    printed("compare", results, "--replicates", "0")
+    studies = json.loads((results / "study.json").read_text())["studies"]
+    assert [study["split"] for study in studies] == ["eval_clean", "eval_other"]
+    study = compare(results, replicates=0)
+    assert study.split == "eval_clean"
+    assert "this is eval_clean alone; scored too: eval_other" in study.notes
 
 
 def test_inspect_takes_every_evaluation_split(home: Path) -> None:

@@ -256,6 +256,7 @@ class RunColumn:
 
 RUN_COLUMNS = {
     "run": RunColumn("run", "", lambda s, r: text_cell(r.run + s.label.removeprefix(s.variant))),
+    "split": RunColumn("split", "", lambda s, r: text_cell(s.split)),
     "variant": RunColumn("variant", "", lambda s, r: text_cell(s.variant)),
     "decode": RunColumn("decode", "decoder", lambda s, r: text_cell(s.decode)),
     "profile": RunColumn("profile", "scoring profile", lambda s, r: text_cell(s.profile)),
@@ -293,6 +294,6 @@ RUNS_TABLE = (
     *("substitutions", "deletions", "insertions", "failure"),
 )
 CSV_TABLE = (
-    *("variant", "decode", "seed", "profile", "cer", "jer", "wer", "swer"),
+    *("split", "variant", "decode", "seed", "profile", "cer", "jer", "wer", "swer"),
     *("substitutions", "deletions", "insertions", "n", "parameters", "step_seconds"),
 )

@@ -2,9 +2,11 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from asrbench.base.formatting import sentence
+from asrbench.report.answer import answer
 from asrbench.report.cells import TableCell
 from asrbench.report.columns import (
     CSV_TABLE,
@@ -16,13 +18,6 @@ from asrbench.report.columns import (
     marked,
 )
 from asrbench.report.study import Study, StudySystem
-from asrbench.stats.verdicts import Verdict
-
-UNDECIDED = (
-    *(Verdict.BETTER_MODELS, Verdict.WORSE_MODELS, Verdict.TWO_SEEDS, Verdict.FEW_SPEAKERS),
-    *(Verdict.NOT_TRAINED, Verdict.NOT_COMPARABLE),
-)
-"""The verdicts that say nothing about a variant as a method."""
 
 TextTable = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -46,50 +41,71 @@ def _text_table(study: Study, names: Sequence[str], systems: Sequence[StudySyste
     return [column.head for column in columns], rows
 
 
-def summary(study: Study) -> str:
-    """Returns which variants are shown to be better or worse, and which cannot be judged."""
-    names: dict[Verdict, list[str]] = {verdict: [] for verdict in Verdict}
-    for system in study.all_systems[1:]:
-        if system.verdict is not None and not system.is_control:
-            names[system.verdict].append(system.label)
-    found = {f"better than {study.baseline}": names[Verdict.BETTER], "worse": names[Verdict.WORSE]}
-    if study.margin is not None:
-        found["equivalent"] = names[Verdict.EQUIVALENT]
-    findings = "; ".join(f"{word}: {', '.join(labels) or 'none'}" for word, labels in found.items())
-    undecided = [label for verdict in UNDECIDED for label in names[verdict]]
-    rest = f". Not judged: {', '.join(undecided)}" if undecided else ""
-    return f"Shown to be {findings}{rest}."
-
-
 def verdicts(study: Study) -> list[str]:
-    """Returns the summary, a line for the verdict on each system, and one for all variants."""
+    """Returns a line for the verdict on each system, and one for all variants."""
     if not study.all_systems[1:] or not study.replicates:
         return []
     lines = [
-        summary(study),
-        *(
-            f"{system.label}: {system.verdict}. {sentence(system.reason)}"
-            for system in study.all_systems[1:]
-            if system.verdict is not None
-        ),
+        f"{system.label}: {system.verdict}. {sentence(system.reason)}"
+        for system in study.all_systems[1:]
+        if system.verdict is not None
     ]
     return [*lines, f"{study.statement}."] if study.statement else lines
+
+
+# The lines below the tables
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """The lines of the legend, and the notes."""
+
+    legend: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, study: Study) -> "Remarks":
+        return cls(study.legend, study.all_notes)
+
+    @classmethod
+    def shared(cls, studies: Sequence[Study]) -> "Remarks":
+        """Returns the lines that all studies have, in the order of the first."""
+        first, *others = map(cls.of, studies)
+        return cls(
+            tuple(line for line in first.legend if all(line in each.legend for each in others)),
+            tuple(line for line in first.notes if all(line in each.notes for each in others)),
+        )
+
+    def without(self, other: "Remarks") -> "Remarks":
+        return Remarks(
+            tuple(line for line in self.legend if line not in other.legend),
+            tuple(line for line in self.notes if line not in other.notes),
+        )
 
 
 # Markdown
 
 
-def markdown(study: Study) -> str:
-    """Returns `table.md`: both tables, the verdicts, the legend and the notes."""
-    lines = [study.title, "", *_markdown_table(*rates(study)), ""]
-    if study.all_systems[1:] and study.replicates:
-        lines += [f"Against {study.baseline}:", ""]
-        lines += [*_markdown_table(*differences(study)), ""]
-        lines += [f"- {line}" for line in verdicts(study)] + [""]
-    lines += [f"{line}  " for line in study.legend]
-    if study.all_notes:
-        lines += ["", *(f"- {note}" for note in study.all_notes)]
-    return "\n".join(lines) + "\n"
+def markdown(*studies: Study) -> str:
+    """Returns `table.md`: of each study the answer, both tables, verdicts, legend and notes.
+
+    A line of legend or notes that all studies have stands once, at the end.
+    """
+    shared = Remarks.shared(studies)
+    lines: list[str] = []
+    for study in studies:
+        lines += [study.title, "", answer(study), "", *_markdown_table(*rates(study)), ""]
+        if study.all_systems[1:] and study.replicates:
+            lines += [f"Against {study.baseline}:", ""]
+            lines += [*_markdown_table(*differences(study)), ""]
+            lines += [f"- {line}" for line in verdicts(study)] + [""]
+        lines += _markdown_remarks(Remarks.of(study).without(shared))
+    return "\n".join([*lines, *_markdown_remarks(shared)][:-1]) + "\n"
+
+
+def _markdown_remarks(remarks: Remarks) -> Iterator[str]:
+    for part in ([f"{line}  " for line in remarks.legend], [f"- {n}" for n in remarks.notes]):
+        yield from (*part, "") if part else ()
 
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -107,8 +123,8 @@ def _markdown_cell(text: str) -> str:
 # CSV
 
 
-def comma_separated(study: Study) -> str:
-    """Returns `table.csv`: one row per run and decoder.
+def comma_separated(*studies: Study) -> str:
+    """Returns `table.csv`: one row per split, run and decoder.
 
     Rates are fractions, times are seconds, and edits and `n` are in the unit compared. Text that a
     spreadsheet would take for a formula has an apostrophe before it.
@@ -116,7 +132,7 @@ def comma_separated(study: Study) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*CSV_TABLE, "run"])
-    for system in study.all_systems:
+    for system in (system for study in studies for system in study.all_systems):
         for run in system.runs:
             cells = (RUN_COLUMNS[name].cell(system, run) for name in CSV_TABLE)
             writer.writerow([*map(_raw, cells), _no_formula(run.run)])
@@ -138,8 +154,15 @@ def _no_formula(text: str) -> str:
 # LaTeX
 
 
-def latex(study: Study) -> str:
-    """Returns `table.tex` for the package booktabs: a row per system with interval and verdict."""
+def latex(*studies: Study) -> str:
+    """Returns `table.tex` for the package booktabs: a row per system with interval and verdict.
+
+    Each study has a table of its own.
+    """
+    return "\n".join(map(_latex_table, studies))
+
+
+def _latex_table(study: Study) -> str:
     header, rows = _text_table(study, LATEX_TABLE, study.all_systems)
     return "\n".join(
         [

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from asrbench.base.files import write_text
-from asrbench.report import tables
+from asrbench.report.answer import answer
 from asrbench.report.page import breakdown, clips, inspect, utterances, vectors, views
 from asrbench.report.plots import study as plots_study
 from asrbench.report.study import Study
@@ -50,7 +50,7 @@ def page(study: Study, corpus: Path | None = None) -> str:
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         facts=views.facts(study),
-        summary=tables.summary(study),
+        summary=answer(study),
         verdicts=views.verdicts(study),
         results=views.results(study),
         further=views.further(study),
