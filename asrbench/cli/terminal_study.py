@@ -20,6 +20,8 @@ COLOURS = {
     Verdict.NO_EVIDENCE: "dim",
 }
 """The colours of verdicts, whose words say the same. Others have none."""
+CELL_COLOURS = {verdict.short: colour for verdict, colour in COLOURS.items()}
+PHRASE_COLOURS = {verdict.value: colour for verdict, colour in COLOURS.items()}
 
 
 def print_studies(studies: Sequence[Study], utterances: int = 0) -> None:
@@ -57,14 +59,12 @@ def _print_tables(study: Study) -> None:
     print_table(*tables.rates(study))
     if study.all_systems[1:] and study.replicates:
         print_text(f"Against {study.baseline}")
-        colours = {verdict.short: colour for verdict, colour in COLOURS.items()}
-        print_table(*tables.differences(study), styles=colours)
+        print_table(*tables.differences(study), styles=CELL_COLOURS)
 
 
 def _print_verdicts(study: Study) -> None:
-    colours = {verdict.value: colour for verdict, colour in COLOURS.items()}
     for line in tables.verdicts(study):
-        print_text(line, lead="- ", styles=colours)
+        print_text(line, lead="- ", styles=PHRASE_COLOURS)
 
 
 def _print_remarks(remarks: tables.Remarks) -> None:
