@@ -117,7 +117,7 @@ def test_a_terminal_shows_styles_and_every_cell(
     assert "\x1b[32mbetter" in coloured
     plain = ESCAPES.sub("", coloured)
     assert max(map(len, plain.splitlines())) <= 46
-    assert plain.count("ds2_selfattn") == 2
+    assert plain.count("ds2_selfattn") == 3
     for cell in ("2.90 to 7.58", "4.72 4.68 4.68 4.50 4.61 4.39", "better", "[joint]"):
         assert cell in plain
     terminal.setenv("NO_COLOR", "1")

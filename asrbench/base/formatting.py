@@ -73,6 +73,17 @@ def ratio(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}x"
 
 
+def duration(seconds: float) -> str:
+    """Returns a time in its two largest units: `12 s`, `34 min`, `1 h 20 min`, `2 d 3 h`."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    days, hours = divmod(minutes // 60, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+
+
 def seed_list(seeds: Iterable[int]) -> str:
     """Returns seeds as a caption has them: `seed 0`, or `seeds 0, 1, 2`."""
     numbers = [str(seed) for seed in seeds]

@@ -83,7 +83,7 @@ class Terminal:
         self._bar.stop()
 
     def say(self, line: str) -> None:
-        self.console.print(_escaped(line), soft_wrap=True)
+        _print_paragraph(self.console, Text(printable(line)))
 
     def progress(self, task: str, done: int, total: int, note: str = "") -> None:
         if not self.console.is_terminal:
@@ -145,8 +145,12 @@ def print_text(
     for phrase, each in (styles or {}).items():
         if (at := shown.plain.find(phrase)) >= 0:
             shown.stylize(each, at, at + len(phrase))
+    _print_paragraph(console, shown, lead)
+
+
+def _print_paragraph(console: Console, text: Text, lead: str = "") -> None:
     room = min(console.width, MOST_COLUMNS) - len(lead) if console.is_terminal else sys.maxsize
-    for number, line in enumerate(shown.divide(_breaks(shown.plain, room))):
+    for number, line in enumerate(text.divide(_breaks(text.plain, room))):
         line.rstrip()
         console.print(Text(" " * len(lead) if number else lead) + line, soft_wrap=True)
 

@@ -1,6 +1,6 @@
 """The layout of a table: which columns stand beside each other, and how wide each of them is.
 
-A table that is too wide for the terminal first breaks its heads between words, then its texts.
+A table that is too wide for the terminal first breaks its heads into two lines, then its texts.
 Figures, paths and ids are never broken. What still has no room stands in a further table below,
 whose first column is repeated.
 """
@@ -35,14 +35,15 @@ class TableColumn:
 
     @property
     def with_broken_head(self) -> int:
-        return max(_longest_word(self.head), self._body)
+        """The width in which the head has two lines."""
+        return max(_half(self.head), self._body)
 
     @property
     def least(self) -> int:
-        """The width in which head and texts are broken between any two words."""
+        """The width in which texts are broken between any two words, too."""
         if self.has_figures:
             return self.with_broken_head
-        return max(map(_longest_word, (self.head, *self.cells)))
+        return max(_half(self.head), *map(_longest_word, self.cells), 0)
 
     @property
     def _body(self) -> int:
@@ -92,6 +93,13 @@ def _fitted(columns: Sequence[TableColumn], block: Sequence[int], room: int) -> 
 
 def _widest(text: str) -> int:
     return max(map(cell_len, text.splitlines()), default=0)
+
+
+def _half(text: str) -> int:
+    """Returns the least width in which the words of a text stand in two lines."""
+    words = text.split()
+    halves = ((" ".join(words[:k]), " ".join(words[k:])) for k in range(max(1, len(words))))
+    return min(max(map(cell_len, lines)) for lines in halves)
 
 
 def _longest_word(text: str) -> int:
