@@ -110,7 +110,7 @@ def test_everything_that_is_written_is_there() -> None:
     assert Path("out/rates.png").read_bytes().startswith(b"\x89PNG")
     latex = Path("out/table.tex").read_text(encoding="utf-8")
     assert "ds2\\_selfattn & 4.20M & 3.75 &" in latex
-    assert latex.count("\\\\") == 1 + 5
+    assert latex.count("\\\\") == 1 + 5 + 1
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def compare(
         typer.Option(min=0, help="Show this many of the largest wins and losses per variant."),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the verdicts.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Write figures as PDF, too.")] = False,
 ) -> None:
     """Compare the variants of a study with a baseline.
 
@@ -103,7 +104,7 @@ def compare(
     _print_words(study, quiet)
     if utterances and study.findings:
         _print_utterances(study, study.findings.utterances, utterances)
-    for path in write(study, out or paths[0], corpus):
+    for path in write(study, out or paths[0], corpus, paper=paper):
         if not quiet:
             echo(f"wrote {path}")
     _fail_if_damaged(study)

@@ -1,9 +1,9 @@
 """A study as one HTML page that opens from disk and fetches nothing.
 
-`views` makes tables of the study, `breakdown` those that show where systems differ, `utterances`
-the list of aligned hypotheses, `vectors` figures as SVG in the colours of the page, `clips` audio,
-and `inspect` attention maps. `page.html` is the template; `page.css` and `page.js` are written into
-it.
+`views` makes tables of the study, `breakdown` those that show where systems differ, `other_tests`
+sentences on tests that disagree with a verdict, `utterances` the list of aligned hypotheses,
+`vectors` figures as SVG in the colours of the page, `clips` audio, and `inspect` attention maps.
+`page.html` is the template; `page.css` and `page.js` are written into it.
 """
 
 import base64
@@ -14,8 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from asrbench.base.files import write_text
-from asrbench.report import tables
+from asrbench.report.answer import sentences
 from asrbench.report.page import breakdown, clips, inspect, utterances, vectors, views
+from asrbench.report.page.other_tests import disagreements
 from asrbench.report.plots import study as plots_study
 from asrbench.report.study import Study
 
@@ -42,7 +43,8 @@ def page(study: Study, corpus: Path | None = None) -> str:
     audio = clips.clips(corpus, study.corpus.fingerprint, split, [row.id for row in listed.rows])
     gradients, inspections = inspect.gradients(study), inspect.inspections(study)
     script = (_HERE / "page.js").read_text(encoding="utf-8")
-    figures = [vectors.Vector.of(picture) for picture in plots_study.pictures(study)]
+    figures = {each.name: vectors.Vector.of(each) for each in plots_study.pictures(study)}
+    answer, *limits = sentences(study)
     return _template().render(
         study=study,
         policy=_policy(script),
@@ -50,12 +52,15 @@ def page(study: Study, corpus: Path | None = None) -> str:
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         facts=views.facts(study),
-        summary=tables.summary(study),
+        answer=answer,
+        limits=" ".join(limits),
         verdicts=views.verdicts(study),
         results=views.results(study),
         further=views.further(study),
         breakdown=breakdown.tables(study),
-        figures=figures,
+        differences=figures.pop("differences", None),
+        figures=figures.values(),
+        other_tests=disagreements(study),
         gradients=gradients,
         inspections=inspections,
         inspected_title=_inspected_title(gradients, inspections),

@@ -47,21 +47,53 @@ if (filter) {
       article.hidden = !fits;
       shown += fits;
       for (const line of article.querySelectorAll("[data-system]")) {
-        const chosen = ["0", system.value].includes(line.dataset.system);
+        const chosen = "baseline" in line.dataset || line.dataset.system === system.value;
         line.hidden = system.value !== "" && !chosen;
       }
     }
     document.getElementById("count").value = `${shown} shown`;
   };
+  const applyAndKeep = () => {
+    apply();
+    keepInAddress(filter);
+  };
   // Typing sends `input`; some browsers send only `change` for a list.
-  for (const event of ["input", "change"]) filter.addEventListener(event, apply);
+  for (const event of ["input", "change"]) filter.addEventListener(event, applyAndKeep);
   filter.addEventListener("submit", (event) => event.preventDefault());
   // The reset event comes before the fields are cleared, so the click clears them and then filters.
   filter.querySelector("[type=reset]").addEventListener("click", (event) => {
     event.preventDefault();
     filter.reset();
-    apply();
+    applyAndKeep();
   });
+  const restore = () => {
+    if (takeFromAddress(filter)) apply();
+  };
+  window.addEventListener("hashchange", restore);
+  restore();
+}
+
+// The address of a filtered page ends in `#utterances?system=ds2_twattn&side=worse`.
+
+function keepInAddress(form) {
+  const values = [...new FormData(form)].filter(([, value]) => value !== "");
+  const query = new URLSearchParams(values).toString();
+  // Replaced, so that each letter typed is no step back.
+  history.replaceState(null, "", query ? `#utterances?${query}` : "#utterances");
+}
+
+function takeFromAddress(form) {
+  const [place, query] = location.hash.slice(1).split(/\?(.*)/s);
+  if (place !== "utterances" || !query) return false;
+  form.reset();
+  for (const [name, value] of new URLSearchParams(query)) {
+    const field = form.elements.namedItem(name);
+    if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement) field.value = value;
+  }
+  // A list has no value that it does not offer.
+  for (const list of form.querySelectorAll("select")) if (list.selectedIndex < 0) list.value = "";
+  document.getElementById("utterances").scrollIntoView();
+  return true;
 }
 
 // Returns id, reference and hypotheses, without deleted characters.
@@ -77,8 +109,9 @@ function textOf(article) {
 
 function moves(article, system, side) {
   if (!side) return true;
-  const lines = system ? `[data-system="${system}"]` : "[data-difference]";
-  return [...article.querySelectorAll(lines)].some((line) => {
+  const lines = [...article.querySelectorAll("[data-difference]")];
+  return lines.some((line) => {
+    if (system && line.dataset.system !== system) return false;
     const difference = Number(line.dataset.difference);
     return side === "better" ? difference < 0 : difference > 0;
   });

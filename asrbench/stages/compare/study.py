@@ -12,6 +12,7 @@ from asrbench.base.folders import atomic_files
 from asrbench.base.records import field_values, to_json
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
+from asrbench.report import paper as papers
 from asrbench.report import tables
 from asrbench.report.plots import study as plots_study
 from asrbench.report.study import (
@@ -340,7 +341,9 @@ def _contradictions(
 # Files
 
 
-def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
+def write(
+    study: Study, folder: Path, corpus: Path | None = None, *, paper: bool = False
+) -> list[Path]:
     """Writes the tables, `study.json`, the figures and `report.html`; returns their paths.
 
     They are made in a temporary folder and moved at the end, so that an error leaves none of them,
@@ -348,7 +351,7 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
     Figures of an earlier study that this one has no data for are deleted.
 
     A study without a bootstrap has no figures and no page. The page has audio if `corpus`, the
-    prepared corpus, is given.
+    prepared corpus, is given. For a `paper` there is a PDF of each figure, and `figures.tex`.
     """
     texts = {
         "table.md": tables.markdown(study),
@@ -356,6 +359,8 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
         "table.tex": tables.latex(study),
         "study.json": to_json(study) + "\n",
     }
+    if paper and study.replicates:
+        texts[papers.NAME] = papers.figures(study)
     with atomic_files(folder, "report") as temporary:
         for file, text in texts.items():
             write_text(temporary / file, text)
@@ -363,9 +368,11 @@ def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
         if study.replicates:
             from asrbench.report import page  # slow to import, and the rates alone do not need it
 
-            paths += [*plots_study.draw(study, temporary), page.write(study, temporary, corpus)]
+            paths += plots_study.draw(study, temporary, paper=paper)
+            paths.append(page.write(study, temporary, corpus))
         targets = [folder / path.name for path in paths]
-        stale = {*plots_study.files(folder)} - {*targets} if study.replicates else set()
+        ours = {*plots_study.files(folder), folder / papers.NAME}
+        stale = ours - {*targets} if study.replicates else set()
         for path in (*targets, *stale):
             if path.is_dir() and not path.is_symlink():
                 raise UserError(f"{path}: is a folder; move it, or choose another --out")
