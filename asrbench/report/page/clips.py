@@ -16,7 +16,7 @@ from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 
-CLIPS = 40
+CLIPS = 60
 BYTES = 1_500_000
 """Largest size of all clips together, as they are written into the page."""
 
