@@ -76,7 +76,7 @@ def test_mixed_verdicts_are_one_sentence() -> None:
     assert answer(of(better, worse, open_system, equal, margin=0.005)) == (
         "ds2_selfattn (-2.00 points of CER) is shown to be better than ds2, ds2_posattn "
         "(+3.00 points of CER) is shown to be worse, ds2_crossattn joint is equivalent to it "
-        "within 0.5 points, and of ds2_twattn no difference is shown; differences under about "
+        "within 0.5 points and of ds2_twattn no difference is shown; differences under about "
         "1.1 points of CER would not have been seen reliably."
     )
 

@@ -113,7 +113,7 @@ def test_everything_that_is_written_is_there() -> None:
     assert Path("out/rates.png").read_bytes().startswith(b"\x89PNG")
     latex = Path("out/table.tex").read_text(encoding="utf-8")
     assert "ds2\\_selfattn & 4.20M & 3.75 &" in latex
-    assert latex.count("\\\\") == 1 + 5
+    assert latex.count("\\\\") == 1 + 5 + 1
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_several_splits_stand_in_every_file() -> None:
     leave_splits()
     found = write(analysis(splits=("eval_clean", "eval_other")), Path("out"))
     assert {path.name for path in Path("out").iterdir()} == {*found.files}
-    assert {"rates.eval_clean.png", "rates.eval_other.svg"} <= {*found.files}
+    assert {"rates-eval_clean.png", "rates-eval_other.svg"} <= {*found.files}
     assert "rates.png" not in found.files
     table = Path("out/table.md").read_text(encoding="utf-8")
     lines = table.splitlines()

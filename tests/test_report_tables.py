@@ -11,7 +11,7 @@ from studies import study
 from asrbench.report import columns, tables
 from asrbench.report.cells import TableCell, verdict_cell
 from asrbench.report.page import views
-from asrbench.report.plots.panels import MARKERS, TINTS
+from asrbench.report.plots.panels import MARKERS
 from asrbench.report.study import Study
 from asrbench.stats.verdicts import Verdict
 
@@ -94,7 +94,7 @@ def test_a_row_of_too_few_seeds_or_speakers_is_no_finding(verdict: Verdict) -> N
     assert row[-1] == verdict.value
     assert row[-1] not in ("better", "worse")
     assert verdict_cell(verdict).style == "open"
-    assert verdict not in {**TINTS, **MARKERS}
+    assert verdict not in MARKERS
 
 
 def hostile(label: str) -> Study:
@@ -126,6 +126,30 @@ def test_name_ends_no_cell_and_no_row_of_a_markdown_table() -> None:
     assert len(rows) == 2
     cells = [len(re.findall(r"(?<!\\)\|", line)) for line in found if line.startswith("|")]
     assert cells == [line.count("|") for line in plain if line.startswith("|")]
+
+
+def test_latex_has_the_minus_of_mathematics_and_says_what_p_is() -> None:
+    found = study()
+    systems = list(found.systems)
+    systems[3] = replace(systems[3], is_control=True, label="ds2 -5 $x_1$")
+    lines = tables.latex(replace(found, systems=tuple(systems))).splitlines()
+    (head,) = (line for line in lines if line.startswith("variant"))
+    assert "& diff (points) &" in head
+    assert "& $p$ (bootstrap, Holm, 3) &" in head
+    (better,) = (line for line in lines if line.startswith("ds2\\_selfattn &"))
+    assert "& $-2.08$ & $-2.88$ to $-1.28$ & 0.001 & better" in better
+    (void,) = (line for line in lines if line.startswith("ds2\\_crossattn joint"))
+    assert void.endswith("& -- & -- & -- & not comparable \\\\")
+    assert any(line.startswith("ds2 -5 \\$x\\_1\\$ &") for line in lines)
+    assert lines[-2] == (
+        "\\multicolumn{8}{l}{\\footnotesize $p$: two-sided bootstrap over speakers and training "
+        "seeds; Holm's correction over 3 variants, not of the control ds2 -5 \\$x\\_1\\$.} \\\\"
+    )
+    # Only numbers have a sign: a label with one is text.
+    assert not re.search(r"(?<![$\w ])-\d", "".join(lines))
+    alone = tables.latex(replace(found, family=1, systems=found.systems[:2]))
+    assert "& $p$ (bootstrap) &" in alone
+    assert "Holm" not in alone
 
 
 def test_title_does_not_leave_its_comment_in_latex() -> None:

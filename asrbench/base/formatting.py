@@ -3,7 +3,7 @@
 Rates and differences come in as fractions and are shown in percent and in percentage points.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 NONE = "-"
 """Stands for a figure that is not known."""
@@ -93,6 +93,11 @@ def seed_list(seeds: Iterable[int]) -> str:
 def counted(count: int, what: str) -> str:
     """Returns a count with its noun: `1 seed`, `3 seeds`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Returns words as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
 def sentence(text: str) -> str:

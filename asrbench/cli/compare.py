@@ -83,6 +83,7 @@ def compare(
         typer.Option(min=0, help="Show this many of the largest wins and losses per variant."),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the verdicts.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Write figures as PDF, too.")] = False,
 ) -> None:
     """Compare the variants of a study with a baseline.
 
@@ -117,7 +118,7 @@ def compare(
     else:
         print_studies(analysis.studies, utterances)
     folder = out or paths[0]
-    written = write(analysis, folder, corpus).files
+    written = write(analysis, folder, corpus, paper=paper).files
     if not quiet:
         named = FIRST_FILES if {*FIRST_FILES} <= {*written} else written
         rest = ", ..." if len(named) < len(written) else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from asrbench.base.formatting import margin_points, percent, points, rough
+from asrbench.base.formatting import listing, margin_points, percent, points, rough
 from asrbench.report.study import Study, StudySystem
 from asrbench.stats.bootstrap import Scope
 from asrbench.stats.verdicts import Verdict
@@ -18,24 +18,38 @@ NOT_JUDGED = (
 """The verdicts that say nothing at all of a difference."""
 
 
-def answer(study: Study) -> str:
-    """Returns which variants are shown to be better or worse than the baseline.
+def is_judged(system: StudySystem) -> bool:
+    """Returns whether the system is the baseline, or has a verdict on its difference to it.
 
-    It says too which differences would have been missed, and what the answer does not cover:
-    rows without a verdict, single seeds, controls.
+    No other stands in a test or on a Pareto front.
+    """
+    return system.verdict not in NOT_JUDGED
+
+
+def answer(study: Study) -> str:
+    """Returns the `sentences` as one text."""
+    return " ".join(sentences(study))
+
+
+def sentences(study: Study) -> list[str]:
+    """Returns which variants are shown to be better or worse than the baseline, in one sentence.
+
+    It says too which differences would have been missed. Sentences that follow say what the answer
+    does not cover: rows without a verdict, single seeds, controls.
     """
     others = study.all_systems[1:]
     variants = [system for system in others if not system.is_control]
     if not others:
-        return f"{study.baseline} is the only system, so there is nothing to compare it with."
+        return [f"{study.baseline} is the only system, so there is nothing to compare it with."]
     if not study.replicates:
-        return "No variant is judged: without bootstrap replicates there are rates alone."
-    unjudged = [system for system in variants if system.verdict in NOT_JUDGED]
+        return ["No variant is judged: without bootstrap replicates there are rates alone."]
+    unjudged = [system for system in variants if not is_judged(system)]
     if len(unjudged) == len(variants):
-        sentences = [_nothing(study, unjudged)]
-    else:
-        sentences = [_findings(study, variants), *_one_seed(study, variants), *_rest(unjudged)]
-    return " ".join([*sentences, *_controls(study)])
+        return [_nothing(study, unjudged), *_controls(study)]
+    return [
+        *(_findings(study, variants), *_one_seed(study, variants)),
+        *(*_rest(unjudged), *_controls(study)),
+    ]
 
 
 def _nothing(study: Study, unjudged: Sequence[StudySystem]) -> str:
@@ -61,8 +75,7 @@ def _findings(study: Study, variants: Sequence[StudySystem]) -> str:
     open_systems = found[Verdict.NO_EVIDENCE]
     if open_systems and (better or worse or equal):
         clauses.append(f"of {_named(open_systems)} no difference is shown")
-    sentence = ", and ".join([", ".join(clauses[:-1]), clauses[-1]] if clauses[1:] else clauses)
-    return f"{sentence}{_missed(study, open_systems)}."
+    return f"{listing(clauses)}{_missed(study, open_systems)}."
 
 
 def _missed(study: Study, systems: Sequence[StudySystem]) -> str:
@@ -121,7 +134,7 @@ def _controls(study: Study) -> Iterator[str]:
 def _named(systems: Collection[StudySystem]) -> str:
     if len(systems) > MOST_NAMES:
         return f"{len(systems)} variants"
-    return _joined([system.label for system in systems])
+    return listing([system.label for system in systems])
 
 
 def _are(systems: Collection[StudySystem]) -> str:
@@ -145,8 +158,3 @@ def _reasons(systems: Sequence[StudySystem]) -> str:
         verdict: [system for system in systems if system.verdict is verdict] for verdict in verdicts
     }
     return ", ".join(f"{_named(found)} ({verdict})" for verdict, found in groups.items())
-
-
-def _joined(words: Sequence[str]) -> str:
-    """Returns words as a sentence lists them: `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)

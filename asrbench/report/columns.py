@@ -178,8 +178,8 @@ LATEX_TABLE = (
     *("difference", "difference_interval", "holm_p", "verdict"),
 )
 RESULTS_TABLE = (
-    *("variant", "verdict", "rate", "interval", "spread", SEEDS),
-    *("difference", "difference_interval", "holm_p", "parameters", "step_ratio"),
+    *("variant", "rate", "interval", "difference", "difference_interval", "holm_p", "verdict"),
+    *("spread", SEEDS, "parameters", "step_ratio", "real_time_factor"),
 )
 TESTS_TABLE = (
     *("variant", "improvement", "p", "permutation_p", "mcnemar_p", "mapsswe_words_z"),

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from asrbench.base.formatting import sentence
+from asrbench.base.formatting import NONE, sentence
 from asrbench.report.answer import answer
 from asrbench.report.cells import TableCell
 from asrbench.report.columns import (
@@ -14,6 +15,7 @@ from asrbench.report.columns import (
     LATEX_TABLE,
     RATES_TABLE,
     RUN_COLUMNS,
+    Column,
     columns_of,
     marked,
 )
@@ -157,30 +159,62 @@ def _no_formula(text: str) -> str:
 def latex(*studies: Study) -> str:
     """Returns `table.tex` for the package booktabs: a row per system with interval and verdict.
 
-    Each study has a table of its own.
+    Each study has a table of its own. The line below it says which test its p-values are of, and
+    how they are corrected.
     """
     return "\n".join(map(_latex_table, studies))
 
 
 def _latex_table(study: Study) -> str:
-    header, rows = _text_table(study, LATEX_TABLE, study.all_systems)
+    columns = columns_of(study, LATEX_TABLE, join_seeds=True)
+    heads = [
+        _latex_head(study, name, column) for name, column in zip(LATEX_TABLE, columns, strict=True)
+    ]
+    rows = [[_latex_cell(column.cell(each)) for column in columns] for each in study.all_systems]
+    note = f"\\multicolumn{{{len(columns)}}}{{l}}{{\\footnotesize $p$: {_latex_p(study)}.}}"
     return "\n".join(
         [
             f"% {' '.join(study.title.splitlines())}",  # the next line would be no comment
-            f"\\begin{{tabular}}{{l{'r' * (len(header) - 2)}l}}",
+            f"\\begin{{tabular}}{{l{'r' * (len(columns) - 2)}l}}",
             "\\toprule",
-            _latex_row(header),
+            _latex_row(heads),
             "\\midrule",
             *map(_latex_row, rows),
             "\\bottomrule",
+            *([_latex_row([note])] if study.replicates else []),
             "\\end{tabular}",
             "",
         ]
     )
 
 
-def _latex_row(texts: Sequence[str]) -> str:
-    return " & ".join(map(_escaped, texts)) + " \\\\"
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + " \\\\"
+
+
+def _latex_head(study: Study, name: str, column: Column) -> str:
+    if name == "holm_p":
+        corrected = f", Holm, {study.family}" if study.family > 1 else ""
+        return f"$p$ (bootstrap{corrected})"
+    return latex_text(f"{column.head} (points)" if name == "difference" else column.head)
+
+
+def _latex_p(study: Study) -> str:
+    """Returns which test the p-values are of, and how they are corrected."""
+    drawn = "speakers" if (study.speakers or 0) > 1 else "utterances"
+    anew = " and training seeds" if any(len(each.runs) > 1 for each in study.systems) else ""
+    corrected = f"; Holm's correction over {study.family} variants" if study.family > 1 else ""
+    controls = [system.label for system in study.systems if system.is_control]
+    apart = f", not of the control {' and '.join(controls)}" if corrected and controls else ""
+    return latex_text(f"two-sided bootstrap over {drawn}{anew}{corrected}{apart}")
+
+
+def _latex_cell(cell: TableCell) -> str:
+    """Returns a cell with its signed numbers as mathematics; a dash stands for none."""
+    if cell.text == NONE:
+        return "--"
+    text = latex_text(marked(cell))
+    return text if isinstance(cell.value, str) else re.sub(r"[-+]\d[\d.]*", r"$\g<0>$", text)
 
 
 _LATEX_SPECIAL = str.maketrans(
@@ -190,5 +224,6 @@ _LATEX_SPECIAL = str.maketrans(
 )
 
 
-def _escaped(text: str) -> str:
-    return text.translate(_LATEX_SPECIAL)
+def latex_text(text: str) -> str:
+    """Returns text that LaTeX prints as it is, in one line."""
+    return " ".join(text.splitlines()).translate(_LATEX_SPECIAL)

@@ -12,6 +12,7 @@ from asrbench.base.folders import atomic_files, delete_with
 from asrbench.base.records import field_values, read_record, to_json
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
+from asrbench.report import paper as papers
 from asrbench.report import tables
 from asrbench.report.plots import study as plots_study
 from asrbench.report.study import (
@@ -368,7 +369,9 @@ RECORD = "study.json"
 """The file of the record; its list of files tells the next comparison what to delete."""
 
 
-def write(analysis: Analysis, folder: Path, corpus: Path | None = None) -> Analysis:
+def write(
+    analysis: Analysis, folder: Path, corpus: Path | None = None, *, paper: bool = False
+) -> Analysis:
     """Writes the tables, the figures, `report.html` and `study.json`, which lists them all.
 
     They are made in a temporary folder and moved at the end, together with the deletion of what an
@@ -377,7 +380,7 @@ def write(analysis: Analysis, folder: Path, corpus: Path | None = None) -> Analy
     analysis with the names of its files.
 
     Studies without a bootstrap have no figures and no page. The page has audio if `corpus`, the
-    prepared corpus, is given.
+    prepared corpus, is given. For a `paper` there is a PDF of each figure, and `figures.tex`.
     """
     studies = analysis.studies
     texts = {
@@ -385,6 +388,9 @@ def write(analysis: Analysis, folder: Path, corpus: Path | None = None) -> Analy
         "table.csv": tables.comma_separated(*studies),
         "table.tex": tables.latex(*studies),
     }
+    marks = [f"-{study.split}" if studies[1:] else "" for study in studies]
+    if paper and analysis.settings.replicates:
+        texts[papers.NAME] = "\n".join(map(papers.figures, studies, marks))
     with atomic_files(folder, "report") as temporary:
         for file, text in texts.items():
             write_text(temporary / file, text)
@@ -392,20 +398,14 @@ def write(analysis: Analysis, folder: Path, corpus: Path | None = None) -> Analy
         if analysis.settings.replicates:
             from asrbench.report import page  # slow to import, and the rates alone do not need it
 
-            paths = [*_figures(studies, temporary), page.write(studies[0], temporary, corpus)]
+            for study, mark in zip(studies, marks, strict=True):
+                paths += plots_study.draw(study, temporary, mark, paper=paper)
+            paths.append(page.write(studies, temporary, corpus))
         names = (*texts, RECORD, *(path.name for path in paths))
         analysis = replace(analysis, files=names)
         write_text(temporary / RECORD, to_json(analysis) + "\n")
         delete_with(temporary, _files_in(folder))
     return analysis
-
-
-def _figures(studies: Sequence[Study], folder: Path) -> Iterator[Path]:
-    """Draws the figures of each study; with several, their names end in the split."""
-    for study in studies:
-        for path in plots_study.draw(study, folder):
-            named = path.with_stem(f"{path.stem}.{study.split}")
-            yield path.rename(named) if studies[1:] else path
 
 
 @dataclass(frozen=True)
