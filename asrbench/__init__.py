@@ -66,10 +66,11 @@ def compare(
     controls: Iterable[str] = (),
     systems: Iterable[str] | None = None,
 ) -> "Study":
-    """Returns the study of the scored runs at or below `paths`: a frozen, typed record.
+    """Returns the study of the scored runs at or below `paths` on a split: a frozen, typed record.
 
     It has the systems with their rates and intervals, the differences to the baseline, and a
-    verdict on each; it is what `study.json`, the tables and the page of `asrbench compare` show.
+    verdict on each; the tables and the page of `asrbench compare` show it for every split. The
+    default `split` is `test`, otherwise the first that is scored; a note names the others.
     The bootstrap draws `replicates` from `seed`; 0 gives the rates alone. Variants that differ by
     less than `margin` points can be found equivalent; variants that are `controls` are no part of
     the family that p-values are corrected for. `systems` are labels, such as "ds2_crossattn

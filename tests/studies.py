@@ -171,6 +171,7 @@ def _system(label: str, like: str, random: Random) -> StudySystem:
         tests=_tests() if compared else None,
         judgement=None if verdict is None else _judgement(verdict, delta),
         variant=label.split()[0],
+        split="test",
         decode="joint" if "joint" in label else "greedy",
         profile="verbatim/1",
         shared_seeds=SEEDS,

@@ -221,11 +221,18 @@ def test_what_never_learned_is_in_the_bins_but_not_in_the_family():
     pairs, seconds_U = drawn(1, -0.004, 150)
     errors = {"a": pairs.errors("a"), "b": pairs.errors("b"), "c": [pairs.symbols_U]}
     three = study(pairs.symbols_U, **errors)
-    found = by_length(three, seconds_U, "second", "a", replicates=400, untrained=["c"])
+    found = by_length(three, seconds_U, "second", "a", replicates=400, apart=["c"])
     assert found.bins[0].systems["c"].cer == 1
     assert set(found.interactions) == {"b"}
+    for each in found.bins:
+        assert set(each.differences) == {"b"}
+        difference = each.differences["b"]
+        assert difference.delta == pytest.approx(each.systems["b"].cer - each.systems["a"].cer)
+        assert difference.interval.low <= difference.delta <= difference.interval.high
     assert found.interactions["b"].holm_p == found.interactions["b"].p
-    assert not by_length(three, seconds_U, "second", "c", untrained=["c"]).interactions
+    without = by_length(three, seconds_U, "second", "c", apart=["c"])
+    assert not without.interactions
+    assert not any(each.differences for each in without.bins)
 
 
 def test_turning_systems_round_turns_the_slope():

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scored_runs import leave
 from typer.testing import CliRunner
 
+from asrbench.base.files import read_jsonl, write_jsonl
 from asrbench.cli.app import app
 
 REFERENCES = ["abcd"] * 7 + ["abce"]
@@ -42,6 +44,11 @@ def files(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.trn").write_text("".join(lines))
     (tmp_path / "c.trn").write_text((tmp_path / "b.trn").read_text())
     return tmp_path
+
+
+def compare_of(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["compare", *arguments, "--json"], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
 
 
 def systems(files: Path, *named: str) -> list[object]:
@@ -238,6 +245,58 @@ def test_speakers(files: Path) -> None:
     )
     assert error(*command, "--speaker-of", "(s)", "--speakers", table) == (
         "--speaker-of: found together with --speakers; use one of them"
+    )
+
+
+def test_speakers_and_intervals_of_runs_are_those_of_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same question of the same files: not one digit may differ."""
+    monkeypatch.chdir(tmp_path)
+    files = []
+    for variant, edits in (("ds2", (2, 3, 5)), ("ds2_selfattn", (1, 2, 4)), ("ds2_posattn", (8,))):
+        for seed, each in enumerate(edits):
+            found = leave(variant, seed, each)
+            path = found.hypotheses_path("test", "greedy")
+            rows = read_jsonl(path)
+            write_jsonl(path, [row | {"speaker": f"s{u // 2}"} for u, row in enumerate(rows)])
+            files.append(f"{variant}={path}")
+    kept = ("speakers", "n", "baseline", "family", "critical", "statement", "replicates")
+    for options in ((), ("--seed", "3", "--replicates", "500", "--profile", "nospace")):
+        scored = document(*files, *options)
+        code, out, err = compare_of("results", *options)
+        assert code == 0, err
+        (study,) = json.loads(out)["studies"]
+        assert {key: scored[key] for key in kept} == {key: study[key] for key in kept}
+        assert scored["speakers"] == 2
+        # compare orders rows as the registry does, and knows more of each.
+        found = {system["label"]: system for system in study["systems"]}
+        for system in scored["systems"]:
+            runs, others = system.pop("runs"), found[system["label"]].pop("runs")
+            for one, other in zip(runs, others, strict=True):
+                assert one.items() <= other.items()
+            assert system.items() <= found[system["label"]].items()
+    alone = document(files[0])["systems"][0]
+    code, out, _ = compare_of(str(Path(files[0].partition("=")[2]).parent))
+    assert json.loads(out)["studies"][0]["systems"][0]["interval"] == alone["interval"]
+    title = run(*files)[1].splitlines()[0]
+    assert "4 utterances of 2 speakers, profile" in title
+
+
+def test_options_and_unknown_speakers_come_before_stored_ones(tmp_path: Path) -> None:
+    rows = [{"id": f"u{i}", "reference": "abcd", "hypothesis": "abxd"} for i in range(4)]
+    some, path = tmp_path / "some.jsonl", tmp_path / "all.jsonl"
+    write_jsonl(some, [row | {"speaker": None} for row in rows])
+    write_jsonl(path, [row | {"speaker": f"s{i % 2}"} for i, row in enumerate(rows)])
+    assert document(f"a={some}")["speakers"] is None
+    assert document(f"a={some}", f"b={path}")["speakers"] == 2
+    assert document(f"a={path}", "--speaker-of", "(.+)")["speakers"] == 4
+    bare = tmp_path / "ref.txt"
+    bare.write_text("".join(f"u{i} abcd\n" for i in range(4)))
+    assert document(f"a={path}", "--ref", bare)["speakers"] == 2
+    write_jsonl(path, [rows[0] | {"speaker": 3}])
+    assert (
+        error(f"a={path}") == f"{path}, line 1: found '3' under 'speaker', allowed: a text or null"
     )
 
 

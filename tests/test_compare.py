@@ -15,8 +15,9 @@ from asrbench.base.files import read_jsonl, write_jsonl
 from asrbench.base.records import to_json
 from asrbench.cli.app import app
 from asrbench.experiment.spec import DecodeSpec
-from asrbench.report.study import Study, StudySystem
-from asrbench.stages.compare.study import study_of, write
+from asrbench.report.answer import answer
+from asrbench.report.study import Analysis, Settings, Study, StudySystem
+from asrbench.stages.compare.study import analysis_of, study_of, write
 from asrbench.stats.verdicts import Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -29,6 +30,10 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def study(replicates: int = 1_000, **options: Any) -> Study:
     return study_of([RESULTS], replicates=replicates, **options)
+
+
+def analysis(replicates: int = 1_000, **options: Any) -> Analysis:
+    return analysis_of([RESULTS], Settings(replicates=replicates, **options))
 
 
 def by_label(found: Study) -> dict[str, StudySystem]:
@@ -70,10 +75,9 @@ def test_golden_tables_and_json() -> None:
     """Rates by hand: two edits over 40 characters are 5 %, three 7.5 %, so ds2 has 6.25. `E` is
     in each of the four texts of ten, so `E` for each is 36 edits over 40."""
     leave_all()
-    found = study()
-    write(found, Path("out"))
-    tables = {name: Path("out", name).read_text(encoding="utf-8") for name in ("table.md",)}
-    assert tables["table.md"] == (GOLDEN / "table.md").read_text(encoding="utf-8")
+    (found,) = write(analysis(), Path("out")).studies
+    table = Path("out/table.md").read_text(encoding="utf-8")
+    assert table == (GOLDEN / "table.md").read_text(encoding="utf-8")
     expected = json.loads((GOLDEN / "study.json").read_text(encoding="utf-8"))
     assert rounded(json.loads(Path("out/study.json").read_text(encoding="utf-8"))) == expected
     systems = by_label(found)
@@ -89,28 +93,27 @@ def test_golden_tables_and_json() -> None:
     assert systems["ds2_selfattn_deck"].difference is None
 
 
-def test_the_json_reads_back_as_the_study() -> None:
+def test_the_json_reads_back_as_the_analysis() -> None:
     leave_all()
-    found = study(replicates=100)
-    write(found, Path("out"))
+    found = write(analysis(replicates=100), Path("out"))
     text = Path("out/study.json").read_text(encoding="utf-8")
-    assert Study.from_json(text) == found
+    assert Analysis.from_json(text) == found
+    assert found.studies == (study(replicates=100),)
     with pytest.raises(ValueError, match="version"):
-        Study.from_json(text.replace('"version": 2', '"version": 1'))
-    assert Study.from_json(to_json(study(replicates=0))).findings is None
+        Analysis.from_json(text.replace('"version": 3', '"version": 2'))
+    assert Analysis.from_json(to_json(analysis(replicates=0))).studies[0].findings is None
 
 
 def test_everything_that_is_written_is_there() -> None:
     leave_all()
-    paths = write(study(), Path("out"))
-    names = {path.name for path in paths}
+    names = {*write(analysis(), Path("out")).files}
     assert {"table.md", "table.csv", "table.tex", "study.json", "report.html"} <= names
     assert {"rates.png", "rates.svg", "differences.png", "learning.svg"} <= names
     assert {path.name for path in Path("out").iterdir()} == names
     assert Path("out/rates.png").read_bytes().startswith(b"\x89PNG")
     latex = Path("out/table.tex").read_text(encoding="utf-8")
     assert "ds2\\_selfattn & 4.20M & 3.75 &" in latex
-    assert latex.count("\\\\") == 1 + 5
+    assert latex.count("\\\\") == 1 + 5 + 1
 
 
 @pytest.mark.parametrize(
@@ -145,9 +148,8 @@ def test_an_epoch_without_a_record_of_the_load_has_no_step() -> None:
     run.write_history(
         [{k: v for k, v in row.items() if k != "other_load"} for row in run.history()]
     )
-    found = study(replicates=0)
+    (found,) = write(analysis(replicates=0), Path("out")).studies
     assert found.systems[0].cost.step_seconds is None
-    write(found, Path("out"))
     assert "| ds2 | 4.01M | 2.50 | - | 2.50 | - |" in Path("out/table.md").read_text()
 
 
@@ -186,13 +188,14 @@ def test_old_hypotheses_do_not_say_which_texts_occur_in_train() -> None:
 
 def test_csv_has_one_row_a_run_and_decode() -> None:
     leave_all()
-    write(study(), Path("out"))
+    write(analysis(), Path("out"))
     with Path("out/table.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
     joint = next(row for row in rows if row["decode"] == "joint")
     run = next(RESULTS.glob("an4/ds2_crossattn/seed1-*"))
     assert joint == {
+        "split": "test",
         "variant": "ds2_crossattn",
         "decode": "joint",
         "seed": "1",
@@ -227,12 +230,11 @@ def test_one_untrained_seed_takes_the_verdict_away() -> None:
 def test_an_untrained_baseline_leaves_nothing_to_compare_to() -> None:
     leave("ds2", 0, 40)
     leave("ds2_selfattn", 0, 1)
-    found = study()
+    (found,) = write(analysis(), Path("out")).studies
     baseline, other = found.systems
     assert baseline.verdict is Verdict.NOT_TRAINED
     assert other.verdict is Verdict.NOT_COMPARABLE
     assert "the baseline ds2 is not trained" in other.reason
-    write(found, Path("out"))
 
 
 JOINT_ASIDE = (
@@ -325,12 +327,12 @@ def test_controls_of_the_registry_and_of_the_caller_are_no_part_of_the_family() 
 def test_without_replicates_there_are_rates_alone() -> None:
     leave("ds2", 0, 1)
     leave("ds2_selfattn", 0, 2, done=0)
-    found = study(replicates=0)
+    whole = write(analysis(replicates=0), Path("out"))
+    (found,) = whole.studies
     assert [system.cer for system in found.systems] == [1 / 40, 2 / 40]
     assert [system.interval for system in found.systems] == [None, None]
     assert found.systems[1].cost.step_ratio is None
-    names = {path.name for path in write(found, Path("out"))}
-    assert names == {"table.md", "table.csv", "table.tex", "study.json"}
+    assert whole.files == ("table.md", "table.csv", "table.tex", "study.json")
 
 
 def invoke(*arguments: str) -> Any:
@@ -344,14 +346,113 @@ def test_the_command_prints_verdicts_tables_or_the_document() -> None:
     shown = invoke("--replicates", "500").output
     assert "Against ds2" in shown
     assert "- ds2_selfattn: two seeds cannot decide." in shown
-    assert "wrote results/report.html" in shown
+    first, *_, last = shown.splitlines()
+    assert first == answer(study(replicates=500))
+    count = len(list(Path("results").glob("*.*")))
+    files = "table.md, study.json, report.html"
+    assert last == f"wrote {count} files in results: {files}, ..."
     quiet = invoke("--replicates", "500", "--quiet").output.splitlines()
-    assert all(line.startswith("- ") for line in quiet)
-    assert len(quiet) == 5
+    assert quiet[0] == first
+    assert [line[:2] for line in quiet[1:]] == ["- "] * 4
     Path("results/report.html").unlink()
-    found = json.loads(invoke("--replicates", "500", "--json").output)
+    (found,) = json.loads(invoke("--replicates", "500", "--json").output)["studies"]
     assert found["baseline"] == "ds2"
     assert not Path("results/report.html").exists()
+    bare = invoke("--replicates", "0").output.splitlines()
+    assert bare[-1] == "wrote 4 files in results: table.md, table.csv, table.tex, study.json"
+
+
+# Several splits
+
+
+def leave_splits() -> None:
+    """Two variants on `eval_clean` and `eval_other`, and one on another corpus and on dev too."""
+    for variant, clean, other in (("ds2", 2, 4), ("ds2_selfattn", 1, 6)):
+        run = begin(variant, 0)
+        score(run, wrong(other), split="eval_other")
+        score(run, wrong(clean), split="eval_clean")
+    score(run, wrong(8), split="test@an4-1a2b3c4d", corpus="0e" * 8)
+    score(run, wrong(1), split="dev")
+
+
+def test_every_evaluation_split_is_a_study_of_its_own() -> None:
+    leave_splits()
+    found = analysis()
+    assert [each.split for each in found.studies] == [
+        "eval_clean",
+        "eval_other",
+        "test@an4-1a2b3c4d",
+    ]
+    assert [[system.cer for system in each.systems] for each in found.studies] == [
+        [2 / 40, 1 / 40],
+        [4 / 40, 6 / 40],
+        [8 / 40],
+    ]
+    assert found.studies[:2] == tuple(study(split=name) for name in ("eval_clean", "eval_other"))
+    assert [each.family for each in found.studies] == [1, 1, 0]
+    # Alone, the third study would show ds2 on another split; here it has its row in the others.
+    assert len(study(split="test@an4-1a2b3c4d").not_comparable) == 1
+    assert [each.not_comparable for each in found.studies] == [()] * 3
+    chosen = analysis(splits=("eval_other", "dev", "eval_other"))
+    assert [each.split for each in chosen.studies] == ["eval_other", "dev"]
+
+
+def test_several_splits_stand_in_every_file() -> None:
+    leave_splits()
+    found = write(analysis(splits=("eval_clean", "eval_other")), Path("out"))
+    assert {path.name for path in Path("out").iterdir()} == {*found.files}
+    assert {"rates-eval_clean.png", "rates-eval_other.svg"} <= {*found.files}
+    assert "rates.png" not in found.files
+    table = Path("out/table.md").read_text(encoding="utf-8")
+    lines = table.splitlines()
+    titles = [lines.index(each.title) for each in found.studies]
+    assert titles[0] == 0 < titles[1]
+    for line in (*found.studies[0].legend, f"- {found.studies[0].notes[0]}"):
+        assert table.count(line) == 1
+    with Path("out/table.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["split"], row["variant"], row["cer"]) for row in csv.DictReader(file)]
+    assert rows == [
+        ("eval_clean", "ds2", "0.050000"),
+        ("eval_clean", "ds2_selfattn", "0.025000"),
+        ("eval_other", "ds2", "0.100000"),
+        ("eval_other", "ds2_selfattn", "0.150000"),
+    ]
+    latex = Path("out/table.tex").read_text(encoding="utf-8")
+    assert latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 2
+    one = write(analysis(splits=("eval_other",)), Path("out"))
+    assert {path.name for path in Path("out").iterdir()} == {*one.files}
+    assert "rates.png" in one.files
+    assert "eval_clean" not in Path("out/table.md").read_text(encoding="utf-8")
+
+
+def test_the_terminal_has_every_split_and_says_what_they_share_once() -> None:
+    leave_splits()
+    asked = ("--split", "eval_clean", "--split", "eval_other", "--replicates", "200")
+    shown = invoke(*asked).output
+    studies = analysis(replicates=200, splits=("eval_clean", "eval_other")).studies
+    answers = [f"{each.split}: {answer(each)}" for each in studies]
+    lines = shown.splitlines()
+    assert lines[0] == answers[0]
+    assert answers[1] in lines
+    assert all(shown.count(line) == 1 for line in studies[0].legend)
+    quiet = invoke(*asked, "--quiet").output.splitlines()
+    assert [line for line in quiet if not line.startswith("- ")] == answers
+
+
+def test_settings_that_fit_only_some_of_the_splits_say_how_to_choose() -> None:
+    leave_splits()
+    with pytest.raises(UserError) as caught:
+        analysis(baseline="ds2")
+    assert str(caught.value) == (
+        "--baseline: found 'ds2', allowed: ds2_selfattn "
+        "(scored: eval_clean, eval_other, test@an4-1a2b3c4d; --split chooses)"
+    )
+    chosen = analysis(baseline="ds2_selfattn", splits=("eval_clean",))
+    assert chosen.settings == Settings(
+        baseline="ds2_selfattn", splits=("eval_clean",), replicates=1_000
+    )
+    with pytest.raises(UserError, match=r"^--split: found 'test', scored: eval_other, eval_clean"):
+        analysis(splits=("test",))
 
 
 def test_rows_that_are_asked_for_are_compared_whatever_their_search() -> None:
@@ -401,7 +502,9 @@ def test_words_are_another_unit() -> None:
     """One edit, one of ten words; four edits in `ONE TWO AB` are two of them."""
     leave("ds2", 0, 1)
     leave("ds2_selfattn", 0, 4)
-    found = json.loads(invoke("--replicates", "500", "--json", "--unit", "word").output)
+    (found,) = json.loads(invoke("--replicates", "500", "--json", "--unit", "word").output)[
+        "studies"
+    ]
     assert (found["unit"], found["n"]) == ("word", 10)
     assert [system["rate"] for system in found["systems"]] == [1 / 10, 2 / 10]
     assert [system["cer"] for system in found["systems"]] == [1 / 40, 4 / 40]

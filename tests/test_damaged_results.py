@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 from asrbench.cli.app import app
 from asrbench.experiment.run_folder import Run
 from asrbench.report.page.inspect import inspections
-from asrbench.report.plots import study as study_plots
-from asrbench.report.study import Study
-from asrbench.stages.compare.study import study_of, write
+from asrbench.report.study import Analysis, Settings
+from asrbench.stages.compare.study import analysis_of, write
 
 FILES = ("spec.yaml", "env.json", "history.jsonl", "scores.json", "hypotheses.test.jsonl")
 
@@ -30,10 +29,12 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     return made
 
 
-def compared() -> Study:
-    study = study_of([RESULTS], replicates=0)
-    write(study, Path("out"))
-    return study
+def compared() -> Analysis:
+    return write(analysis(replicates=0), Path("out"))
+
+
+def analysis(folder: Path = RESULTS, replicates: int = 20) -> Analysis:
+    return analysis_of([folder], Settings(replicates=replicates))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -55,7 +56,7 @@ def test_a_damaged_run_is_left_out_and_the_others_are_compared(name: str, runs: 
     assert result.exit_code == 2
     assert result.stderr.startswith("error: the study lacks 1 run: ")
     assert str(runs[-1].folder / name) in result.stderr.replace("\n", "")
-    study = Study.from_json(Path("results/study.json").read_text())
+    (study,) = Analysis.from_json(Path("results/study.json").read_text()).studies
     assert [len(system.runs) for system in study.systems] == [2, 1]
     (fault,) = study.damaged
     assert f"- left out, because a file is damaged: {fault}" in Path("results/table.md").read_text()
@@ -83,12 +84,12 @@ def test_a_compare_that_fails_leaves_no_file(
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    study = study_of([RESULTS], replicates=20)
+    found = analysis()
     Path("out").mkdir()
     Path("out/table.md").write_text("before")
     monkeypatch.setattr("asrbench.report.page.write", broken)
     with pytest.raises(RuntimeError):
-        write(study, Path("out"))
+        write(found, Path("out"))
     assert [path.name for path in Path("out").iterdir()] == ["table.md"]
     assert Path("out/table.md").read_text() == "before"
 
@@ -97,26 +98,41 @@ def test_a_compare_that_fails_leaves_no_file(
 def test_a_folder_in_the_place_of_a_file_leaves_the_others_as_they_are(
     runs: list[Run], name: str
 ) -> None:
-    study = study_of([RESULTS], replicates=20)
+    found = analysis()
     Path("out", name).mkdir(parents=True)
     Path("out/table.csv").write_text("before")
-    said = refusal(lambda: write(study, Path("out")))
+    said = refusal(lambda: write(found, Path("out")))
     assert said == f"out/{name}: is a folder; move it, or choose another --out"
     assert {path.name for path in Path("out").iterdir()} == {name, "table.csv"}
     assert Path("out/table.csv").read_text() == "before"
 
 
-def test_figures_of_an_earlier_study_do_not_stay_beside_a_new_one(runs: list[Run]) -> None:
-    written = write(study_of([RESULTS], replicates=20), Path("out"))
-    assert {*study_plots.files(Path("out"))} > {path for path in written if path.suffix == ".png"}
+def test_files_of_an_earlier_analysis_do_not_stay_beside_a_new_one(runs: list[Run]) -> None:
+    first = write(analysis(), Path("out")).files
     Path("out/mine.png").write_text("")
-    alone = write(study_of([runs[0].folder], replicates=20), Path("out"))
-    assert Path("out/differences.png") in {*written} - {*alone}
-    assert {*Path("out").iterdir()} == {*alone, Path("out/mine.png")}
+    assert {"differences.png", "report.html"} <= {*first}
+    alone = write(analysis(runs[0].folder), Path("out")).files
+    assert {*first} - {*alone} == {"differences.png", "differences.svg"}
+    assert {path.name for path in Path("out").iterdir()} == {*alone, "mine.png"}
+    rates = write(analysis(replicates=0), Path("out")).files
+    assert rates == ("table.md", "table.csv", "table.tex", "study.json")
+    assert {path.name for path in Path("out").iterdir()} == {*rates, "mine.png"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"files": 3}', '{"files": ["../secret", "kept", 3]}', "\ud800"]
+)
+def test_a_list_of_files_that_is_damaged_deletes_nothing_else(runs: list[Run], text: str) -> None:
+    Path("out/kept").mkdir(parents=True)
+    Path("secret").write_text("")
+    Path("out/study.json").write_text(text, errors="surrogatepass")
+    files = write(analysis(replicates=0), Path("out")).files
+    assert {path.name for path in Path("out").iterdir()} == {*files, "kept"}
+    assert Path("secret").exists()
 
 
 def test_inspections_that_cannot_be_read_are_left_out_of_the_page(runs: list[Run]) -> None:
-    study = study_of([RESULTS], replicates=20)
+    (study,) = analysis().studies
     path = runs[-1].inspect_path("test")
     assert inspections(study).summary == ""
     path.write_text(json.dumps({"utterances": [{"id": "u1", "pictures": ["a.png"]}]}))

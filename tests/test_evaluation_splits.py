@@ -12,6 +12,7 @@ from doors import error, run
 from made_by_commands import SPEC
 from tones import TEXTS
 
+from asrbench import compare
 from asrbench.base.files import read_jsonl
 from asrbench.data.corpus import Corpus
 from asrbench.experiment.run_folder import Run
@@ -72,16 +73,13 @@ def test_the_next_commands_work_as_they_are_printed(home: Path) -> None:
     out = printed("eval", results, "--device", "cpu")
     assert list(only_run(home).scores()) == ["eval_clean", "eval_other"]
     following = [line for line in out.splitlines() if line.startswith("next: asrbench ")]
-    assert following == [
-        f"next: asrbench compare {results} --split {name} --out {results / name}"
-        for name in ("eval_clean", "eval_other")
-    ]
-    for line in following:
-        _, _, *command = line.split()
-        printed(*command, "--replicates", "0")
-        assert json.loads((Path(command[-1]) / "study.json").read_text())["split"] == command[3]
-    out = " ".join(printed("compare", results, "--replicates", "0").split())
-    assert "this is eval_clean alone; `--split eval_other --out FOLDER` compares another" in out
+    assert following == [f"next: asrbench compare {results}"]
+    printed("compare", results, "--replicates", "0")
+    studies = json.loads((results / "study.json").read_text())["studies"]
+    assert [study["split"] for study in studies] == ["eval_clean", "eval_other"]
+    study = compare(results, replicates=0)
+    assert study.split == "eval_clean"
+    assert "this is eval_clean alone; scored too: eval_other" in study.notes
 
 
 def test_inspect_takes_every_evaluation_split(home: Path) -> None:
@@ -165,7 +163,7 @@ def test_another_corpus_stands_under_its_own_name(
     options = ("--device", "cpu", "--corpus", other)
     out = printed("eval", results, *options)
     assert "another corpus than it was trained on" in out
-    assert out.splitlines()[-1] == f"next: asrbench compare {results} --split {label}"
+    assert out.splitlines()[-1] == f"next: asrbench compare {results}"
     scores = found.scores()
     assert list(scores) == ["eval_clean", label]
     assert scores["eval_clean"] == own
@@ -174,10 +172,9 @@ def test_another_corpus_stands_under_its_own_name(
     assert [row["reference"] for row in rows] == texts
     assert [row["in_train"] for row in rows] == [text in TEXTS for text in texts]
 
-    split = printed("compare", results, "--json", "--replicates", "0")
-    assert json.loads(split)["split"] == "eval_clean"
-    study = json.loads(printed("compare", results, "--json", "--replicates", "0", "--split", label))
-    assert study["split"] == label
+    whole = json.loads(printed("compare", results, "--json", "--replicates", "0"))
+    assert [study["split"] for study in whole["studies"]] == ["eval_clean", label]
+    (_, study) = whole["studies"]
     assert study["title"].startswith(f"{label} of {opened.name} ({opened.fingerprint[:8]})")
     assert (
         study["commands"][0] == f"asrbench eval {results / 'tiny'} --split eval_clean --corpus DIR"

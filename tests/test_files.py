@@ -30,6 +30,7 @@ from asrbench.base.files import (
 from asrbench.base.folders import (
     atomic_files,
     atomic_folder,
+    delete_with,
     folders_below,
     settle,
     unsettled,
@@ -158,7 +159,7 @@ def test_replacing_happens_at_the_end_or_not_at_all(tmp_path):
 KILLED_AT_STEP = """
 import itertools, os, sys
 from pathlib import Path
-from asrbench.base.folders import atomic_files, atomic_folder
+from asrbench.base.folders import atomic_files, atomic_folder, delete_with
 step, out = int(sys.argv[1]), Path(sys.argv[2])
 steps = itertools.count()
 CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "shutil.rmtree")
@@ -176,6 +177,7 @@ KILLED_FILES = f"""{KILLED_AT_STEP}
 with atomic_files(out, "report") as folder:
     for name in "abc":
         (folder / name).write_text("new")
+    delete_with(folder, ["c", "e", "f"])
 """
 
 
@@ -224,19 +226,31 @@ def test_files_killed_at_any_step_are_all_old_or_are_all_made_new_by_the_next_ca
     for step in itertools.count():
         home = tmp_path / str(step)
         home.mkdir()
-        for name in "abcd":
+        for name in "abcde":
             (home / name).write_text("old")
         done = subprocess.run([sys.executable, "-c", KILLED_FILES, str(step), str(home)])
         if done.returncode == 0:
             break
         assert done.returncode == 9
-        found = [(home / name).read_text() for name in "abcd"]
-        assert len({*found[:3]}) == 1 or unsettled(home) == [home / "report"]
+        found = [(home / name).read_text() for name in "abc"]
+        gone = not (home / "e").exists()
+        assert {(text == "new") for text in found} == {gone} or unsettled(home) == [home / "report"]
         with suppress(KeyboardInterrupt), atomic_files(home, "report"):
             raise KeyboardInterrupt
-        assert names(home) == [*"abcd"], step
-        results.add(tuple((home / name).read_text() for name in "abcd"))
-    assert results == {("old",) * 4, ("new", "new", "new", "old")}
+        results.add(tuple((path.name, path.read_text()) for path in sorted(home.iterdir())))
+    old, new = dict.fromkeys("abcde", "old"), dict.fromkeys("abc", "new") | {"d": "old"}
+    assert results == {tuple(old.items()), tuple(new.items())}
+
+
+def test_only_files_of_the_folder_itself_are_deleted(tmp_path):
+    (tmp_path / "mine").write_text("")
+    folder = tmp_path / "results"
+    (folder / "kept").mkdir(parents=True)
+    (folder / "link").symlink_to(tmp_path / "mine")
+    with atomic_files(folder, "report") as temporary:
+        delete_with(temporary, ["../mine", str(tmp_path / "mine"), "kept", "link", "gone"])
+    assert names(tmp_path) == ["mine", "results"]
+    assert names(folder) == ["kept"]
 
 
 def test_symbolic_link_stays_a_link_and_its_folder_is_replaced(tmp_path):

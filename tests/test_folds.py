@@ -298,8 +298,9 @@ def test_the_command_writes_every_view_of_folds(studied, tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "the whole corpus, by 3 folds" in page
     # Audio of utterances of every split of the corpus, not of its test split alone.
-    assert re.search(r"\d+ of them have audio\.", page)
-    assert json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))["folds"] == 3
+    assert re.search(r"\d+ of them have audio \(Opus\)", page)
+    (study,) = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))["studies"]
+    assert study["folds"] == 3
 
 
 def test_a_run_of_a_fold_is_evaluated_transcribed_and_inspected(studied, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from asrbench.base.formatting import (
     counted,
+    listing,
     p_equals,
     p_value,
     parameter_count,
@@ -34,6 +35,9 @@ from asrbench.base.records import field_values, to_json
         (points_interval((-0.007, 0.0177)), "-0.70 to +1.77"),
         (p_value(0.3351), "0.335"),
         (p_value(0.0009), "<0.001"),
+        (listing(["a"]), "a"),
+        (listing(["a", "b"]), "a and b"),
+        (listing(["a", "b", "c"]), "a, b and c"),
         (p_equals(0.001), "p = 0.001"),
         (p_equals(0.0009), "p < 0.001"),
         (parameter_count(512_400), "512k"),

@@ -580,6 +580,22 @@ def test_maps_lie_on_the_seconds_of_their_frames() -> None:
     assert image.get_extent() == pytest.approx((-0.0075, 0.1925, 0.1925, -0.0075))
 
 
+@pytest.mark.parametrize(
+    ("relates", "query", "key"),
+    [
+        ("frames to frames", "time (s)", "time (s)"),
+        ("symbols to frames", "symbol", "time (s)"),
+        ("heads to heads", "head", "head"),
+    ],
+)
+def test_axes_of_maps_name_query_and_key(relates: str, query: str, key: str) -> None:
+    shape = (2, 3, 2) if relates == "heads to heads" else (2, 3, 5)
+    maps = Maps("attention.0", np.ones(shape), relates)
+    first = attention([maps], frame_s=0.04, first_s=0.0, title="").axes[0]
+    assert first.get_ylabel() == f"attention.0\nquery: {query}"
+    assert first.get_xlabel() == f"key: {key}"
+
+
 # The command
 
 

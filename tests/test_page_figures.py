@@ -20,7 +20,7 @@ from asrbench.base.formatting import percent
 from asrbench.experiment.run_folder import Run
 from asrbench.experiment.spec_file import load_study
 from asrbench.report import tables
-from asrbench.report.study import Study, StudySystem
+from asrbench.report.study import Analysis, Study, StudySystem
 from asrbench.scoring.edit_counts import character_errors
 from asrbench.stages.compare.study import study_of
 from asrbench.stats.verdicts import Verdict
@@ -34,7 +34,9 @@ FIGURE = re.compile(r"(?<![\w.,-])[+-]?\d+(?:[.,]\d+)*(?![\w-])")
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return Study.from_json((ROOT / "results/an4/study.json").read_text(encoding="utf-8"))
+    text = (ROOT / "results/an4/study.json").read_text(encoding="utf-8")
+    (found,) = Analysis.from_json(text).studies
+    return found
 
 
 @pytest.fixture(scope="module")

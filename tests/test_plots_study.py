@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
-from studies import study, without_lengths
+from studies import VARIANTS, study, without_lengths
 
-from asrbench.analysis.subsets import SubsetRate
-from asrbench.report.plots.panels import pareto, spread
+from asrbench.report.plots.base import COLOURS, MARKERS, look
+from asrbench.report.plots.panels import looks, pareto, spread
 from asrbench.report.plots.study import (
     COLUMN_INCHES,
     DOTS_PER_INCH,
+    MOST_PANELS,
     MOST_SYSTEMS,
     Picture,
     draw,
@@ -23,9 +24,10 @@ from asrbench.report.plots.study import (
     rendered,
 )
 from asrbench.report.study import Curve, SystemCost
+from asrbench.stats.verdicts import Verdict
 
 ALL = [
-    *("rates", "differences", "cost_time", "cost_flops", "cost_parameters"),
+    *("rates", "differences", "cost_time", "cost_flops", "cost_rtf", "cost_parameters"),
     *("learning", "length_seconds", "length_characters"),
 ]
 
@@ -40,11 +42,11 @@ def named(found, name) -> Picture:
     return picture
 
 
-def axes_of(picture):
+def axes_of(picture, panel=0):
     from matplotlib.figure import Figure
 
     axes = Figure().add_subplot()
-    picture.draw(axes)
+    picture.panels[panel](axes)
     return axes
 
 
@@ -64,8 +66,21 @@ def test_each_figure_is_a_png_of_a_column_and_an_svg(whole, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
+def test_a_paper_has_a_pdf_of_each_figure_without_its_words(whole, tmp_path):
+    """Fonts of type 42 are embedded; the text of a PDF is text, so titles can be looked for."""
+    paths = [path for path in draw(whole, tmp_path, paper=True) if path.suffix == ".pdf"]
+    assert [path.stem for path in paths] == ALL
+    for path, picture in zip(paths, pictures(whole), strict=True):
+        content = path.read_bytes()
+        assert b"/CIDFontType2" in content or b"/TrueType" in content
+        assert b"/FontFile2" in content
+        assert b"/Type3" not in content
+        assert b"/Image" not in content.replace(b"/ImageB /ImageC /ImageI", b"")
+        assert len(rendered(picture, ".svg", bare=True)) < len(rendered(picture, ".svg"))
+
+
 def test_the_same_study_is_the_same_file(whole):
-    for suffix in (".png", ".svg"):
+    for suffix in (".png", ".svg", ".pdf"):
         one, other = (rendered(named(whole, "differences"), suffix) for _ in range(2))
         assert one == other
 
@@ -96,16 +111,33 @@ def test_a_figure_without_its_data_is_not_drawn(whole):
     assert "speakers" not in named(replace(whole, speakers=None), "rates").caption
 
 
-def test_bins_without_a_rate_or_an_interval_are_gaps(whole):
+def test_a_bin_without_a_difference_is_a_gap(whole):
     lengths = whole.findings.lengths
     first, *others = lengths.duration.bins
-    gap = replace(first, systems=first.systems | {"ds2": SubsetRate(None, None)})
-    duration = replace(lengths.duration, bins=(gap, *others))
+    duration = replace(lengths.duration, bins=(replace(first, differences={}), *others))
     findings = replace(whole.findings, lengths=replace(lengths, duration=duration))
-    axes = axes_of(named(replace(whole, findings=findings), "length_seconds"))
-    line = {line.get_label(): list(line.get_ydata()) for line in axes.lines}["ds2"]
-    assert line[0] != line[0]
-    assert line[1] == 100 * others[0].systems["ds2"].cer
+    picture = named(replace(whole, findings=findings), "length_seconds")
+    axes = axes_of(picture)
+    assert axes.get_title(loc="left") == "ds2_selfattn"
+    # A line for the bin and one for its interval.
+    assert len(axes.collections) == 2 * len(others)
+    for drawn, each in zip(axes.collections[1::2], others, strict=True):
+        ((one, other),) = drawn.get_segments()
+        difference = each.differences["ds2_selfattn"]
+        assert tuple(one) == pytest.approx((each.low, 100 * difference.delta))
+        assert tuple(other) == pytest.approx((each.high, 100 * difference.delta))
+
+
+def test_lengths_are_small_multiples_of_what_is_compared(whole):
+    picture = named(whole, "length_characters")
+    titles = [axes_of(picture, k).get_title(loc="left") for k in range(len(picture.panels))]
+    compared = whole.findings.lengths.reference_length.bins[0].differences
+    assert titles == [system.label for system in whole.systems if system.label in compared]
+    assert "ds2" not in titles
+    many = study(variants=20)
+    picture = named(many, "length_seconds")
+    assert len(picture.panels) == MOST_PANELS
+    assert "7 systems that differ less are left out." in picture.caption
 
 
 # What they show
@@ -152,7 +184,7 @@ def test_a_panel_shows_a_few_of_many_systems_and_says_so():
     many = study(variants=12)
     caption = named(many, "learning").caption
     assert "7 of 12 systems: ds2, and those furthest from it." in caption
-    assert len(axes_of(named(many, "length_seconds")).lines) == MOST_SYSTEMS
+    assert named(many, "learning").keys == MOST_SYSTEMS
     rows = axes_of(named(many, "rates")).get_yticklabels()
     assert len(rows) == 12
 
@@ -175,7 +207,52 @@ def test_labels_of_any_alphabet_are_drawn(whole):
     assert rendered(named(replace(whole, systems=systems), "rates"), ".png")
 
 
+# Colours
+
+
+def test_a_variant_has_one_colour_in_every_figure(whole):
+    searched = replace(whole.systems[1], label="ds2_selfattn [joint]", decode="joint")
+    systems = (*whole.systems[:2], searched, *whole.systems[2:])
+    found = replace(whole, systems=systems)
+    seen = looks(found)
+    assert seen["ds2_selfattn"].colour == seen["ds2_selfattn [joint]"].colour
+    assert seen["ds2_selfattn"].marker != seen["ds2_selfattn [joint]"].marker
+    assert len({look.colour for look in seen.values()}) == len(VARIANTS)
+    # A search more, or a row less, changes no other's colour in any figure.
+    for name in ("cost_flops", "learning"):
+        for line in axes_of(named(found, name)).lines:
+            if line.get_label() in seen:
+                assert line.get_color() == seen[line.get_label()].colour
+    rows = axes_of(named(found, "differences"))
+    tints = [line.get_color() for line in rows.lines[1:]]
+    compared = [system.label for system in systems if system.difference]
+    assert tints == [seen[label].colour for label in compared]
+
+
+def test_looks_differ():
+    combinations = {look(variant)[:2] for variant in range(len(COLOURS) * len(MARKERS))}
+    assert len(combinations) == len(COLOURS) * len(MARKERS)
+
+
 # Pareto front
+
+
+def test_what_is_not_judged_is_not_on_the_front(whole):
+    """It is cheaper and better than all others, drawn hollow, and the front goes without it."""
+    systems = list(whole.systems)
+    assert systems[4].verdict is Verdict.NOT_COMPARABLE
+    systems[4] = replace(
+        systems[4], rate=0.01, cost=replace(systems[4].cost, real_time_factor=0.0001)
+    )
+    picture = named(replace(whole, systems=tuple(systems)), "cost_rtf")
+    assert "Faint: not judged" in picture.caption
+    front, *points = axes_of(picture).lines
+    assert min(front.get_ydata()) == pytest.approx(100 * systems[1].rate)
+    (apart,) = (line for line in points if line.get_label() == systems[4].label)
+    assert apart.get_markerfacecolor() == "white"
+    assert apart.get_alpha() < 1
+    assert axes_of(picture).get_xscale() == "log"
+    assert axes_of(named(whole, "cost_time")).get_xscale() == "linear"
 
 
 def test_pareto_by_hand():

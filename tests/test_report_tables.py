@@ -11,7 +11,7 @@ from studies import study
 from asrbench.report import columns, tables
 from asrbench.report.cells import TableCell, verdict_cell
 from asrbench.report.page import views
-from asrbench.report.plots.panels import MARKERS, TINTS
+from asrbench.report.plots.panels import MARKERS
 from asrbench.report.study import Study
 from asrbench.stats.verdicts import Verdict
 
@@ -66,10 +66,10 @@ def test_a_system_that_is_not_comparable_is_at_the_end_of_every_table() -> None:
     assert tables.differences(moved)[1] == [
         ["ds2_crossattn joint", "-", "-", "-", "not comparable"]
     ]
-    assert "ds2_crossattn joint: not comparable. Another order" in tables.verdicts(moved)[1]
+    assert "ds2_crossattn joint: not comparable. Another order" in tables.verdicts(moved)[0]
 
 
-# The summary
+# Verdicts
 
 
 def with_verdicts(**verdicts: Verdict) -> Study:
@@ -83,39 +83,18 @@ def with_verdicts(**verdicts: Verdict) -> Study:
     return replace(found, systems=systems)
 
 
-def test_the_summary_names_what_is_shown_and_what_cannot_be_judged() -> None:
-    assert tables.summary(study()) == (
-        "Shown to be better than ds2: ds2_selfattn; worse: ds2_twattn. "
-        "Not judged: ds2_selfattn_deck, ds2_crossattn joint."
-    )
-
-
 @pytest.mark.parametrize(
     "verdict",
     [Verdict.BETTER_MODELS, Verdict.WORSE_MODELS, Verdict.TWO_SEEDS, Verdict.FEW_SPEAKERS],
 )
 def test_a_row_of_too_few_seeds_or_speakers_is_no_finding(verdict: Verdict) -> None:
-    """It is not counted, and has neither the colour of a finding nor its marker in the figures."""
+    """It has neither the colour of a finding nor its marker in the figures."""
     found = with_verdicts(ds2_selfattn=verdict)
-    assert tables.summary(found).startswith(
-        "Shown to be better than ds2: none; worse: ds2_twattn. Not judged: ds2_selfattn"
-    )
     row = tables.differences(found)[1][0]
     assert row[-1] == verdict.value
     assert row[-1] not in ("better", "worse")
     assert verdict_cell(verdict).style == "open"
-    assert verdict not in {**TINTS, **MARKERS}
-
-
-def test_with_a_margin_the_summary_names_what_is_equivalent() -> None:
-    found = replace(with_verdicts(ds2_posattn=Verdict.EQUIVALENT), margin=0.01)
-    assert "worse: ds2_twattn; equivalent: ds2_posattn." in tables.summary(found)
-
-
-def test_a_control_is_no_finding_about_a_variant() -> None:
-    found = study()
-    systems = tuple(replace(s, is_control=s.label == "ds2_selfattn") for s in found.systems)
-    assert "better than ds2: none" in tables.summary(replace(found, systems=systems))
+    assert verdict not in MARKERS
 
 
 def hostile(label: str) -> Study:
@@ -132,12 +111,12 @@ def test_spreadsheet_computes_nothing_that_a_name_says(start: str) -> None:
     table = tables.comma_separated(hostile(f"{start}HYPERLINK(1)"))
     rows = list(csv.reader(io.StringIO(table, newline="")))
     name = re.sub(r"[\r\n]", " ", f"{start}HYPERLINK(1)")
-    texts = [cell for row in rows for cell in (row[0], row[1], row[-1])]
+    texts = [cell for row in rows for cell in (row[0], row[1], row[2], row[-1])]
     assert f"'{name}" in texts
     assert f"'{name}/seed0" in texts
     assert not any(text.lstrip()[:1] in ("=", "+", "-", "@") for text in texts if text)
     # Numbers stay numbers.
-    assert all(float(row[4]) >= 0 for row in rows[1:])
+    assert all(float(row[5]) >= 0 for row in rows[1:])
 
 
 def test_name_ends_no_cell_and_no_row_of_a_markdown_table() -> None:
@@ -147,6 +126,30 @@ def test_name_ends_no_cell_and_no_row_of_a_markdown_table() -> None:
     assert len(rows) == 2
     cells = [len(re.findall(r"(?<!\\)\|", line)) for line in found if line.startswith("|")]
     assert cells == [line.count("|") for line in plain if line.startswith("|")]
+
+
+def test_latex_has_the_minus_of_mathematics_and_says_what_p_is() -> None:
+    found = study()
+    systems = list(found.systems)
+    systems[3] = replace(systems[3], is_control=True, label="ds2 -5 $x_1$")
+    lines = tables.latex(replace(found, systems=tuple(systems))).splitlines()
+    (head,) = (line for line in lines if line.startswith("variant"))
+    assert "& diff (points) &" in head
+    assert "& $p$ (bootstrap, Holm, 3) &" in head
+    (better,) = (line for line in lines if line.startswith("ds2\\_selfattn &"))
+    assert "& $-2.08$ & $-2.88$ to $-1.28$ & 0.001 & better" in better
+    (void,) = (line for line in lines if line.startswith("ds2\\_crossattn joint"))
+    assert void.endswith("& -- & -- & -- & not comparable \\\\")
+    assert any(line.startswith("ds2 -5 \\$x\\_1\\$ &") for line in lines)
+    assert lines[-2] == (
+        "\\multicolumn{8}{l}{\\footnotesize $p$: two-sided bootstrap over speakers and training "
+        "seeds; Holm's correction over 3 variants, not of the control ds2 -5 \\$x\\_1\\$.} \\\\"
+    )
+    # Only numbers have a sign: a label with one is text.
+    assert not re.search(r"(?<![$\w ])-\d", "".join(lines))
+    alone = tables.latex(replace(found, family=1, systems=found.systems[:2]))
+    assert "& $p$ (bootstrap) &" in alone
+    assert "Holm" not in alone
 
 
 def test_title_does_not_leave_its_comment_in_latex() -> None:

@@ -74,7 +74,7 @@ class KeepsEpochs(Heard):
 
     def say(self, line: str) -> None:
         super().say(line)
-        if " epoch " in line:
+        if line.startswith("epoch "):
             self.weights.append(load_file(self.run.weights_path("last")))
 
 

@@ -62,9 +62,9 @@ def analyse(
 
     `Pairs.of` says how texts and `words` must look; `by_utterance` explains `most`. Intervals draw
     speakers if all are known and there are two or more, otherwise utterances. Systems that are
-    `untrained` are described, but choose no utterance and have no interaction. `in_train` says for
-    each utterance whether its text occurs in train; systems that are `incomparable` with the
-    baseline have no difference to it on these texts and on the others.
+    `untrained` are described, but choose no utterance. `in_train` says for each utterance whether
+    its text occurs in train. Systems that are `untrained`, or `incomparable` with the baseline,
+    have no difference to it on a part of the test set, and no interaction.
 
     Raises `UserError` if no system is the baseline, `ValueError` for lists of different length.
     """
@@ -74,9 +74,10 @@ def analyse(
     known = speakers is not None and None not in speakers and len(set(speakers)) > 1
 
     blocks = speakers if known else None
+    apart = {*untrained, *incomparable}
 
     def lengths(lengths_U: Sequence[float], unit: str) -> ByLength:
-        return by_length(pairs, lengths_U, unit, baseline, blocks, replicates, untrained=untrained)
+        return by_length(pairs, lengths_U, unit, baseline, blocks, replicates, apart=apart)
 
     return Findings(
         Lengths(
@@ -90,7 +91,5 @@ def analyse(
         None if speakers is None else by_speaker(pairs, speakers, baseline),
         None
         if in_train is None
-        else by_seen_text(
-            pairs, in_train, baseline, blocks, replicates, {*untrained, *incomparable}
-        ),
+        else by_seen_text(pairs, in_train, baseline, blocks, replicates, apart),
     )

@@ -1,14 +1,22 @@
 """Errors by length: error rates in bins, and whether a difference changes with length."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asrbench.analysis.pairs import Pairs
-from asrbench.analysis.subsets import Errors, Speakers, SubsetRate, drawn_within, subset_rates
+from asrbench.analysis.subsets import (
+    Errors,
+    Speakers,
+    SubsetDifference,
+    SubsetRate,
+    drawn_within,
+    subset_differences,
+    subset_rates,
+)
 from asrbench.base.formatting import points
 from asrbench.stats.blocks import Floats
 from asrbench.stats.bootstrap import REPLICATES, Difference, Interval
@@ -32,6 +40,8 @@ class LengthBin:
     """Reference characters."""
     systems: dict[str, SubsetRate]
     """The rate of each system, by label."""
+    differences: dict[str, SubsetDifference] = field(default_factory=dict)
+    """The difference to the baseline of each system that has an interaction, by label."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class ByLength:
     """`second` or `character`."""
     bins: tuple[LengthBin, ...]
     interactions: dict[str, Interaction]
-    """The interaction of each trained system with length, by label, without the baseline.
+    """The interaction with length of each system that does not stand apart, by label.
 
     Empty if the baseline is not trained, if all utterances are equally long, and if fewer than two
     blocks are left.
@@ -85,12 +95,13 @@ def by_length(
     speakers_U: Speakers = None,
     replicates: int = REPLICATES,
     bins: int = BINS,
-    untrained: Collection[str] = (),
+    apart: Collection[str] = (),
 ) -> ByLength:
     """Returns the CER of all systems in quantile bins of a length, and the interactions with it.
 
-    Systems that are `untrained` have rates but no interaction. Raises `ValueError` if there are not
-    as many lengths as utterances, or if one is not finite.
+    Systems that stand `apart`, because they are not trained or not comparable, have rates but no
+    difference and no interaction. Raises `ValueError` if there are not as many lengths as
+    utterances, or if one is not finite.
     """
     lengths = np.asarray(lengths_U, dtype=np.float64)
     if lengths.shape != pairs.symbols_U.shape:
@@ -98,17 +109,17 @@ def by_length(
     if not np.isfinite(lengths).all():
         raise ValueError("a length is not finite")
     errors = {label: pairs.errors(label) for label in (baseline, *pairs.runs)}
-    trained = {label: errors[label] for label in errors if label not in untrained}
+    compared = {label: errors[label] for label in errors if label not in apart}
     upper = upper_ends(lengths, min(bins, max(1, len(lengths) // BIN_UTTERANCES)))
     bin_U = np.searchsorted(upper, lengths)
     return ByLength(
         unit,
         tuple(
-            _bin(pairs, np.flatnonzero(bin_U == b), lengths, errors, speakers_U, replicates)
+            _bin(pairs, np.flatnonzero(bin_U == b), lengths, errors, speakers_U, replicates, apart)
             for b in range(len(upper))
         ),
-        _interactions(pairs.symbols_U, lengths, unit, trained, speakers_U, replicates)
-        if baseline in trained
+        _interactions(pairs.symbols_U, lengths, unit, compared, speakers_U, replicates)
+        if baseline in compared
         else {},
     )
 
@@ -129,13 +140,15 @@ def _bin(
     errors: Errors,
     speakers_U: Speakers,
     replicates: int,
+    apart: Collection[str],
 ) -> LengthBin:
     symbols_U = pairs.symbols_U[chosen]
     within = {label: errors_SU[:, chosen] for label, errors_SU in errors.items()}
     drawn = drawn_within(chosen, symbols_U, speakers_U, [*within.values()], replicates)
     rates = subset_rates(symbols_U, within, drawn)
     low, high = float(lengths[chosen].min()), float(lengths[chosen].max())
-    return LengthBin(low, high, len(chosen), int(symbols_U.sum()), rates)
+    differences = subset_differences(within, drawn, apart)
+    return LengthBin(low, high, len(chosen), int(symbols_U.sum()), rates, differences)
 
 
 def _interactions(

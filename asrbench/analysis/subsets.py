@@ -1,6 +1,6 @@
 """The bootstrap of a part of the test set: a bin of lengths, or the texts that occur in train."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,15 @@ class SubsetRate:
     """95 % interval; None if the part has fewer than two utterances, or speakers."""
 
 
+@dataclass(frozen=True)
+class SubsetDifference:
+    """The CER of one system minus that of the baseline on a part of the test set."""
+
+    delta: float
+    interval: Interval
+    """95 % interval, not corrected for the number of parts and systems."""
+
+
 def subset_rates(
     symbols_U: npt.NDArray[Any], errors: Errors, drawn: Bootstrap | None
 ) -> dict[str, SubsetRate]:
@@ -39,6 +48,21 @@ def subset_rates(
         )
         for k, (label, errors_SU) in enumerate(errors.items())
     }
+
+
+def subset_differences(
+    errors: Errors, drawn: Bootstrap | None, apart: Collection[str]
+) -> dict[str, SubsetDifference]:
+    """Returns the difference to the baseline of each system that is not in `apart`, by label.
+
+    It is empty without `drawn`, the bootstrap of the part, and if the baseline is in `apart`.
+    """
+    baseline, *_ = errors
+    if drawn is None or baseline in apart:
+        return {}
+    compared = {k: label for k, label in enumerate(errors) if k and label not in apart}
+    found = {label: drawn.difference(k, 0) for k, label in compared.items()}
+    return {label: SubsetDifference(each.delta, each.interval) for label, each in found.items()}
 
 
 def drawn_within(

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -12,9 +12,11 @@ from typing import NoReturn
 from filelock import FileLock, Timeout
 
 from asrbench.base.errors import UserError
-from asrbench.base.files import flush, make_parents
+from asrbench.base.files import flush, make_parents, read_json, write_json
 
 _ENDS = ("tmp", "old", "whole")
+_DELETED = ".deleted.json"
+"""Lists the files that go when those beside it are moved; a name that no file made here has."""
 
 
 @contextmanager
@@ -48,11 +50,12 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 @contextmanager
 def atomic_files(folder: Path, name: str) -> Iterator[Path]:
     """Yields an empty folder, whose files are moved to `folder` if the block ends without an
-    exception; those of the same names are replaced.
+    exception; those of the same names are replaced, and those named to `delete_with` deleted.
 
     The new folder is `.NAME.tmp` in `folder`. It is renamed when all of its files are complete, so
-    that the next call moves the rest of them if a process was killed while it moved them. Raises
-    `UserError` if another process makes files of that `name` in `folder`.
+    that the next call deletes and moves the rest of them if a process was killed meanwhile. Raises
+    `UserError` if another process makes files of that `name` in `folder`, or if a folder is in the
+    place of a file.
     """
     place = folder / name
     temporary, _, whole = _beside(place)
@@ -61,9 +64,21 @@ def atomic_files(folder: Path, name: str) -> Iterator[Path]:
         temporary.mkdir()
         try:
             yield temporary
+            for file in (folder / each.name for each in sorted(temporary.iterdir())):
+                if file.is_dir() and not file.is_symlink():
+                    raise UserError(f"{file}: is a folder; move it, or choose another --out")
             temporary.rename(whole)
         finally:
             _settle(place)
+
+
+def delete_with(temporary: Path, names: Iterable[str]) -> None:
+    """Has files deleted when those of `temporary`, a folder of `atomic_files`, are moved.
+
+    They are files of these `names` in the folder to which the others are moved. A name that
+    `temporary` has as well is that of a file that is replaced.
+    """
+    write_json(temporary / _DELETED, sorted({*names} - {file.name for file in temporary.iterdir()}))
 
 
 @contextmanager
@@ -129,6 +144,12 @@ def _settle(path: Path) -> None:
     """
     temporary, old, whole = _beside(path)
     if whole.is_dir() and not whole.is_symlink():
+        if (whole / _DELETED).is_file():
+            names = read_json(whole / _DELETED)
+            for file in path.parent.iterdir():
+                if file.name in names and not file.is_dir():
+                    file.unlink()
+            (whole / _DELETED).unlink()
         for file in sorted(whole.iterdir()):
             file.replace(path.parent / file.name)
     _clear(whole)

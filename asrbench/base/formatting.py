@@ -3,7 +3,7 @@
 Rates and differences come in as fractions and are shown in percent and in percentage points.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 NONE = "-"
 """Stands for a figure that is not known."""
@@ -73,6 +73,17 @@ def ratio(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}x"
 
 
+def duration(seconds: float) -> str:
+    """Returns a time in its two largest units: `12 s`, `34 min`, `1 h 20 min`, `2 d 3 h`."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    days, hours = divmod(minutes // 60, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+
+
 def seed_list(seeds: Iterable[int]) -> str:
     """Returns seeds as a caption has them: `seed 0`, or `seeds 0, 1, 2`."""
     numbers = [str(seed) for seed in seeds]
@@ -82,6 +93,11 @@ def seed_list(seeds: Iterable[int]) -> str:
 def counted(count: int, what: str) -> str:
     """Returns a count with its noun: `1 seed`, `3 seeds`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Returns words as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
 def sentence(text: str) -> str:

@@ -1,23 +1,22 @@
 """`asrbench compare`: rates, differences and verdicts of the variants of a study."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from asrbench.base.errors import UserError
 from asrbench.base.formatting import counted
 from asrbench.base.memory import uncollected
 from asrbench.cli.options import MOST_REPLICATES
-from asrbench.cli.terminal import echo, echo_json, print_table, printable
+from asrbench.cli.terminal import echo, echo_json
 from asrbench.text.profiles import ProfileName, Unit
 
 if TYPE_CHECKING:
-    from asrbench.analysis.utterances import UtteranceErrors
-    from asrbench.report.study import Study
+    from asrbench.report.study import Analysis
+
+FIRST_FILES = ("table.md", "study.json", "report.html")
+"""The files that the last line names; the others are figures and further tables."""
 
 
 def compare(
@@ -27,8 +26,11 @@ def compare(
         typer.Option(help="Variant, or row, to compare with; the default is ds2, else the first."),
     ] = None,
     split: Annotated[
-        str | None,
-        typer.Option(help="Split; the default is test, else the first other one that is scored."),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Split, given once or more; the default is every evaluation split that is scored.",
+        ),
     ] = None,
     profile: Annotated[
         ProfileName | None, typer.Option(help="Scoring profile; the default is that of each run.")
@@ -74,94 +76,58 @@ def compare(
         typer.Option(help="Folder for tables, figures and report; the default is the first DIR."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the study as JSON, and write nothing.")
+        bool, typer.Option("--json", help="Print study.json, and write nothing.")
     ] = False,
     utterances: Annotated[
         int,
         typer.Option(min=0, help="Show this many of the largest wins and losses per variant."),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the verdicts.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Write figures as PDF, too.")] = False,
 ) -> None:
     """Compare the variants of a study with a baseline.
 
     Prints the error rate of every variant and seed, confidence intervals, the difference to the
-    baseline with a verdict, and the cost. Writes tables, figures and an HTML report.
+    baseline with a verdict, and the cost, on each split that is scored. Writes tables, figures and
+    an HTML report, which replace those of an earlier comparison in the same folder.
     """
     from asrbench.base.records import to_json
-    from asrbench.stages.compare.study import study_of, write
+    from asrbench.cli.terminal_study import print_studies, print_verdicts
+    from asrbench.report.study import Settings
+    from asrbench.stages.compare.study import analysis_of, write
 
+    settings = Settings(
+        baseline=baseline,
+        splits=tuple(split or ()),
+        profile=profile,
+        unit=unit,
+        replicates=replicates,
+        seed=seed,
+        margin=margin,
+        controls=tuple(control or ()),
+        systems=None if system is None else tuple(system),
+    )
     with uncollected():
-        study = study_of(
-            paths, baseline, split, profile, unit, replicates, seed, margin, control or (), system
-        )
+        analysis = analysis_of(paths, settings)
     if as_json:
-        echo_json(to_json(study))
-        _fail_if_damaged(study)
+        echo_json(to_json(analysis))
+        _fail_if_damaged(analysis)
         return
+    if quiet:
+        print_verdicts(analysis.studies)
+    else:
+        print_studies(analysis.studies, utterances)
+    folder = out or paths[0]
+    written = write(analysis, folder, corpus, paper=paper).files
     if not quiet:
-        _print_tables(study)
-    _print_words(study, quiet)
-    if utterances and study.findings:
-        _print_utterances(study, study.findings.utterances, utterances)
-    for path in write(study, out or paths[0], corpus):
-        if not quiet:
-            echo(f"wrote {path}")
-    _fail_if_damaged(study)
+        named = FIRST_FILES if {*FIRST_FILES} <= {*written} else written
+        rest = ", ..." if len(named) < len(written) else ""
+        echo(f"wrote {len(written)} files in {folder}: {', '.join(named)}{rest}")
+    _fail_if_damaged(analysis)
 
 
-def _fail_if_damaged(study: "Study") -> None:
+def _fail_if_damaged(analysis: "Analysis") -> None:
     """Raises `UserError`, after everything else is done, if a run was left out as damaged."""
-    if study.damaged:
-        lacking = counted(len(study.damaged), "run")
-        raise UserError(f"the study lacks {lacking}: {study.damaged[0]}")
-
-
-def _print_tables(study: "Study") -> None:
-    from asrbench.report import tables
-
-    print_table(*tables.rates(study), title=study.title)
-    if study.all_systems[1:] and study.replicates:
-        print_table(*tables.differences(study), title=f"Against {study.baseline}")
-
-
-def _print_words(study: "Study", quiet: bool) -> None:
-    from asrbench.report import tables
-
-    for line in tables.verdicts(study):
-        echo(f"- {line}")
-    if not quiet:
-        for line in study.legend:
-            echo(line)
-        for note in study.all_notes:
-            echo(f"note: {note}")
-
-
-def _print_utterances(study: "Study", found: "Sequence[UtteranceErrors]", count: int) -> None:
-    """Prints the largest wins and losses of every system that has a difference."""
-    console = Console(highlight=False)
-    for system in study.systems[1:]:
-        if system.difference is None:
-            continue
-        label = system.label
-        ordered = sorted(found, key=lambda each: each.differences[label])
-        wins = [each for each in ordered if each.differences[label] < 0][:count]
-        losses = [each for each in reversed(ordered) if each.differences[label] > 0][:count]
-        for what, chosen in (("wins", wins), ("losses", losses)):
-            console.print(Text(f"Largest {what} of {printable(label)}"), style="bold")
-            for each in chosen:
-                _print_utterance(each, study.baseline, label, console)
-
-
-def _print_utterance(found: "UtteranceErrors", baseline: str, label: str, console: Console) -> None:
-    """Prints the reference and the hypotheses of the first seed of both systems, aligned."""
-    from asrbench.cli.terminal_aligned import aligned
-
-    width = max(map(len, (baseline, label, "reference")))
-    change = f"{found.differences[label]:+.1f} errors"
-    console.print(Text(f"{printable(found.id)}  {change}"), soft_wrap=True)
-    console.print(Text(f"  {'reference':{width}}  {printable(found.reference)}"), soft_wrap=True)
-    for each in (baseline, label):
-        line = Text(f"  {printable(each):{width}}  ") + aligned(
-            found.systems[each][0].segments, console
-        )
-        console.print(line, soft_wrap=True)
+    if analysis.damaged:
+        lacking = counted(len(analysis.damaged), "run")
+        raise UserError(f"the study lacks {lacking}: {analysis.damaged[0]}")

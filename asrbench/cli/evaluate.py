@@ -72,16 +72,16 @@ def evaluate(
             evaluated[each.split] = None
     if not evaluated:
         raise UserError(f"{paths[0]}: found no run to evaluate; `asrbench train` makes weights")
-    for line in _next_lines(paths, list(evaluated)):
-        echo(line)
+    echo(f"next: {_next_command(paths, list(evaluated))}")
 
 
-def _next_lines(paths: list[Path], splits: list[str]) -> Iterator[str]:
-    """Yields the command that compares each split; several have a folder of their own each."""
-    for name in splits:
-        option = "" if name == "test" else f" --split {name}"
-        out = f" --out {paths[0] / name}" if option and len(splits) > 1 else ""
-        yield f"next: asrbench compare {' '.join(map(str, paths))}{option}{out}"
+def _next_command(paths: list[Path], splits: list[str]) -> str:
+    """Returns the command that compares what was evaluated; it has to name splits of training."""
+    from asrbench.data.corpus import TRAINING_SPLITS
+
+    named = splits if {*splits} & {*TRAINING_SPLITS} else []
+    options = "".join(f" --split {name}" for name in named)
+    return f"asrbench compare {' '.join(map(str, paths))}{options}"
 
 
 def tuning_lines(tuning: "Tuning | None") -> Iterator[str]:

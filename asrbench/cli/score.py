@@ -21,10 +21,11 @@ from asrbench.base.formatting import (
 )
 from asrbench.base.signals import within
 from asrbench.cli.options import MOST_REPLICATES
-from asrbench.cli.terminal import echo, echo_json, print_table
+from asrbench.cli.terminal import echo, echo_json, print_table, print_text
 from asrbench.text.profiles import PROFILES, RATES, ProfileName, Unit
 
 if TYPE_CHECKING:
+    from asrbench.scoring.hypotheses import Gathered
     from asrbench.scoring.run_rates import CountedRun
     from asrbench.stats.mapsswe import Mapsswe
     from asrbench.stats.record import Comparison, System
@@ -59,7 +60,11 @@ def score(
         Unit, typer.Option(help="Compare character errors (CER) or word errors (WER).")
     ] = "character",
     speakers: Annotated[
-        Path | None, typer.Option(help="Speaker of each id: Kaldi's utt2spk, or a TSV.")
+        Path | None,
+        typer.Option(
+            help="Speaker of each id: Kaldi's utt2spk, or a TSV; the default is those in JSONL of "
+            "`asrbench eval`."
+        ),
     ] = None,
     speaker_of: Annotated[
         str | None, typer.Option(help="Regular expression on ids; its first group is the speaker.")
@@ -78,7 +83,8 @@ def score(
     Prints CER, WER, sWER (with the spacing of the reference) and, for Hangul, the error rate of
     jamo. For two systems or more it prints differences to the baseline with intervals, tests and a
     verdict. Files are TRN, TSV, Kaldi's text, KoSpeech's CSV, JSONL of `asrbench eval` or NeMo, or
-    JSON of Whisper.
+    JSON of Whisper. With the same profile, replicates and seed, the intervals of the runs of
+    `asrbench eval` are those of `asrbench compare`.
     """
     from asrbench.base.records import to_json
     from asrbench.scoring.hypotheses import gather
@@ -98,7 +104,7 @@ def score(
         baseline=baseline,
         profile=profile,
         unit=unit,
-        speakers=_speakers(list(gathered.references), speakers, speaker_of),
+        speakers=_speakers(gathered, speakers, speaker_of),
         replicates=replicates,
         seed=seed,
         where=gathered.source,
@@ -126,19 +132,19 @@ def _paths(systems: Sequence[str]) -> dict[str, list[Path]]:
     return paths
 
 
-def _speakers(ids: Sequence[str], table: Path | None, pattern: str | None) -> list[str] | None:
-    """Returns the speaker of each utterance; None if no option gives them."""
+def _speakers(gathered: "Gathered", table: Path | None, pattern: str | None) -> list[str] | None:
+    """Returns the speaker of each utterance; None if neither an option nor a file gives them."""
     from asrbench.scoring.hypotheses import read_transcripts
 
     if table is not None and pattern is not None:
         raise UserError("--speaker-of: found together with --speakers; use one of them")
-    known: dict[str, str] = {}
+    ids = list(gathered.references)
     if table is not None:
         known = read_transcripts(table)
     elif pattern is not None:
         known = _matches(ids, pattern)
     else:
-        return None
+        return gathered.speakers
     unknown = [name for name in ids if not known.get(name)]
     if unknown:
         option = "--speaker-of" if table is None else str(table)
@@ -173,8 +179,14 @@ def _matches(ids: Sequence[str], pattern: str) -> dict[str, str]:
 def _print(
     comparison: "Comparison", runs: "Mapping[str, Sequence[CountedRun]]", source: str
 ) -> None:
+    from asrbench.cli.terminal_study import PHRASE_COLOURS
+
     profile = PROFILES[comparison.profile.partition("/")[0]]
-    title = f"{source}: {comparison.utterances} utterances, profile {profile}: {profile.words}"
+    speakers = f" of {counted(comparison.speakers, 'speaker')}" if comparison.speakers else ""
+    title = (
+        f"{source}: {counted(comparison.utterances, 'utterance')}{speakers}, "
+        f"profile {profile}: {profile.words}"
+    )
     header = ["system", "", "%", "S", "D", "I", "N"]
     rows = [
         row
@@ -191,9 +203,12 @@ def _print(
         _print_differences(comparison, compared)
     for system in comparison.systems:
         if system.verdict is not None:
-            echo(f"{system.label}: {system.verdict}. {sentence(system.reason)}")
+            print_text(
+                f"{system.label}: {system.verdict}. {sentence(system.reason)}",
+                styles=PHRASE_COLOURS,
+            )
     if comparison.statement:
-        echo(f"{comparison.statement}.")
+        print_text(f"{comparison.statement}.")
 
 
 def _rate_rows(system: "System", runs: "Sequence[CountedRun]", unit: Unit) -> Iterator[list[str]]:

@@ -2,24 +2,35 @@
 
 import os
 import re
+import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.markup import escape as without_markup
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from asrbench.base.distributed import prints_errors
 from asrbench.base.errors import RankError, UserError
+from asrbench.cli.terminal_table import TableColumn, laid_out, table_width
 
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
 """Characters that change a terminal: controls (C0 but tab and line feed, C1), the directions of
 writing (bidi), and surrogates, which no terminal can be sent."""
+
+MOST_COLUMNS = 100
+"""Longest line of a paragraph; longer ones are hard to read."""
+
+_WORD = re.compile(r"(?:\S+ = )?(?:`[^`]*`|(?<!\S)'[^']*'|\S)+\s*")
+"""A word, or words in quotes, and the spaces behind."""
 
 
 def printable(text: str) -> str:
@@ -72,7 +83,7 @@ class Terminal:
         self._bar.stop()
 
     def say(self, line: str) -> None:
-        self.console.print(_escaped(line), soft_wrap=True)
+        _print_paragraph(self.console, Text(printable(line)))
 
     def progress(self, task: str, done: int, total: int, note: str = "") -> None:
         if not self.console.is_terminal:
@@ -90,18 +101,68 @@ class Terminal:
             self.say(line)
 
 
-def print_table(header: list[str], rows: list[list[str]], *, title: str | None = None) -> None:
-    """Prints a table to standard output; columns of figures are aligned to the right."""
+def print_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str | None = None,
+    styles: Mapping[str, str] | None = None,
+) -> None:
+    """Prints a table to standard output; columns of figures are aligned to the right.
+
+    On a terminal it is laid out by `asrbench.cli.terminal_table`, elsewhere it is as wide as it
+    has to be. Cells whose text is in `styles` have that style of rich.
+    """
     console = Console(highlight=False)
     if title is not None:
-        console.print(_escaped(title), style="bold", soft_wrap=True)
-    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for number, name in enumerate(header):
-        figures = all(row[number][:1] in "0123456789+-" for row in rows)
-        table.add_column(_escaped(name), justify="right" if figures else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(_escaped, row))
-    console.print(table)
+        print_text(title, style="bold")
+    columns = [
+        TableColumn(printable(head), tuple(printable(row[k]) for row in rows))
+        for k, head in enumerate(header)
+    ]
+    for widths in laid_out(columns, console.width if console.is_terminal else None):
+        table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+        for k, width in widths.items():
+            justify: JustifyMethod = "right" if columns[k].has_figures else "left"
+            table.add_column(Text(columns[k].head), justify=justify, width=width)
+        for row in range(len(rows)):
+            cells = (columns[k].cells[row] for k in widths)
+            table.add_row(*(Text(cell, (styles or {}).get(cell, "")) for cell in cells))
+        Console(highlight=False, width=table_width([*widths.values()])).print(table)
+
+
+def print_text(
+    text: str, *, lead: str = "", style: str = "", styles: Mapping[str, str] | None = None
+) -> None:
+    """Prints a paragraph to standard output, on a terminal with line breaks between words.
+
+    What stands in quotes is not broken, so that a command or a path can be copied whole. `lead`
+    stands before the first line, and the other lines are as far to the right. The first occurrence
+    of a phrase in `styles` has that style of rich.
+    """
+    console = Console(highlight=False)
+    shown = Text(printable(text), style)
+    for phrase, each in (styles or {}).items():
+        if (at := shown.plain.find(phrase)) >= 0:
+            shown.stylize(each, at, at + len(phrase))
+    _print_paragraph(console, shown, lead)
+
+
+def _print_paragraph(console: Console, text: Text, lead: str = "") -> None:
+    room = min(console.width, MOST_COLUMNS) - len(lead) if console.is_terminal else sys.maxsize
+    for number, line in enumerate(text.divide(_breaks(text.plain, room))):
+        line.rstrip()
+        console.print(Text(" " * len(lead) if number else lead) + line, soft_wrap=True)
+
+
+def _breaks(text: str, room: int) -> Iterator[int]:
+    """Yields where a new line begins, so that lines of several words are at most `room` wide."""
+    column = 0
+    for word in _WORD.finditer(text):
+        if column and column + cell_len(word[0].rstrip()) > room:
+            yield word.start()
+            column = 0
+        column += cell_len(word[0])
 
 
 def print_note(text: str) -> None:

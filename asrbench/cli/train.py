@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asrbench.base.errors import UserError
+from asrbench.base.formatting import NONE, duration, percent
 from asrbench.cli.options import (
     Folds,
     Only,
@@ -26,7 +27,7 @@ from asrbench.cli.terminal import Terminal, echo, print_error, print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asrbench.executors.executor import Executor, Outcome
+    from asrbench.executors.executor import Executor, Outcome, RunOutcome
     from asrbench.training.setup import TrainingSetup
 
 
@@ -107,9 +108,9 @@ def train(
     with Terminal(cells[0].run.log_seconds, quiet=not ranks.is_main) as terminal:
         outcome = executor.run(setups, terminal)
         ranks.close()
-        if ranks.is_main and (parallel or outcome.failed):
-            _print_outcome(outcome)
-        _print_end(outcome, _next_command(setups, results / study.name), terminal)
+    if ranks.is_main:
+        _print_outcome(outcome, results / study.name)
+    _print_end(outcome, _next_command(setups, results / study.name), terminal)
     raise typer.Exit(outcome.exit_status)
 
 
@@ -123,9 +124,29 @@ def _print_runs(setups: "Sequence[TrainingSetup]", folder: Path) -> None:
     print_table(["run", "status", "train hours", "device"], rows, title=f"Runs in {folder}")
 
 
-def _print_outcome(outcome: "Outcome") -> None:
-    rows = [[each.variant, each.seed_and_fold, each.status, each.note] for each in outcome.runs]
-    print_table(["variant", "run", "status", ""], rows)
+def _print_outcome(outcome: "Outcome", folder: Path) -> None:
+    """Prints how each run stands; the dev CER is the lowest of its epochs."""
+    print_table(
+        ["variant", "run", "best dev CER %", "epochs", "time", "folder", "status"],
+        [_outcome_row(each) for each in outcome.runs],
+        title=f"Runs in {folder}, each in the folder of its variant",
+    )
+
+
+def _outcome_row(outcome: "RunOutcome") -> list[str]:
+    from asrbench.training.progress import epoch_seconds
+
+    run = outcome.run
+    history = run.history_so_far()
+    return [
+        outcome.variant,
+        outcome.seed_and_fold,
+        percent(min((row["dev_cer"] for row in history), default=None)),
+        f"{len(history)}/{run.cell.train.epochs}" if history else NONE,
+        duration(sum(map(epoch_seconds, history))),
+        run.folder.name,
+        ": ".join(filter(None, [outcome.status, outcome.note])),
+    ]
 
 
 def _next_command(setups: "Sequence[TrainingSetup]", folder: Path) -> str:

@@ -18,6 +18,7 @@ from asrbench.executors.executor import INTERRUPTED, Outcome, TimeBudget
 from asrbench.executors.pool import Finished, Pool, machine_slots
 from asrbench.experiment.run_folder import AVERAGE, Run, chosen_row
 from asrbench.training.loop import train
+from asrbench.training.progress import Progress
 from asrbench.training.setup import TrainingSetup
 from asrbench.training.stopping import Interrupted, TimeUp, stop_signals
 
@@ -39,6 +40,7 @@ class Sequential:
         """
         left: list[Run] = []
         failed: dict[Run, str] = {}
+        progress = Progress(setups)
         interrupted = broken = started = False
         used_hours = 0.0
         for number, each in enumerate(setups):
@@ -52,8 +54,10 @@ class Sequential:
                 left.append(run)
                 continue
             started = True
+            _say_place(each, progress, reporter)
             try:
-                train(each, reporter, self.budget.deadline(each), profile=self.profile)
+                deadline = self.budget.deadline(each)
+                train(each, reporter, deadline, progress=progress, profile=self.profile)
             except Interrupted as stop:
                 reporter.say(str(stop))
                 interrupted = True
@@ -70,10 +74,12 @@ class Sequential:
                 if len(setups) == 1:
                     raise
                 reporter.say(str(error))
+                progress.give_up(run)
                 failed[run] = _without_run_name(run, str(error))
             except Exception as error:
                 if len(setups) == 1 or each.ranks.world_size > 1:
                     raise
+                progress.give_up(run)
                 # The text only: the error itself keeps the model and its memory alive.
                 if line := resource_error(error):
                     reporter.say(f"{run}: {line}")
@@ -134,6 +140,7 @@ class _Session:
         self.waiting = list(waiting)
         self.unfinished = {str(each.run): each for each in waiting}
         self.total, self.started = len(waiting), 0
+        self.progress, self.epochs, self.time_left = Progress(waiting), 0, ""
         self.left: list[Run] = []
         self.failed: dict[Run, str] = {}
         self.interrupted = False
@@ -164,6 +171,7 @@ class _Session:
                 self.reporter.say(f"{run}: stopped after {epochs}")
                 self.left.append(run)
             else:
+                self.progress.give_up(run)
                 self.failed[run] = _without_run_name(run, finished.reason)
                 self.reporter.say(f"{run}: failed: {self.failed[run]}; see its {run.log_path.name}")
 
@@ -176,15 +184,22 @@ class _Session:
         self.waiting = []
 
     def show_progress(self) -> None:
-        """Shows how many runs are finished, and the last epoch of each running one."""
-        notes = []
+        """Shows how many runs are finished, the time left, and each running run's last epoch."""
+        notes, epochs = [], 0
         for name in self.pool.running:
             cell, history = self.unfinished[name].cell, self.unfinished[name].run.history_so_far()
-            cer = f" CER {100 * history[-1]['dev_cer']:.1f} %" if history else ""
-            epochs = f"{len(history)}/{cell.train.epochs}"
-            notes.append(f"{cell.variant} {cell.seed_and_fold} {epochs}{cer}")
+            best = min((row["dev_cer"] for row in history), default=None)
+            cer = "" if best is None else f" best {100 * best:.1f} %"
+            named = f"{cell.variant} {cell.seed_and_fold}"
+            notes.append(f"{named} {len(history)}/{cell.train.epochs}{cer}")
+            epochs += len(history)
+        if epochs != self.epochs:
+            self.epochs = epochs
+            self.time_left = self.progress.time_left(self.executor.count)
         done = self.total - len(self.unfinished)
-        self.reporter.progress("runs", done, self.total, ", ".join(notes))
+        self.reporter.progress(
+            "runs", done, self.total, ", ".join(filter(None, [*notes, self.time_left]))
+        )
 
     def _was_stopped(self, finished: Finished) -> bool:
         """A signal that ends a process before it can catch it counts as a stop, too."""
@@ -225,6 +240,14 @@ def _dev_cer(run: Run) -> str:
 def _without_run_name(run: Run, line: str) -> str:
     """Removes the run's name from an error line that is shown beside the name."""
     return line.removeprefix(f"{run}: ")
+
+
+def _say_place(setup: TrainingSetup, progress: Progress, reporter: Reporter) -> None:
+    """Says which run of how many begins, and how long all of them still take; nothing if alone."""
+    if place := progress.place(setup, " of "):
+        cell = setup.cell
+        named = f"{place}: {cell.variant} {cell.seed_and_fold}"
+        reporter.say(", ".join(filter(None, [named, progress.time_left()])))
 
 
 def _skip(run: Run, reporter: Reporter) -> None:

@@ -178,8 +178,8 @@ LATEX_TABLE = (
     *("difference", "difference_interval", "holm_p", "verdict"),
 )
 RESULTS_TABLE = (
-    *("variant", "verdict", "rate", "interval", "spread", SEEDS),
-    *("difference", "difference_interval", "holm_p", "parameters", "step_ratio"),
+    *("variant", "rate", "interval", "difference", "difference_interval", "holm_p", "verdict"),
+    *("spread", SEEDS, "parameters", "step_ratio", "real_time_factor"),
 )
 TESTS_TABLE = (
     *("variant", "improvement", "p", "permutation_p", "mcnemar_p", "mapsswe_words_z"),
@@ -256,6 +256,7 @@ class RunColumn:
 
 RUN_COLUMNS = {
     "run": RunColumn("run", "", lambda s, r: text_cell(r.run + s.label.removeprefix(s.variant))),
+    "split": RunColumn("split", "", lambda s, r: text_cell(s.split)),
     "variant": RunColumn("variant", "", lambda s, r: text_cell(s.variant)),
     "decode": RunColumn("decode", "decoder", lambda s, r: text_cell(s.decode)),
     "profile": RunColumn("profile", "scoring profile", lambda s, r: text_cell(s.profile)),
@@ -293,6 +294,6 @@ RUNS_TABLE = (
     *("substitutions", "deletions", "insertions", "failure"),
 )
 CSV_TABLE = (
-    *("variant", "decode", "seed", "profile", "cer", "jer", "wer", "swer"),
+    *("split", "variant", "decode", "seed", "profile", "cer", "jer", "wer", "swer"),
     *("substitutions", "deletions", "insertions", "n", "parameters", "step_seconds"),
 )

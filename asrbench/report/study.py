@@ -1,4 +1,4 @@
-"""The record of a study: everything that `asrbench compare` finds.
+"""The record of a comparison: everything that `asrbench compare` finds, a study for each split.
 
 `stages.compare` makes it once. The tables, the plots, the page, the terminal and `study.json` are
 views of it. Rates are fractions, times are seconds, nothing is rounded, and None stands for what is
@@ -6,10 +6,12 @@ not known.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from asrbench.analysis.findings import Findings
+from asrbench.stats.bootstrap import REPLICATES
 from asrbench.stats.record import Comparison, RunRates, System
+from asrbench.text.profiles import Unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,8 @@ class StudySystem(System):
     """One system of a study: a variant under one decoder."""
 
     variant: str
+    split: str
+    """The split on which it is scored; that of the study, unless it is not comparable."""
     decode: str
     """The decoder: greedy, attention or joint."""
     profile: str
@@ -116,7 +120,7 @@ class RunEnvironment:
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Comparison):
-    """The record of a study. The baseline is the first of `systems`."""
+    """The systems on one split, the baseline first, with p-values of their own."""
 
     title: str
     """Split, corpus, size, profile and seeds in one line."""
@@ -157,12 +161,49 @@ class Study(Comparison):
         """All systems, those that are not comparable at the end."""
         return (*self.systems, *self.not_comparable)
 
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What `asrbench compare` was asked for; None stands for the default that its help names."""
+
+    baseline: str | None = None
+    splits: tuple[str, ...] = ()
+    """The splits to compare; without one, every evaluation split that is scored."""
+    profile: str | None = None
+    unit: Unit = "character"
+    replicates: int = REPLICATES
+    seed: int = 0
+    """The seed of the bootstrap."""
+    margin: float | None = None
+    """The largest difference that does not matter, in points."""
+    controls: tuple[str, ...] = ()
+    """Variants that are no part of the family that p-values are corrected for."""
+    systems: tuple[str, ...] | None = None
+    """Labels of the only rows that are compared, whatever their searches are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """The record of a comparison, which `study.json` holds: one study for each split."""
+
+    version: Literal[3] = 3
+    settings: Settings
+    files: tuple[str, ...] = ()
+    """Names of the files that were written together. The next comparison in their folder deletes
+    those that it does not write itself."""
+    studies: tuple[Study, ...]
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """The fault of each run that a study lacks."""
+        return tuple(dict.fromkeys(fault for study in self.studies for fault in study.damaged))
+
     @classmethod
-    def from_json(cls, text: str) -> "Study":
+    def from_json(cls, text: str) -> "Analysis":
         """Reads the text of `study.json`.
 
         Raises `pydantic.ValidationError`, a `ValueError`, for another version or for anything else
-        that is not a study.
+        that is not an analysis.
         """
         from pydantic import TypeAdapter
 

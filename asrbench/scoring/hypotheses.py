@@ -23,6 +23,8 @@ class Transcripts:
     """Text of each utterance by its id, in the order of the file."""
     numbered: bool = False
     """Whether the file has no ids, so that an id is the number of its row, from 1."""
+    speakers: dict[str, str] = field(default_factory=dict)
+    """Speaker of each utterance whose row has it, by the id of the utterance."""
 
 
 def read(path: Path, key: Key = "hypothesis") -> Transcripts:
@@ -34,6 +36,7 @@ def read(path: Path, key: Key = "hypothesis") -> Transcripts:
     that occurs twice, and a file without utterances.
     """
     texts: dict[str, str] = {}
+    speakers: dict[str, str] = {}
     numbered = False
     for number, row in enumerate(rows(path, key), start=1):
         numbered |= row.id is None
@@ -43,9 +46,11 @@ def read(path: Path, key: Key = "hypothesis") -> Transcripts:
         if name in texts:
             raise UserError(f"{path}, {row.place}: found the id '{name}' a second time")
         texts[name] = row.text
+        if row.speaker is not None:
+            speakers[name] = row.speaker
     if not texts:
         raise UserError(f"{path}: found no utterances")
-    return Transcripts(str(path), texts, numbered)
+    return Transcripts(str(path), texts, numbered, speakers)
 
 
 def read_transcripts(path: Path, key: Key = "hypothesis") -> dict[str, str]:
@@ -89,8 +94,17 @@ class Gathered:
     """Reference of each utterance by its id."""
     systems: dict[str, list[list[str]]]
     """Hypotheses of each system by its label, one list per file."""
+    stored_speakers: dict[str, str] = field(default_factory=dict)
+    """Speaker of an utterance by its id, from the first file that has it."""
     notes: list[str] = field(default_factory=list)
     """Lines that the user should read beside the figures."""
+
+    @property
+    def speakers(self) -> list[str] | None:
+        """The speaker of each utterance; None unless all are known."""
+        if not self.references.keys() <= self.stored_speakers.keys():
+            return None
+        return [self.stored_speakers[name] for name in self.references]
 
 
 def gather(reference: Path | None, systems: Mapping[str, Sequence[Path]], profile: str) -> Gathered:
@@ -108,7 +122,8 @@ def gather(reference: Path | None, systems: Mapping[str, Sequence[Path]], profil
             f"--ref: found none, and no references in {paths[0]}; name a file that holds them"
         )
     references = read(source, "reference")
-    gathered = Gathered(source, references.texts, {label: [] for label in systems})
+    empty: dict[str, list[list[str]]] = {label: [] for label in systems}
+    gathered = Gathered(source, references.texts, empty, {**references.speakers})
     for label, files in systems.items():
         for path in files:
             hypotheses = read(path, "hypothesis")
@@ -117,6 +132,8 @@ def gather(reference: Path | None, systems: Mapping[str, Sequence[Path]], profil
                 gathered.notes.append(f"{path}: matched with {source.name} by the order of rows")
             texts = matched(references.texts, hypotheses.texts, hypotheses.name)[2]
             gathered.systems[label].append(texts)
+            for name, speaker in hypotheses.speakers.items():
+                gathered.stored_speakers.setdefault(name, speaker)
             if path != source and (own := _own_references(path, hypotheses)) is not None:
                 gathered.notes.extend(_compared(own, references, profile))
     return gathered
@@ -131,8 +148,13 @@ def _renamed(transcripts: Transcripts, references: Transcripts) -> Transcripts:
             f"{transcripts.name}: found {count} utterances for {wanted} references; "
             f"{without.name} has no ids, so both must have the same utterances in the same order"
         )
-    texts = dict(zip(references.texts, transcripts.texts.values(), strict=True))
-    return Transcripts(transcripts.name, texts, numbered=True)
+    names = dict(zip(transcripts.texts, references.texts, strict=True))
+    return Transcripts(
+        transcripts.name,
+        {names[name]: text for name, text in transcripts.texts.items()},
+        numbered=True,
+        speakers={names[name]: speaker for name, speaker in transcripts.speakers.items()},
+    )
 
 
 def _own_references(path: Path, hypotheses: Transcripts) -> Transcripts | None:

@@ -53,6 +53,8 @@ class TranscriptRow:
     id: str | None
     """Utterance id, or None in a format without ids."""
     text: str
+    speaker: str | None = None
+    """The speaker, which JSONL of `asrbench eval` has; None in other formats, or if not known."""
 
 
 class UnreadableRow(Exception):
@@ -261,8 +263,10 @@ def _from_objects(
     stems = Counter(PurePosixPath(name).stem for name in set(audio))
     for place, row in found:
         with _at(path, place):
-            name, text = _nemo(row, key, stems) if _is_nemo(row) else _own(row, key)
-        yield TranscriptRow(place, name, text)
+            if _is_nemo(row):
+                yield TranscriptRow(place, *_nemo(row, key, stems))
+            else:
+                yield TranscriptRow(place, *_own(row, key), _speaker(row))
 
 
 def _is_nemo(row: Any) -> bool:
@@ -279,6 +283,13 @@ def _own(row: Any, key: Key) -> tuple[str, str]:
     if not row["id"]:
         raise UnreadableRow(f"found an empty 'id', {allowed}")
     return row["id"], row[key]
+
+
+def _speaker(row: dict[str, Any]) -> str | None:
+    found = row.get("speaker")
+    if found is not None and not isinstance(found, str):
+        raise UnreadableRow(f"found {_json_shown(found)} under 'speaker', allowed: a text or null")
+    return found
 
 
 def _nemo(row: dict[str, Any], key: Key, stems: Mapping[str, int]) -> tuple[str, str]:

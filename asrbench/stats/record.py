@@ -97,8 +97,6 @@ class System:
 class Comparison:
     """Systems on one test set, the baseline first."""
 
-    version: Literal[2] = 2
-    """Version of the JSON."""
     profile: str
     """Name and version of the scoring profile."""
     unit: Unit
@@ -128,6 +126,8 @@ class Comparison:
 class ScoreReport(Comparison):
     """The JSON that `asrbench score --json` prints."""
 
+    version: Literal[2] = 2
+    """Version of the JSON."""
     references: str
     """The file of the references."""
     notes: tuple[str, ...]

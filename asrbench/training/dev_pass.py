@@ -7,7 +7,6 @@ import torch
 
 from asrbench.base.reporting import Reporter
 from asrbench.data.batch_sampler import length_plan
-from asrbench.experiment.spec import Cell
 from asrbench.models.heads.head import Ratio
 from asrbench.recogniser.loader import load
 from asrbench.recogniser.recogniser import Recogniser, Transcribed
@@ -59,19 +58,6 @@ def evaluate_epoch(state: State, setup: TrainingSetup, reporter: Reporter) -> di
     if setup.device.type == "cuda":
         row["peak_memory_gb"] = torch.cuda.max_memory_allocated(setup.device) / 1e9
     return row
-
-
-def in_one_line(row: dict[str, Any], cell: Cell) -> str:
-    """Returns the history row of an epoch as a line for the terminal."""
-    untrained = f"  ({row['untrained']})" if row["untrained"] else ""
-    average = f"averaged {100 * row['average_dev_cer']:.2f} %  " if "average_dev_cer" in row else ""
-    blank = f"blank {100 * row['blank_fraction']:.0f} %  " if "blank_fraction" in row else ""
-    return (
-        f"{cell.variant} {cell.seed_and_fold}  epoch {row['epoch']:>3}/{cell.train.epochs}  "
-        f"loss {row['loss']:.3f}  dev CER {100 * row['dev_cer']:6.2f} % "
-        f"({row['dev_profile']}, N {row['dev_characters']:,})  "
-        f"{average}{blank}{row['train_seconds']:.0f} s{untrained}"
-    )
 
 
 def _averaged_rate(state: State, setup: TrainingSetup, reporter: Reporter) -> dict[str, float]:

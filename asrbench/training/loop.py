@@ -28,11 +28,12 @@ from asrbench.recogniser.devices import deterministic
 from asrbench.recogniser.loader import Batch, load
 from asrbench.training import initial_weights
 from asrbench.training.checkpoint import State, resume, save
-from asrbench.training.dev_pass import evaluate_epoch, in_one_line
+from asrbench.training.dev_pass import evaluate_epoch
 from asrbench.training.diagnostics import new_findings, stuck_epochs
 from asrbench.training.environment import environment
 from asrbench.training.epoch_metrics import EpochMetrics
 from asrbench.training.profiling import profiled
+from asrbench.training.progress import Progress, epoch_line
 from asrbench.training.setup import TrainingSetup, trainable
 from asrbench.training.step import Trainer
 from asrbench.training.stopping import (
@@ -66,6 +67,9 @@ class _Session:
     """The signals received so far."""
     stepped: Callable[[], None]
     """The function to call after each step."""
+    progress: Progress
+    explained: bool = False
+    """Whether the profile and the size of the dev set are said."""
     step_seconds: float = 0.0
     """The longest time that a step took."""
     save_seconds: float = 0.0
@@ -77,9 +81,12 @@ def train(
     reporter: Reporter,
     deadline: Deadline | None = None,
     *,
+    progress: Progress | None = None,
     profile: bool = False,
 ) -> None:
     """Trains the run of `setup` to its end, from its last checkpoint if it has one.
+
+    `progress` is that of all runs of the command, by default of this one.
 
     Every rank calls this; the main rank alone locks the run folder and writes to it. Raises
     `Interrupted` on one of the `STOP_SIGNALS` and `TimeUp` at the deadline, after saving a
@@ -129,7 +136,8 @@ def train(
                 reporter.say(f"{run}: {line}")
             for key, each in sounds.items():
                 reporter.say(f"{run}: {key}: {each['files']:,} files, {each['hours']:.2f} h")
-        session = _Session(setup, kept, reporter, deadline or Deadline(), stop, stepped)
+        progress = progress or Progress([setup])
+        session = _Session(setup, kept, reporter, deadline or Deadline(), stop, stepped, progress)
         while not state.complete:
             _stop_if_stuck(state, run)
             with _explains_lost_worker(setup):
@@ -157,6 +165,7 @@ def _train_epoch(state: State, session: _Session) -> None:
     """Trains on the remaining batches of the current epoch."""
     setup, trainer, metrics = session.setup, state.trainer, state.metrics
     epochs = setup.cell.train.epochs
+    task = "  ".join([session.progress.place(setup, "/"), f"epoch {state.epoch + 1}/{epochs}"])
     plan = _plan(state, session)
     saved_at = read_at = time.monotonic()
     note, read_due = "", 0
@@ -188,9 +197,7 @@ def _train_epoch(state: State, session: _Session) -> None:
         metrics.wait_seconds += waited
         session.step_seconds = max(session.step_seconds, seconds)
         note = _note(metrics) if read_due else note
-        session.reporter.progress(
-            f"epoch {state.epoch + 1}/{epochs}", metrics.batches, len(plan), note
-        )
+        session.reporter.progress(task.strip(), metrics.batches, len(plan), note)
         vote, save_due, read_due = setup.ranks.maximum(
             _vote(state, session, dev=last),
             time.monotonic() - saved_at > 60 * setup.cell.run.checkpoint_minutes,
@@ -260,7 +267,11 @@ def _close_epoch(state: State, session: _Session) -> None:
         row = setup.ranks.broadcast(evaluate_epoch(state, setup, reporter))
     state.close_epoch(row)
     _save(state, session)
-    reporter.say(in_one_line(row, setup.cell))
+    if not session.explained:
+        size = f"N {row['dev_characters']:,} characters"
+        reporter.say(f"{setup.run}: dev CER under {row['dev_profile']}, {size}")
+        session.explained = True
+    reporter.say(epoch_line(state.history, epochs, session.progress.time_left()))
     for line in new_findings(state.history, epochs):
         reporter.say(f"{setup.run}: {line}")
     (vote,) = setup.ranks.maximum(_vote(state, session, dev=False))

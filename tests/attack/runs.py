@@ -170,7 +170,7 @@ def _replaced(folder: Path, damaged: Path) -> Callable[[Outcome], str | None]:
         study = json.loads((folder / "study.json").read_text())
         if damaged in old and damaged.suffix == ".json":
             return "left the damaged file"
-        return None if study["systems"] and damaged in now else "left a folder without a study"
+        return None if study["studies"] and damaged in now else "left a folder without a study"
 
     return check
 

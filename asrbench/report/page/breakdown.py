@@ -1,11 +1,12 @@
 """The tables of the page that show where systems differ."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from asrbench.analysis.kinds import ErrorKinds
 from asrbench.analysis.lengths import ByLength
 from asrbench.analysis.seen_texts import SeenTexts, TextGroup
 from asrbench.base.formatting import points
+from asrbench.report.answer import is_judged
 from asrbench.report.cells import (
     TableCell,
     number_cell,
@@ -25,9 +26,10 @@ def tables(study: Study) -> list[Table]:
     if study.findings is None:
         return []
     lengths, seen_texts = study.findings.lengths, study.findings.seen_texts
+    judged = {system.label for system in study.systems if is_judged(system)}
     found = [
-        *([_lengths("duration", lengths.duration)] if lengths.duration else []),
-        _lengths("reference length", lengths.reference_length),
+        *([_lengths("duration", lengths.duration, judged)] if lengths.duration else []),
+        _lengths("reference length", lengths.reference_length, judged),
         *([_seen_texts(seen_texts, study.baseline)] if seen_texts else []),
         _kinds(study.findings.kinds),
         _speakers(study),
@@ -35,7 +37,7 @@ def tables(study: Study) -> list[Table]:
     return [table for table in found if table.rows]
 
 
-def _lengths(name: str, found: ByLength) -> Table:
+def _lengths(name: str, found: ByLength, judged: Set[str]) -> Table:
     heads = (
         ColumnHead("variant"),
         *(
@@ -50,7 +52,7 @@ def _lengths(name: str, found: ByLength) -> Table:
     )
 
     def row(label: str) -> Iterator[TableCell]:
-        change = found.interactions.get(label)
+        change = found.interactions.get(label) if label in judged else None
         yield text_cell(label)
         for each in found.bins:
             yield percent_cell(each.systems[label].cer)
@@ -61,7 +63,7 @@ def _lengths(name: str, found: ByLength) -> Table:
     return Table(
         f"by-{name.replace(' ', '-')}",
         f"By {name}",
-        f"CER in percent, in bins of {name} ({found.unit}s).",
+        f"CER in percent, in bins of {name} ({found.unit}s). The last columns test what is judged.",
         heads,
         tuple(tuple(row(label)) for label in (found.bins[0].systems if found.bins else ())),
     )

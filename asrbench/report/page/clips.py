@@ -1,9 +1,13 @@
-"""Audio within a page, as FLAC, which browsers play: exactly the samples of the corpus."""
+"""Audio within a page, as Opus in Ogg (RFC 7845), which browsers play.
+
+The clips are for listening: Opus loses detail that nobody hears, and takes a quarter of FLAC.
+"""
 
 import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import soundfile
@@ -12,8 +16,8 @@ from asrbench.base.errors import UserError
 from asrbench.data.corpus import Corpus
 from asrbench.data.waveform import SAMPLE_RATE_HZ, Samples
 
-CLIPS = 20
-BYTES = 6_000_000
+CLIPS = 60
+BYTES = 1_500_000
 """Largest size of all clips together, as they are written into the page."""
 
 
@@ -61,11 +65,50 @@ def clips(folder: Path | None, fingerprint: str, split: str | None, ids: Sequenc
             size += len(source)
     left = len(ids) - len(sources)
     rest = f"; the other {left:,} have none, to limit the size of the page" if left else ""
-    return Clips(f"{len(sources):,} of them have audio{rest}.", sources)
+    return Clips(f"{len(sources):,} of them have audio (Opus){rest}.", sources)
 
 
 def address(samples: Samples) -> str:
-    """Returns audio as a `data:` address."""
+    """Returns audio as a `data:` address; equal samples give equal addresses."""
     file = io.BytesIO()
-    soundfile.write(file, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-    return f"data:audio/flac;base64,{base64.b64encode(file.getvalue()).decode()}"
+    soundfile.write(file, samples, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS")
+    stream = without_serial(file.getvalue())
+    return f"data:audio/ogg;base64,{base64.b64encode(stream).decode()}"
+
+
+# Ogg (RFC 3533): a page has the serial number of its stream at byte 14, its checksum at 22, the
+# number of its segments at 26, and then the length of each.
+_SERIAL, _CHECKSUM, _SEGMENTS, _HEAD = slice(14, 18), slice(22, 26), 26, 27
+
+
+def without_serial(stream: bytes) -> bytes:
+    """Returns an Ogg stream with the serial number 0 in place of a random one."""
+    pages, start = [], 0
+    while start < len(stream):
+        head = start + _HEAD + stream[start + _SEGMENTS]
+        end = head + sum(stream[start + _HEAD : head])
+        page = bytearray(stream[start:end])
+        page[_SERIAL] = page[_CHECKSUM] = bytes(4)
+        page[_CHECKSUM] = _checksum(page).to_bytes(4, "little")
+        pages.append(bytes(page))
+        start = end
+    return b"".join(pages)
+
+
+def _checksum(page: bytearray) -> int:
+    """Returns the CRC of an Ogg page: polynomial 0x04c11db7, nothing reflected or inverted."""
+    table, crc = _table(), 0
+    for byte in page:
+        crc = (crc << 8) & 0xFFFFFFFF ^ table[crc >> 24 ^ byte]
+    return crc
+
+
+@cache
+def _table() -> tuple[int, ...]:
+    def remainder(byte: int) -> int:
+        crc = byte << 24
+        for _ in range(8):
+            crc = (crc << 1) ^ (0x104C11DB7 if crc & 0x80000000 else 0)
+        return crc
+
+    return tuple(map(remainder, range(256)))

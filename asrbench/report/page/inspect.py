@@ -143,13 +143,14 @@ def gradients(study: Study) -> Gradients | None:
     variants: dict[str, Sequence[DepthRatio]] = {}
     for system in study.systems:
         # Systems of one variant with several decoders share their training.
-        if system.variant not in variants and (runs := list(_depth_ratios(system))):
-            variants[system.variant] = runs
-    if not variants:
+        if not variants.get(system.variant):
+            variants[system.variant] = list(_depth_ratios(system))
+    known = {variant: runs for variant, runs in variants.items() if runs}
+    if not known:
         return None
     title = "Gradient norm by depth, during training"
-    words = tuple(in_words(variants, study.systems[0].variant))
-    figure = plots_inspect.gradients(variants, title=title)
+    words = tuple(in_words(known, study.systems[0].variant))
+    figure = plots_inspect.gradients(variants, title="")
     svg = Markup(inlined(rendered(figure, ".svg").decode(), "gradients"))
     return Gradients(Vector("gradients", title, "; ".join(words), svg), words)
 

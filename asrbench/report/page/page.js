@@ -29,9 +29,9 @@ function sort(body, column, sign) {
 
 // Utterances
 
-const filter = document.getElementById("filter");
-if (filter) {
-  const articles = [...document.querySelectorAll("#browser article")];
+for (const filter of document.querySelectorAll(".utterances form")) {
+  const section = filter.closest("section");
+  const articles = [...section.querySelectorAll("article")];
   // The search ignores case and Unicode normal form.
   const plain = (text) => text.normalize("NFC").toLowerCase();
   const words = new Map(articles.map((article) => [article, plain(textOf(article))]));
@@ -47,21 +47,57 @@ if (filter) {
       article.hidden = !fits;
       shown += fits;
       for (const line of article.querySelectorAll("[data-system]")) {
-        const chosen = ["0", system.value].includes(line.dataset.system);
+        const chosen = "baseline" in line.dataset || line.dataset.system === system.value;
         line.hidden = system.value !== "" && !chosen;
       }
     }
-    document.getElementById("count").value = `${shown} shown`;
+    section.querySelector("output").value = `${shown} shown`;
+  };
+  const applyAndKeep = () => {
+    apply();
+    keepInAddress(filter);
   };
   // Typing sends `input`; some browsers send only `change` for a list.
-  for (const event of ["input", "change"]) filter.addEventListener(event, apply);
+  for (const event of ["input", "change"]) filter.addEventListener(event, applyAndKeep);
   filter.addEventListener("submit", (event) => event.preventDefault());
   // The reset event comes before the fields are cleared, so the click clears them and then filters.
   filter.querySelector("[type=reset]").addEventListener("click", (event) => {
     event.preventDefault();
     filter.reset();
-    apply();
+    applyAndKeep();
   });
+  const restore = () => {
+    if (takeFromAddress(filter)) apply();
+  };
+  window.addEventListener("hashchange", restore);
+  restore();
+}
+
+// The address of a filtered page ends in `#utterances?system=ds2_twattn&side=worse`.
+
+function placeOf(form) {
+  return form.closest("section").querySelector("h2").id;
+}
+
+function keepInAddress(form) {
+  const values = [...new FormData(form)].filter(([, value]) => value !== "");
+  const query = new URLSearchParams(values).toString();
+  // Replaced, so that each letter typed is no step back.
+  history.replaceState(null, "", query ? `#${placeOf(form)}?${query}` : `#${placeOf(form)}`);
+}
+
+function takeFromAddress(form) {
+  const [place, query] = location.hash.slice(1).split(/\?(.*)/s);
+  if (place !== placeOf(form) || !query) return false;
+  form.reset();
+  for (const [name, value] of new URLSearchParams(query)) {
+    const field = form.elements.namedItem(name);
+    if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement) field.value = value;
+  }
+  // A list has no value that it does not offer.
+  for (const list of form.querySelectorAll("select")) if (list.selectedIndex < 0) list.value = "";
+  document.getElementById(place).scrollIntoView();
+  return true;
 }
 
 // Returns id, reference and hypotheses, without deleted characters.
@@ -77,8 +113,9 @@ function textOf(article) {
 
 function moves(article, system, side) {
   if (!side) return true;
-  const lines = system ? `[data-system="${system}"]` : "[data-difference]";
-  return [...article.querySelectorAll(lines)].some((line) => {
+  const lines = [...article.querySelectorAll("[data-difference]")];
+  return lines.some((line) => {
+    if (system && line.dataset.system !== system) return false;
     const difference = Number(line.dataset.difference);
     return side === "better" ? difference < 0 : difference > 0;
   });

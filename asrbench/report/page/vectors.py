@@ -23,7 +23,7 @@ class Vector:
 
     @classmethod
     def of(cls, picture: Picture) -> "Vector":
-        svg = rendered(picture, ".svg").decode()
+        svg = rendered(picture, ".svg", bare=True).decode()
         return cls(picture.name, picture.title, picture.caption, Markup(inlined(svg, picture.name)))
 
 

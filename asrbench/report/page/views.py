@@ -11,10 +11,8 @@ from typing import Any
 from asrbench.analysis.confusions import Confusion
 from asrbench.analysis.kinds import ErrorKinds
 from asrbench.base.formatting import NONE, sentence
-from asrbench.report.cells import (
-    VERDICT_STYLES,
-    TableCell,
-)
+from asrbench.report.answer import is_judged
+from asrbench.report.cells import VERDICT_STYLES, TableCell
 from asrbench.report.columns import (
     COSTS_TABLE,
     RESULTS_TABLE,
@@ -23,6 +21,7 @@ from asrbench.report.columns import (
     TESTS_TABLE,
     columns_of,
 )
+from asrbench.report.page.other_tests import disagreements
 from asrbench.report.study import Study, StudySystem
 from asrbench.stats.verdicts import Verdict
 
@@ -58,6 +57,8 @@ class VerdictLine:
     word: str
     other: str
     reason: str
+    other_tests: str
+    """Why another test disagrees; empty if none does."""
 
 
 _SENTENCES = {
@@ -92,19 +93,22 @@ def facts(study: Study) -> list[tuple[str, str]]:
 
 def verdicts(study: Study) -> list[VerdictLine]:
     """Returns the verdict on each system that has one."""
+    other_tests = disagreements(study)
     return [
-        _verdict_line(system, system.verdict, study.baseline)
+        _verdict_line(system, system.verdict, study.baseline, other_tests.get(system.label, ""))
         for system in study.all_systems
         if system.verdict is not None
     ]
 
 
-def _verdict_line(system: StudySystem, verdict: Verdict, baseline: str) -> VerdictLine:
+def _verdict_line(
+    system: StudySystem, verdict: Verdict, baseline: str, other_tests: str
+) -> VerdictLine:
     verb, other = _SENTENCES[verdict]
     look = VERDICT_STYLES[verdict]
     return VerdictLine(
         *(look.style, look.sign, system.label, verb),
-        *(verdict.value, other.format(baseline), sentence(system.reason)),
+        *(verdict.value, other.format(baseline), sentence(system.reason), other_tests),
     )
 
 
@@ -142,10 +146,10 @@ def results(study: Study) -> Table:
 
 def further(study: Study) -> list[Table]:
     """Returns the tables that the page folds: tests, cost and runs."""
-    compared = [system for system in study.systems if system.difference is not None]
-    caption = "Each system against the baseline."
+    judged = [system for system in study.systems if system.difference and is_judged(system)]
+    caption = "Each system that is judged, against the baseline."
     return [
-        _table(study, "tests", "Tests", caption, TESTS_TABLE, compared),
+        _table(study, "tests", "Tests", caption, TESTS_TABLE, judged),
         _table(
             study,
             "costs",

@@ -3,31 +3,41 @@
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asrbench.base.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg")
 
 # The colours of Okabe and Ito, which colour-blind readers can tell apart, without yellow, which is
-# too light in print. Markers and dashes differ as well, so that figures can be printed in grey.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# too light in print, and three of Tol's (2021). Markers and dashes differ as well, so that figures
+# can be printed in grey. `page.css` has each of them for a light and a dark page.
+COLOURS = (
+    *("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#882255", "#332288", "#999933"),
+)
 MARKERS = "osD^vPX"
 DASHES = ("solid", "dashed", "dashdot", "dotted", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
 
 
 def logarithmic(axes: "Axes") -> None:
     """Makes the y axis logarithmic, with plain numbers instead of powers of ten."""
+    axes.set_yscale("log")
+    plain_ticks(axes.yaxis)
+
+
+def plain_ticks(axis: "Axis") -> None:
+    """Labels a logarithmic axis with plain numbers instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def open_frame(axes: "Axes") -> None:
@@ -35,11 +45,22 @@ def open_frame(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def look(variant: int) -> tuple[str, str, Any]:
-    """Returns colour, marker and dash; the first 49 variants have different combinations."""
+class Look(NamedTuple):
+    """The look of one system in every figure."""
+
+    colour: str
+    marker: str
+    dash: Any
+
+
+def look(variant: int, search: int = 0) -> Look:
+    """Returns the look of a variant by its number; searches differ in marker and dash alone.
+
+    The first 70 variants have different combinations of colour and marker.
+    """
     cycle, place = divmod(variant, len(COLOURS))
-    other = (place + cycle) % len(COLOURS)
-    return COLOURS[place], MARKERS[other], DASHES[other]
+    other = (place + cycle + search) % len(MARKERS)
+    return Look(COLOURS[place], MARKERS[other], DASHES[other])
 
 
 def plain(text: str) -> str:
@@ -61,16 +82,25 @@ def new_figure(width: float, height: float, dots_per_inch: int) -> "Figure":
 
 
 def rendered(figure: "Figure", suffix: str) -> bytes:
-    """Returns the file of a figure, `.png` or `.svg`; equal figures give equal bytes."""
+    """Returns the file of a figure, `.png`, `.svg` or `.pdf`; equal figures give equal bytes.
+
+    Text in a PDF is text, in fonts that are embedded whole (type 42), as journals ask for.
+    """
     from matplotlib import rc_context
 
     form = suffix.removeprefix(".")
     file = io.BytesIO()
-    # Without a date, and with ids of an SVG that do not depend on chance.
-    with rc_context({"svg.hashsalt": "asrbench"}):
-        metadata = {"Date": None} if form == "svg" else {"Software": None}
-        figure.savefig(file, format=form, metadata=metadata)
+    # With ids of an SVG that do not depend on chance.
+    with rc_context({"svg.hashsalt": "asrbench", "pdf.fonttype": 42}):
+        figure.savefig(file, format=form, metadata=_UNDATED[form])
     return file.getvalue()
+
+
+_UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
 
 
 def save(paths: Iterable[Path], figure: "Figure") -> None:

@@ -96,9 +96,11 @@ def attention(layers: Sequence[Maps], *, frame_s: float, first_s: float, title: 
             _map(axes, shown[h], maps.relates, frame_s, first_s)
             if maps.relates != "heads to heads":
                 axes.set_title(f"head {h}", fontsize=7, pad=2)
-        row[0].set_ylabel(f"{maps.layer}\n{_side(maps.relates, 0)}", fontsize=7)
+        row[0].set_ylabel(f"{maps.layer}\nquery: {_side(maps.relates, 0)}", fontsize=7)
     figure.supxlabel(
-        "attended to; darker is more, each map is scaled to its greatest weight", fontsize=8
+        "a query (row) attends to keys (columns); darker is more, each map is scaled to its "
+        "greatest weight",
+        fontsize=8,
     )
     return figure
 
@@ -138,7 +140,7 @@ def _map(axes: "Axes", weights: Array, relates: str, frame_s: float, first_s: fl
     for axis, kind in zip((axes.yaxis, axes.xaxis), relates.split(" to "), strict=True):
         axis.set_major_locator(MaxNLocator(nbins=6, integer=kind != "frames"))
     axes.tick_params(labelsize=6, length=2)
-    axes.set_xlabel(_side(relates, 1), fontsize=6.5, labelpad=1)
+    axes.set_xlabel(f"key: {_side(relates, 1)}", fontsize=6.5, labelpad=1)
 
 
 def _span(frames: int, frame_s: float, first_s: float) -> tuple[float, float]:
@@ -310,7 +312,8 @@ def _characters(family: str) -> frozenset[int]:
 def gradients(variants: Mapping[str, Sequence[DepthRatio]], *, title: str) -> "Figure":
     """Draws the gradient norm of the lowest layer of the stack over the highest's, by epoch.
 
-    Lines are geometric means over seeds; bands reach from the least to the greatest seed.
+    Lines are geometric means over seeds; bands reach from the least to the greatest seed. A variant
+    without runs is not drawn, and the others keep their colours.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -318,6 +321,8 @@ def gradients(variants: Mapping[str, Sequence[DepthRatio]], *, title: str) -> "F
     axes = figure.subplots()
     axes.axhline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
     for place, (name, runs) in enumerate(variants.items()):
+        if not runs:
+            continue
         colour, _, dash = look(place)
         epochs, low, middle, high = _over_seeds(runs)
         axes.plot(

@@ -1,11 +1,11 @@
 """The panels of a study's figures. Each function draws on given axes and writes no file."""
 
 from collections.abc import Mapping, Sequence
-from math import nan
 from typing import TYPE_CHECKING
 
 from asrbench.analysis.lengths import ByLength
-from asrbench.report.plots.base import logarithmic, look, plain
+from asrbench.report.answer import is_judged
+from asrbench.report.plots.base import Look, logarithmic, look, plain, plain_ticks
 from asrbench.report.study import Curve, Study, StudySystem
 from asrbench.stats.verdicts import Verdict
 from asrbench.text.profiles import RATES
@@ -14,11 +14,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, FAINT = "#222222", "#d9d9d9"
-TINTS = {Verdict.BETTER: "#0072B2", Verdict.WORSE: "#D55E00", Verdict.EQUIVALENT: "#117733"}
-"""Colour-blind readers can tell blue from vermilion, and the markers differ too."""
 UNDECIDED = "#767676"
-"""The colour of every other verdict."""
+"""The colour of what is no finding."""
 MARKERS = {Verdict.BETTER: "v", Verdict.WORSE: "^", Verdict.EQUIVALENT: "s"}
+"""The filled marks of findings; every other verdict has a hollow one."""
+
+
+def looks(study: Study) -> dict[str, Look]:
+    """Returns the look of every system by label: one colour for a variant, whatever its search."""
+    variants = list(dict.fromkeys(system.variant for system in study.all_systems))
+    found: dict[str, Look] = {}
+    searches = dict.fromkeys(variants, 0)
+    for system in study.all_systems:
+        variant = system.variant
+        found[system.label] = look(variants.index(variant), searches[variant])
+        searches[variant] += 1
+    return found
 
 
 def rates(axes: "Axes", study: Study) -> None:
@@ -27,7 +38,7 @@ def rates(axes: "Axes", study: Study) -> None:
     if systems[0].trained:
         axes.axvline(100 * systems[0].rate, color="#767676", linestyle=(0, (4, 3)), linewidth=0.8)
     for y, system in enumerate(systems):
-        colour, marker, _ = look(y)
+        colour, marker, _ = looks(study)[system.label]
         learned = [run.rate for run in system.runs if run.failure is None]
         if system.trained:
             if system.interval is not None:
@@ -55,29 +66,33 @@ def forest(axes: "Axes", study: Study, systems: Sequence[StudySystem]) -> None:
     """Draws the difference of every system to the baseline, with interval and verdict."""
     axes.axvline(0, color=INK, linewidth=0.8)
     for y, system in enumerate(systems):
-        verdict = system.verdict
-        tint = UNDECIDED if verdict is None else TINTS.get(verdict, UNDECIDED)
+        verdict, colour = system.verdict, looks(study)[system.label].colour
         if difference := system.difference:
             low, high = (100 * end for end in difference.interval)
-            axes.hlines(y, low, high, color=tint, linewidth=1.6)
-            axes.vlines([low, high], y - 0.14, y + 0.14, color=tint, linewidth=1)
+            axes.hlines(y, low, high, color=colour, linewidth=1.6)
+            axes.vlines([low, high], y - 0.14, y + 0.14, color=colour, linewidth=1)
             marker = "o" if verdict is None else MARKERS.get(verdict, "o")
-            face = tint if verdict in MARKERS else "white"
+            face = colour if verdict in MARKERS else "white"
             axes.plot(
-                100 * difference.delta, y, marker, color=tint, markersize=5, markerfacecolor=face
+                100 * difference.delta, y, marker, color=colour, markersize=5, markerfacecolor=face
             )
         axes.annotate(
-            "" if verdict is None else verdict.short,
+            _verdict_word(system),
             (1.0, y),
             (3, 0),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
             va="center",
             fontsize=6.2,
-            color=tint,
+            color=INK if verdict in MARKERS else UNDECIDED,
         )
     _rows(axes, [system.label for system in systems])
     axes.set_xlabel(plain(f"{RATES[study.unit]} points, variant minus {study.baseline}"))
+
+
+def _verdict_word(system: StudySystem) -> str:
+    word = "" if system.verdict is None else system.verdict.short
+    return f"{word} (control)" if system.is_control else word
 
 
 def _rows(axes: "Axes", labels: Sequence[str]) -> None:
@@ -102,9 +117,17 @@ def _beside(axes: "Axes", y: float, text: str) -> None:
     )
 
 
+WIDE = 10
+"""Costs whose greatest is more than so many times the least are drawn on a logarithmic axis."""
+
+
 def cost(axes: "Axes", study: Study, points: Mapping[int, tuple[float, float]], axis: str) -> None:
-    """Draws rate against cost for each system in `points`, and the Pareto front."""
-    front = pareto(list(points.values()))
+    """Draws rate against cost for each system in `points`, and the Pareto front.
+
+    Systems that are not judged are drawn faintly and are not on the front.
+    """
+    judged = {place for place in points if is_judged(study.systems[place])}
+    front = pareto([points[place] for place in points if place in judged])
     axes.plot(
         [cost for cost, _ in front],
         [rate for _, rate in front],
@@ -115,19 +138,26 @@ def cost(axes: "Axes", study: Study, points: Mapping[int, tuple[float, float]], 
     )
     for place, (cost, rate) in points.items():
         system = study.systems[place]
-        colour, marker, _ = look(place)
+        colour, marker, _ = looks(study)[system.label]
+        faint = 1 if place in judged else 0.5
         if system.interval is not None:
             low, high = (100 * end for end in system.interval)
-            axes.vlines(cost, low, high, color=colour, linewidth=0.9, alpha=0.6)
+            axes.vlines(cost, low, high, color=colour, linewidth=0.9, alpha=0.6 * faint)
+        on_front = place in judged and (cost, rate) in front
         axes.plot(
             cost,
             rate,
             marker,
             color=colour,
+            alpha=faint,
             markersize=4.6,
-            markerfacecolor=colour if (cost, rate) in front else "white",
+            markerfacecolor=colour if on_front else "white",
             label=plain(system.label),
         )
+    costs = [cost for cost, _ in points.values()]
+    if min(costs) > 0 and max(costs) > WIDE * min(costs):
+        axes.set_xscale("log")
+        plain_ticks(axes.xaxis)
     axes.set_xlabel(axis)
     axes.set_ylabel(f"{RATES[study.unit]} (%)")
     axes.grid(color=FAINT, linewidth=0.5)
@@ -150,7 +180,7 @@ def curves(axes: "Axes", study: Study, places: Sequence[int]) -> None:
     lowest = 100.0
     for place in places:
         system = study.systems[place]
-        colour, _, dash = look(place)
+        colour, _, dash = looks(study)[system.label]
         failed = {run.seed for run in system.runs if run.failure is not None}
         learned = [curve for curve in system.curves if curve.seed not in failed]
         for curve in system.curves:
@@ -190,31 +220,20 @@ def spread(
     return epochs, [sum(a) / len(a) for a in at], [min(a) for a in at], [max(a) for a in at]
 
 
-def bins(axes: "Axes", study: Study, lengths: ByLength, places: Sequence[int]) -> None:
-    """Draws the CER by length of the systems with these numbers."""
-    bins = lengths.bins
-    step = 0.7 / len(places)
-    for turn, place in enumerate(places):
-        system = study.systems[place]
-        colour, marker, dash = look(place)
-        rates = [each.systems[system.label] for each in bins]
-        x = [i + step * (turn - (len(places) - 1) / 2) for i in range(len(bins))]
-        for at, rate in zip(x, rates, strict=True):
-            if rate.interval is not None:
-                low, high = (100 * end for end in rate.interval)
-                axes.vlines(at, low, high, color=colour, linewidth=1)
-        axes.plot(
-            x,
-            [nan if rate.cer is None else 100 * rate.cer for rate in rates],
-            color=colour,
-            linestyle=dash,
-            linewidth=0.7,
-            marker=marker,
-            markersize=3,
-            label=plain(system.label),
-        )
-    names = [f"{each.low:.3g}-{each.high:.3g}\n({each.utterances:,})" for each in bins]
-    axes.set_xticks(range(len(bins)), names)
-    axes.set_xlabel(plain(f"{lengths.unit}s (utterances)"))
-    axes.set_ylabel("CER (%)")
+def length_differences(axes: "Axes", study: Study, lengths: ByLength, label: str) -> None:
+    """Draws the difference of one system to the baseline in each bin of lengths.
+
+    A line is as wide as its bin, and its interval stands at the middle.
+    """
+    colour = looks(study)[label].colour
+    axes.axhline(0, color=INK, linewidth=0.7)
+    for each in lengths.bins:
+        if difference := each.differences.get(label):
+            middle, delta = (each.low + each.high) / 2, 100 * difference.delta
+            low, high = (100 * end for end in difference.interval)
+            axes.vlines(middle, low, high, color=colour, linewidth=1)
+            axes.hlines(delta, each.low, each.high, color=colour, linewidth=2)
+    axes.set_title(plain(label), fontsize=6.5, loc="left", pad=2)
     axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    axes.set_xlabel(plain(f"{lengths.unit}s"))
+    axes.set_ylabel("points")

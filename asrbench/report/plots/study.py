@@ -1,9 +1,10 @@
-"""The figures of a study, one column of a paper wide, as PNG and as SVG.
+"""The figures of a study, one column of a paper wide, as PNG and SVG, and for a paper as PDF.
 
-The caption of every figure states its data: split, N, profile and seeds.
+The caption of every figure states its data: split, N, profile and seeds. It stands in the files,
+but on the page and in a paper beside the figure.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrbench.analysis.lengths import ByLength
 from asrbench.base.formatting import seed_list
+from asrbench.report.answer import is_judged
 from asrbench.report.plots import base, panels
 from asrbench.report.plots.base import FORMATS, open_frame, plain
 from asrbench.report.plots.panels import INK
@@ -20,13 +22,18 @@ from asrbench.text.profiles import RATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMN_INCHES = 3.5
 ROW_INCHES = 0.27
 DOTS_PER_INCH = 300
 CAPTION_LETTERS = 86
 MOST_SYSTEMS = 7
-"""Largest number of lines, or groups of bars, in one panel."""
+"""Largest number of lines in one panel."""
+PANEL_COLUMNS = 2
+PANEL_INCHES = 0.95
+MOST_PANELS = 12
+PAPER = ".pdf"
 
 STYLE: Any = {
     "font.size": 7,
@@ -66,56 +73,55 @@ COST_AXES = (
         lambda c: c.flops_per_audio_second,
         1e-9,
     ),
+    CostAxis("cost_rtf", "real-time factor of decoding", lambda c: c.real_time_factor, 1),
     CostAxis("cost_parameters", "parameters (millions)", lambda c: c.parameters, 1e-6),
 )
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the study and its caption."""
+    """A figure of the study and its caption: one panel, or several of equal axes."""
 
     name: str
     """Name of its files, without suffix."""
     title: str
     caption: str
-    draw: Callable[["Axes"], None]
+    panels: tuple[Callable[["Axes"], None], ...]
     rows: int = 0
     """Number of rows in a figure with one row per system; other figures have a fixed height."""
     keys: int = 0
     """Number of entries in the legend."""
 
 
-def files(folder: Path) -> list[Path]:
-    """Returns the paths in `folder` of every figure that a study can have."""
-    lengths = ("length_seconds", "length_characters")
-    names = ("rates", "differences", *(axis.name for axis in COST_AXES), "learning", *lengths)
-    return [folder / f"{name}{suffix}" for name in names for suffix in FORMATS]
+def draw(study: Study, folder: Path, mark: str = "", *, paper: bool = False) -> list[Path]:
+    """Writes a PNG and an SVG of each figure that the study has data for; returns their paths.
 
-
-def draw(study: Study, folder: Path) -> list[Path]:
-    """Writes a PNG and an SVG of each figure that the study has data for; returns their paths."""
+    For a `paper` each is a PDF too, without title and caption, which belong to its text. Names of
+    files end in the `mark` of the study.
+    """
     paths = []
     for picture in pictures(study):
-        for suffix in FORMATS:
-            path = folder / f"{picture.name}{suffix}"
-            base.write_bytes(path, rendered(picture, suffix))
+        for suffix in (*FORMATS, PAPER) if paper else FORMATS:
+            path = folder / f"{picture.name}{mark}{suffix}"
+            base.write_bytes(path, rendered(picture, suffix, bare=suffix == PAPER))
             paths.append(path)
     return paths
 
 
-def rendered(picture: Picture, suffix: str) -> bytes:
-    """Returns the file of a picture, `.png` or `.svg`."""
+def rendered(picture: Picture, suffix: str, *, bare: bool = False) -> bytes:
+    """Returns the file of a picture, `.png`, `.svg` or `.pdf`; if `bare`, without its words."""
     from matplotlib import rc_context
 
     with rc_context(STYLE):
-        caption = fill(plain(picture.caption), CAPTION_LETTERS)
-        height = 0.62 + ROW_INCHES * picture.rows if picture.rows else 2.1
-        height += 0.1 * (caption.count("\n") + 1) + 0.125 * -(-picture.keys // 2)
-        figure = base.new_figure(COLUMN_INCHES, height + 0.2, DOTS_PER_INCH)
-        axes = figure.add_subplot()
-        picture.draw(axes)
-        axes.set_axisbelow(True)
-        open_frame(axes)
+        caption = "" if bare else fill(plain(picture.caption), CAPTION_LETTERS)
+        height = _height(picture) + (0 if bare else 0.2 + 0.1 * (caption.count("\n") + 1))
+        figure = base.new_figure(COLUMN_INCHES, height, DOTS_PER_INCH)
+        grid = _grid(figure, len(picture.panels))
+        for axes, panel in zip(grid, picture.panels, strict=True):
+            panel(axes)
+            axes.set_axisbelow(True)
+            open_frame(axes)
+        _name_outer_axes(grid)
         if picture.keys:
             axes.legend(
                 loc="lower left",
@@ -125,9 +131,41 @@ def rendered(picture: Picture, suffix: str) -> bytes:
                 handlelength=2.6,
                 labelspacing=0.25,
             )
-        figure.suptitle(plain(picture.title), fontsize=8, x=0.01, ha="left", weight="bold")
-        figure.supxlabel(caption, fontsize=5.6, x=0.01, ha="left", color="#555555")
+        if not bare:
+            figure.suptitle(plain(picture.title), fontsize=8, x=0.01, ha="left", weight="bold")
+            figure.supxlabel(caption, fontsize=5.6, x=0.01, ha="left", color="#555555")
         return base.rendered(figure, suffix)
+
+
+def _height(picture: Picture) -> float:
+    """Returns the height in inches, without title and caption."""
+    if picture.rows:
+        return 0.62 + ROW_INCHES * picture.rows
+    if len(picture.panels) > 1:
+        return 0.35 + PANEL_INCHES * -(-len(picture.panels) // PANEL_COLUMNS)
+    return 2.1 + 0.125 * -(-picture.keys // 2)
+
+
+def _grid(figure: "Figure", panels: int) -> "list[Axes]":
+    """Returns axes for so many panels, which share their scales."""
+    if panels == 1:
+        return [figure.add_subplot()]
+    rows = -(-panels // PANEL_COLUMNS)
+    grid = figure.subplots(rows, PANEL_COLUMNS, sharex=True, sharey=True, squeeze=False)
+    for empty in grid.flat[panels:]:
+        empty.remove()
+    return list(grid.flat[:panels])
+
+
+def _name_outer_axes(grid: "Sequence[Axes]") -> None:
+    """Leaves the names of axes at the left and at the lowest panel of each column alone."""
+    for place, axes in enumerate(grid):
+        if place % PANEL_COLUMNS:
+            axes.set_ylabel("")
+        if place + PANEL_COLUMNS < len(grid):
+            axes.set_xlabel("")
+        else:
+            axes.tick_params(labelbottom=True)
 
 
 def pictures(study: Study) -> Iterator[Picture]:
@@ -138,7 +176,7 @@ def pictures(study: Study) -> Iterator[Picture]:
         "rates",
         f"{RATES[study.unit]} by variant, {study.split}",
         f"Dots: seeds. Bar: mean and 95 % interval. Dashed: the baseline. {basis}",
-        partial(panels.rates, study=study),
+        (partial(panels.rates, study=study),),
         rows=len(systems),
     )
     if compared := [system for system in systems if system.verdict is not None]:
@@ -147,7 +185,7 @@ def pictures(study: Study) -> Iterator[Picture]:
             f"Difference to {study.baseline}, {study.split}",
             "Left of zero: fewer errors than the baseline. Bar: 95 % interval; the verdict is "
             f"corrected for the number of variants compared, {study.family} (Holm). {basis}",
-            partial(panels.forest, study=study, systems=compared),
+            (partial(panels.forest, study=study, systems=compared),),
             rows=len(compared),
         )
     yield from _costs(study, basis)
@@ -176,12 +214,14 @@ def _costs(study: Study, basis: str) -> Iterator[Picture]:
             continue
         left_out = len(study.systems) - len(points)
         without = f" Not shown: {left_out} not trained or of unknown cost." if left_out else ""
+        if not all(is_judged(study.systems[place]) for place in points):
+            without = f" Faint: not judged, and so not on the front.{without}"
         yield Picture(
             axis.name,
             f"{RATES[study.unit]} against {axis.label.partition(' (')[0]}",
             f"Lower left is better. Bar: 95 % interval. Line: Pareto front; no system is better "
             f"than these on both axes.{without} {basis}",
-            partial(panels.cost, study=study, points=points, axis=axis.label),
+            (partial(panels.cost, study=study, points=points, axis=axis.label),),
             keys=len(points),
         )
 
@@ -212,7 +252,7 @@ def _learning(study: Study) -> Iterator[Picture]:
             f"Line: mean over the trained seeds; band: from the least to the greatest of them. "
             f"Thin line: a seed that is not trained.{rest} {study.corpus.name} dev, {size}"
             f"profile {dev.profile}, greedy decoding, {seed_list(study.seeds)}.",
-            partial(panels.curves, study=study, places=places),
+            (partial(panels.curves, study=study, places=places),),
             keys=len(places),
         )
 
@@ -228,14 +268,31 @@ def _lengths(study: Study) -> Iterator[Picture]:
     for measure, lengths in measures.items():
         if lengths is None or len(lengths.bins) < 2:
             continue
-        places, rest = _at_most(study, lambda system: system.trained)
+        labels = _most_different(study, lengths)
+        compared = {label for each in lengths.bins for label in each.differences}
+        left_out = len(compared) - len(labels)
+        rest = f" {left_out} systems that differ less are left out." if left_out else ""
+        sizes = sorted(each.utterances for each in lengths.bins)
         basis = _basis(study, f"N = {sum(each.n for each in lengths.bins):,} characters")
-        if places:
+        if labels:
             yield Picture(
                 f"length_{lengths.unit}s",
-                f"CER by {measure}",
-                f"Mean over seeds and 95 % interval, in bins of about equally many utterances; "
-                f"systems that are not trained are left out.{rest} {basis}",
-                partial(panels.bins, study=study, lengths=lengths, places=places),
-                keys=len(places),
+                f"CER by {measure}, minus that of {study.baseline}",
+                f"Below zero: fewer errors than {study.baseline}. Horizontal line: a bin of "
+                f"{sizes[0]:,} to {sizes[-1]:,} utterances; vertical line: 95 % interval, not "
+                f"corrected for the number of bins.{rest} {basis}",
+                tuple(
+                    partial(panels.length_differences, study=study, lengths=lengths, label=label)
+                    for label in labels
+                ),
             )
+
+
+def _most_different(study: Study, lengths: ByLength) -> list[str]:
+    """Returns the systems with a difference in a bin; of many, those with the largest in all."""
+    compared = {label for each in lengths.bins for label in each.differences}
+    systems = [system for system in study.systems if system.label in compared]
+    first = study.systems[0].rate
+    largest = sorted(systems, key=lambda system: abs(system.rate - first), reverse=True)
+    shown = largest[:MOST_PANELS]
+    return [system.label for system in systems if system in shown]

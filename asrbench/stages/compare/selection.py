@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -72,28 +72,116 @@ def select(
 ) -> Selection:
     """Selects the runs at or below `paths`, scored on `split`, with `baseline` as first variant.
 
+    The default `split` is the first of those that `select_all` takes; with several, a note names
+    them. `select_all` explains the rest.
+    """
+    found = _found(paths)
+    splits = found.splits(() if split is None else (split,))
+    selection = _selected(found, splits[0], splits[:1], baseline, profile, asked)
+    if not splits[1:]:
+        return selection
+    note = f"this is {splits[0]} alone; scored too: {', '.join(splits[1:])}"
+    return replace(selection, notes=(note, *selection.notes))
+
+
+def select_all(
+    paths: Iterable[Path],
+    baseline: str | None = None,
+    splits: Sequence[str] = (),
+    profile: str | None = None,
+    asked: Collection[str] | None = None,
+) -> list[Selection]:
+    """Selects the runs at or below `paths` on each of `splits`, with `baseline` as first variant.
+
     A system is a variant with its search. If `asked` names some by their labels, the baseline and
     these are selected, and compared whatever their searches are; by default they are those that the
-    specs ask for. The default `split` is `test` if a run is scored on it, otherwise the first
-    evaluation split that is scored, those of other corpora and then those of the training last;
-    with several, a note names them. The default `baseline` is `ds2`, otherwise the first variant.
-    The default `profile` is that of each run. A variant whose split, corpus, profile or references
-    are not those of the baseline is not comparable. Raises `UserError` for runs of one variant that
-    differ in these or in their spec, and if no run is scored.
+    specs ask for. The default `splits` are all evaluation splits on which a run is scored: `test`,
+    then others of the corpus, then those of other corpora, each by name; if there is none, dev. The
+    default `baseline` is `ds2`, otherwise the first variant. The default `profile` is that of each
+    run. A variant whose corpus, profile or references are not those of the baseline is not
+    comparable, nor is one that is scored on none of the splits. Raises `UserError` for runs of one
+    variant that differ in these or in their spec, and if no run is scored.
     """
-    notes: list[str] = []
-    damaged: list[str] = []
+    found = _found(paths)
+    chosen = found.splits(splits)
+    try:
+        return [_selected(found, split, chosen, baseline, profile, asked) for split in chosen]
+    except UserError as error:
+        if splits or not chosen[1:]:
+            raise
+        raise UserError(f"{error} (scored: {', '.join(chosen)}; --split chooses)") from None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The runs at or below some folders."""
+
+    named: str
+    """The folders, as in a command."""
+    runs: list[Run]
+    damaged: tuple[str, ...]
+    """The fault of each run that is left out because one of its files cannot be read."""
+
+    def splits(self, asked: Sequence[str] = ()) -> list[str]:
+        """Returns the splits that were asked for, each once, or else those of `select_all`."""
+        scored = list(dict.fromkeys(name for run in self.runs for name in run.scores()))
+        if not scored:
+            raise UserError(
+                f"{self.named}: found no scores; `asrbench eval {self.named}` makes them"
+            )
+        for name in asked:
+            if name not in scored:
+                raise UserError(
+                    f"--split: found '{name}', scored: {', '.join(scored)}; "
+                    f"`asrbench eval {self.named}` scores another"
+                )
+        return list(dict.fromkeys(asked)) or _default_splits(scored)
+
+
+def _found(paths: Iterable[Path]) -> _Found:
+    """Finds the runs. Raises `UserError` if none can be read."""
     paths = list(paths)
-    runs = _whole({run.folder.resolve(): run for run in Run.find(paths)}.values(), damaged)
-    split = _choose_split(runs, split, " ".join(map(str, paths)), notes)
-    scored = read_scored_runs(runs, split, notes, damaged, profile)
+    runs = list({run.folder.resolve(): run for run in Run.find(paths)}.values())
+    faults = [(run, run.fault()) for run in runs]
+    damaged = tuple(fault for _, fault in faults if fault is not None)
+    if len(damaged) == len(runs):
+        raise UserError(damaged[0])
+    whole = [run for run, fault in faults if fault is None]
+    return _Found(" ".join(map(str, paths)), whole, damaged)
+
+
+_ELSEWHERE, _TRAINED_ON = 2, 3
+
+
+def _default_splits(scored: Sequence[str]) -> list[str]:
+    def rank(split: str) -> int:
+        if corpus_elsewhere(split):
+            return _ELSEWHERE
+        return _TRAINED_ON if split in TRAINING_SPLITS else int(split != "test")
+
+    ordered = sorted(scored, key=lambda split: (rank(split), split))
+    return [split for split in ordered if rank(split) < _TRAINED_ON] or ordered[:1]
+
+
+def _selected(
+    found: _Found,
+    split: str,
+    splits: Sequence[str],
+    baseline: str | None,
+    profile: str | None,
+    asked: Collection[str] | None,
+) -> Selection:
+    """Selects the runs on one split of those that are compared."""
+    notes: list[str] = []
+    damaged = [*found.damaged]
+    scored = read_scored_runs(found.runs, split, notes, damaged, profile)
     if not scored:
         if damaged:
             raise UserError(damaged[0])
         left_out = f" ({notes[-1]})" if notes else ""
         raise UserError(
             f"found no run with all its hypotheses of {split}{left_out}; `asrbench eval "
-            f"{' '.join(map(str, paths))}` makes them"
+            f"{found.named}` makes them"
         )
     grouped = _grouped(scored)
     by_search = _asked(grouped, asked)
@@ -103,7 +191,7 @@ def select(
             system for system in systems if system is systems[0] or system.label in by_search
         ]
     else:
-        systems += _elsewhere(runs, scored, split, damaged, profile)
+        systems += _elsewhere(found.runs, scored, splits, damaged, profile)
     first = systems[0].runs[0]
     reasons = [why_not_comparable(system.runs[0], first) for system in systems]
     alike = [system for system, reason in zip(systems, reasons, strict=True) if reason is None]
@@ -125,66 +213,24 @@ def select(
     )
 
 
-def _whole(runs: Collection[Run], damaged: list[str]) -> list[Run]:
-    """Returns the runs whose files can be read; the faults of the others are put into `damaged`.
-
-    Raises `UserError` if none can be read.
-    """
-    faults = [(run, run.fault()) for run in runs]
-    damaged.extend(fault for _, fault in faults if fault is not None)
-    if len(damaged) == len(runs):
-        raise UserError(damaged[0])
-    return [run for run, fault in faults if fault is None]
-
-
 def _elsewhere(
     runs: Sequence[Run],
     scored: Sequence[ScoredRun],
-    split: str,
+    splits: Sequence[str],
     damaged: list[str],
     profile: str | None,
 ) -> list[ScoredSystem]:
-    """Returns the variants that are not scored on `split`, on a split on which they are scored."""
+    """Returns the variants that are scored on none of `splits`, on one on which they are scored."""
     variants = {run.variant for run in scored}
     others = [
         run
         for run in runs
-        if run.cell.variant not in variants and run.scores() and split not in run.scores()
+        if run.cell.variant not in variants and run.scores() and not {*splits} & {*run.scores()}
     ]
     if not others:
         return []
-    other_split = _choose_split(others, None, "", [])
+    (other_split, *_) = _Found("", others, ()).splits()
     return _grouped(read_scored_runs(others, other_split, [], damaged, profile))
-
-
-def _choose_split(runs: Sequence[Run], split: str | None, named: str, notes: list[str]) -> str:
-    scored = list(dict.fromkeys(name for run in runs for name in run.scores()))
-    if not scored:
-        raise UserError(f"{named}: found no scores; `asrbench eval {named}` makes them")
-    if split is not None and split not in scored:
-        raise UserError(
-            f"--split: found '{split}', scored: {', '.join(scored)}; "
-            f"`asrbench eval {named}` scores another"
-        )
-    if split is not None:
-        return split
-    first = sorted(scored, key=_preference)[0]
-    if others := [name for name in scored if name != first and _preference(name) < _TRAINED_ON]:
-        notes.append(
-            f"this is {first} alone; `--split {others[0]} --out FOLDER` compares another split; "
-            f"scored: {', '.join(scored)}"
-        )
-    return first
-
-
-_ELSEWHERE, _TRAINED_ON = 2, 3
-
-
-def _preference(split: str) -> int:
-    """Returns the rank of a split as the default: first the evaluation splits of the corpus."""
-    if corpus_elsewhere(split):
-        return _ELSEWHERE
-    return _TRAINED_ON if split in TRAINING_SPLITS else int(split != "test")
 
 
 def _grouped(scored: Sequence[ScoredRun]) -> list[ScoredSystem]:

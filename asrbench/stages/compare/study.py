@@ -1,25 +1,28 @@
-"""Computes the record of a study from scored runs, and writes it with all of its views."""
+"""Computes the studies of a comparison from scored runs, and writes them with all views."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrbench.analysis.findings import Findings, analyse
 from asrbench.base.errors import UserError, pick
 from asrbench.base.files import write_text
-from asrbench.base.folders import atomic_files
-from asrbench.base.records import field_values, to_json
+from asrbench.base.folders import atomic_files, delete_with
+from asrbench.base.records import field_values, read_record, to_json
 from asrbench.experiment.registry import MODELS
 from asrbench.experiment.run_folder import GREEDY
+from asrbench.report import paper as papers
 from asrbench.report import tables
 from asrbench.report.plots import study as plots_study
 from asrbench.report.study import (
+    Analysis,
     CorpusId,
     Curve,
     DevSet,
     GradientNorms,
     RunEnvironment,
+    Settings,
     SpecText,
     Study,
     StudyRun,
@@ -29,12 +32,34 @@ from asrbench.report.study import (
 from asrbench.scoring.results import ScoredSystem, contradiction, mean_of
 from asrbench.scoring.run_rates import runs_of, untrained_fold
 from asrbench.stages.compare import words
-from asrbench.stages.compare.selection import Selection, select
+from asrbench.stages.compare.selection import Selection, select, select_all
 from asrbench.stats.bootstrap import REPLICATES
 from asrbench.stats.comparison import Runs, compare_runs
 from asrbench.stats.record import Comparison, System
 from asrbench.stats.verdicts import Judgement, Verdict
 from asrbench.text.profiles import Unit
+
+
+def analysis_of(paths: Iterable[Path], settings: Settings) -> Analysis:
+    """Compares the scored runs at or below `paths`, with a study for each split.
+
+    `select_all` and `compare_selection` explain the settings and the errors.
+    """
+    selections = select_all(
+        paths, settings.baseline, settings.splits, settings.profile, settings.systems
+    )
+    studies = [
+        compare_selection(
+            selection,
+            unit=settings.unit,
+            replicates=settings.replicates,
+            seed=settings.seed,
+            margin=settings.margin,
+            controls=settings.controls,
+        )
+        for selection in selections
+    ]
+    return Analysis(settings=settings, studies=tuple(studies))
 
 
 def study_of(
@@ -49,7 +74,7 @@ def study_of(
     controls: Collection[str] = (),
     systems: Collection[str] | None = None,
 ) -> Study:
-    """Compares the scored runs at or below `paths`.
+    """Compares the scored runs at or below `paths` on one split.
 
     `select` explains `baseline`, `split`, `profile` and the labels `systems`; the bootstrap draws
     `replicates` from `seed`, and none of them gives the rates alone. `margin`, in points, and the
@@ -279,6 +304,7 @@ def _study_system(
     return StudySystem(
         **shared,
         variant=scored.variant,
+        split=scored.runs[0].split,
         decode=scored.decode,
         profile=str(scored.runs[0].profile),
         shared_seeds=tuple(seed for seed in scored.seeds if seed in baseline.seeds),
@@ -339,36 +365,59 @@ def _contradictions(
 
 # Files
 
+RECORD = "study.json"
+"""The file of the record; its list of files tells the next comparison what to delete."""
 
-def write(study: Study, folder: Path, corpus: Path | None = None) -> list[Path]:
-    """Writes the tables, `study.json`, the figures and `report.html`; returns their paths.
 
-    They are made in a temporary folder and moved at the end, so that an error leaves none of them,
-    and after a kill the next call, or `asrbench verify --repair`, moves the rest.
-    Figures of an earlier study that this one has no data for are deleted.
+def write(
+    analysis: Analysis, folder: Path, corpus: Path | None = None, *, paper: bool = False
+) -> Analysis:
+    """Writes the tables, the figures, `report.html` and `study.json`, which lists them all.
 
-    A study without a bootstrap has no figures and no page. The page has audio if `corpus`, the
-    prepared corpus, is given.
+    They are made in a temporary folder and moved at the end, together with the deletion of what an
+    earlier analysis wrote there and this one does not, so that an error leaves the earlier one as
+    it was. After a kill the next call, or `asrbench verify --repair`, does the rest. Returns the
+    analysis with the names of its files.
+
+    Studies without a bootstrap have no figures and no page. The page has audio if `corpus`, the
+    prepared corpus, is given. For a `paper` there is a PDF of each figure, and `figures.tex`.
     """
+    studies = analysis.studies
     texts = {
-        "table.md": tables.markdown(study),
-        "table.csv": tables.comma_separated(study),
-        "table.tex": tables.latex(study),
-        "study.json": to_json(study) + "\n",
+        "table.md": tables.markdown(*studies),
+        "table.csv": tables.comma_separated(*studies),
+        "table.tex": tables.latex(*studies),
     }
+    marks = [f"-{study.split}" if studies[1:] else "" for study in studies]
+    if paper and analysis.settings.replicates:
+        texts[papers.NAME] = "\n".join(map(papers.figures, studies, marks))
     with atomic_files(folder, "report") as temporary:
         for file, text in texts.items():
             write_text(temporary / file, text)
-        paths = [temporary / file for file in texts]
-        if study.replicates:
+        paths: list[Path] = []
+        if analysis.settings.replicates:
             from asrbench.report import page  # slow to import, and the rates alone do not need it
 
-            paths += [*plots_study.draw(study, temporary), page.write(study, temporary, corpus)]
-        targets = [folder / path.name for path in paths]
-        stale = {*plots_study.files(folder)} - {*targets} if study.replicates else set()
-        for path in (*targets, *stale):
-            if path.is_dir() and not path.is_symlink():
-                raise UserError(f"{path}: is a folder; move it, or choose another --out")
-        for path in stale:
-            path.unlink(missing_ok=True)
-    return targets
+            for study, mark in zip(studies, marks, strict=True):
+                paths += plots_study.draw(study, temporary, mark, paper=paper)
+            paths.append(page.write(studies, temporary, corpus))
+        names = (*texts, RECORD, *(path.name for path in paths))
+        analysis = replace(analysis, files=names)
+        write_text(temporary / RECORD, to_json(analysis) + "\n")
+        delete_with(temporary, _files_in(folder))
+    return analysis
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """The key of `study.json` that lists the files written with it."""
+
+    files: tuple[str, ...]
+
+
+def _files_in(folder: Path) -> tuple[str, ...]:
+    """Returns the names of the files that an earlier analysis wrote; none if there is no list."""
+    try:
+        return read_record(folder / RECORD, _Manifest, "").files
+    except UserError:
+        return ()

@@ -39,8 +39,8 @@ def legend(selection: Selection, comparison: Comparison) -> Iterator[str]:
         )
         yield (
             f"diff: difference in points of {rate}, variant minus {baseline}; below zero, the "
-            f"variant makes fewer errors. p Holm: p-value corrected for all variants compared"
-            f"{_aside(comparison)}."
+            f"variant makes fewer errors. p Holm: p-value corrected for all variants compared on "
+            f"this {tested}{_aside(comparison)}."
         )
     if selection.across_searches:
         yield (
