@@ -1,6 +1,6 @@
 """Every figure that docs/an4.md gives stands in a committed file.
 
-Tables and verdicts are those of `results/an4/study.json`. A figure in the text on AN4 has to be in
+Tables and verdicts are those of `results/published/an4/study.json`. A figure in the text on AN4 has to be in
 one of `sentences`, which are made from the committed files, or in one of `from_git`, which quote
 older commits.
 """
@@ -34,14 +34,14 @@ FIGURE = re.compile(r"(?<![\w.,-])[+-]?\d+(?:[.,]\d+)*(?![\w-])")
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    text = (ROOT / "results/an4/study.json").read_text(encoding="utf-8")
+    text = (ROOT / "results/published/an4/study.json").read_text(encoding="utf-8")
     (found,) = Analysis.from_json(text).studies
     return found
 
 
 @pytest.fixture(scope="module")
 def runs() -> list[Run]:
-    return Run.find([ROOT / "results/an4"])
+    return Run.find([ROOT / "results/published/an4"])
 
 
 def prose() -> str:
@@ -85,19 +85,19 @@ def test_compare_makes_the_committed_tables_again_from_the_hypotheses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)  # the commands in the record name the folder
-    found = study_of([Path("results/an4")])
+    found = study_of([Path("results/published/an4")])
     for name, form in (
         ("table.md", tables.markdown),
         ("table.csv", tables.comma_separated),
         ("table.tex", tables.latex),
     ):
-        assert form(found) == (ROOT / "results/an4" / name).read_text(encoding="utf-8"), name
+        assert form(found) == (ROOT / "results/published/an4" / name).read_text(encoding="utf-8"), name
 
 
 @pytest.mark.slow
 def test_what_is_equivalent_within_a_point() -> None:
     """The page says that only the wider baseline is."""
-    found = study_of([ROOT / "results/an4"], margin=1, replicates=2000)
+    found = study_of([ROOT / "results/published/an4"], margin=1, replicates=2000)
     equivalent = [s.label for s in found.systems if s.verdict is Verdict.EQUIVALENT]
     assert equivalent == ["ds2_wide"]
 
