@@ -91,7 +91,9 @@ def test_compare_makes_the_committed_tables_again_from_the_hypotheses(
         ("table.csv", tables.comma_separated),
         ("table.tex", tables.latex),
     ):
-        assert form(found) == (ROOT / "results/published/an4" / name).read_text(encoding="utf-8"), name
+        assert form(found) == (ROOT / "results/published/an4" / name).read_text(encoding="utf-8"), (
+            name
+        )
 
 
 @pytest.mark.slow

@@ -52,7 +52,9 @@ def test_every_page_is_built_and_leads_to_every_other_by_the_navigation(site: Pa
 def test_a_link_out_of_the_pages_leads_to_a_copy_on_the_site(site: Path) -> None:
     found = re.search(r'<img alt="[^"]*" src="([^"]+)"', read(site / "index.html"))
     assert found is not None
-    assert (site / found[1]).read_bytes() == (ROOT / "results/published/an4/differences.png").read_bytes()
+    assert (site / found[1]).read_bytes() == (
+        ROOT / "results/published/an4/differences.png"
+    ).read_bytes()
     # And from there back to the pages, as the README does.
     assert 'href="../tutorial.html"' in read(site / "repository/index.html")
 

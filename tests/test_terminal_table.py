@@ -98,6 +98,13 @@ def test_text_breaks_between_words_and_never_in_a_command(
     assert all(len(line) <= most or line.strip() == command for line in lines)
 
 
+def test_only_the_verdict_is_coloured_and_not_its_word_in_a_sentence(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_text("ds2_wide: no evidence. A better method cannot be told.", styles={"better": "green"})
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_a_word_of_wide_characters_is_as_wide_as_it_looks(
     terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

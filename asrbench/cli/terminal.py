@@ -137,14 +137,14 @@ def print_text(
     """Prints a paragraph to standard output, on a terminal with line breaks between words.
 
     What stands in quotes is not broken, so that a command or a path can be copied whole. `lead`
-    stands before the first line, and the other lines are as far to the right. The first occurrence
-    of a phrase in `styles` has that style of rich.
+    stands before the first line, and the other lines are as far to the right. A phrase in `styles`
+    that stands between a colon and a full stop, as in `ds2: better.`, has that style of rich.
     """
     console = Console(highlight=False)
     shown = Text(printable(text), style)
     for phrase, each in (styles or {}).items():
-        if (at := shown.plain.find(phrase)) >= 0:
-            shown.stylize(each, at, at + len(phrase))
+        if (at := shown.plain.find(f": {phrase}.")) >= 0:
+            shown.stylize(each, at + 2, at + 2 + len(phrase))
     _print_paragraph(console, shown, lead)
 
 
