@@ -1,8 +1,8 @@
 """Every figure that docs/an4.md gives stands in a committed file.
 
-Tables and verdicts are those of `results/published/an4/study.json`. A figure in the text on AN4 has to be in
-one of `sentences`, which are made from the committed files, or in one of `from_git`, which quote
-older commits.
+Tables and verdicts are those of `results/published/an4/study.json`. A figure in the text on AN4 has
+to be in one of `sentences`, which are made from the committed files, or in one of `from_git`, which
+quote older commits.
 """
 
 import re
