@@ -438,13 +438,14 @@ def test_what_torch_says_of_a_file_that_it_cannot_open_is_one_line(tmp_path: Pat
     assert line.startswith(f"{path}: Too many open files; ")
 
 
-def test_a_path_of_two_thousand_folders_is_made(tmp_path, monkeypatch):
+def test_a_path_of_two_thousand_folders_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the kernel takes no path of more than 4,096 bytes
-    missing = make_parents(Path("a/" * 1500 + "file"))
-    assert len(missing) == 1500
-    assert Path("a/" * 1500).is_dir()
-    for folder in missing:
-        folder.rmdir()
+    with pytest.raises(
+        UserError, match=r"^a/\.\.\.: found 1,500 folders that do not exist, one in"
+    ):
+        make_parents(Path("a/" * 1500 + "file"))
+    assert names(tmp_path) == []
+    assert len(make_parents(Path("a/" * 100 + "file"))) == 100
 
 
 def test_folders_are_made_all_or_none(tmp_path, monkeypatch):

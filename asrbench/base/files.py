@@ -20,6 +20,9 @@ from asrbench.base.errors import UserError
 TEXT_BYTES = 1 << 30
 """Largest text file that is read, 1 GiB. The list of a million utterances has about 300 MB."""
 
+MOST_FOLDERS = 100
+"""Most folders that are made for one path. `shutil.rmtree` could not delete some hundreds again."""
+
 _PIECE = 1 << 20
 """Bytes that are read at a time: `read(n)` allocates all n of them, however short the file is."""
 
@@ -176,12 +179,18 @@ def digest(path: Path) -> str:
 def make_parents(path: Path) -> list[Path]:
     """Makes the folders above `path` and returns those that were missing, the innermost first.
 
-    Raises `UserError`, with none of them made, if a file is in the way or permission is denied.
+    Raises `UserError`, with none of them made, if a file is in the way, if permission is denied, or
+    if there are more than `MOST_FOLDERS`.
     """
     missing = [parent for parent in path.parents if not parent.exists()]
+    if len(missing) > MOST_FOLDERS:
+        shown = f"{path.parts[0]}/..." if path.parts[1:] else str(path)
+        raise UserError(
+            f"{shown}: found {len(missing):,} folders that do not exist, one in another; allowed: "
+            f"at most {MOST_FOLDERS}"
+        )
     made: list[Path] = []
     try:
-        # One by one, because mkdir(parents=True) calls itself for each, and a path can have 2,000.
         for parent in reversed(missing or [path.parent]):
             parent.mkdir(exist_ok=True)
             made.append(parent)
