@@ -21,7 +21,7 @@ from asrbench.scoring.counted_text import counted, worded
 from asrbench.scoring.edit_counts import character_errors
 from asrbench.scoring.hypotheses import read_transcripts
 
-RUNS = Path(__file__).parent.parent / "results" / "an4"
+RUNS = Path(__file__).parent.parent / "results" / "published" / "an4"
 
 
 def table(references, systems, ids=None, **others):

@@ -218,7 +218,7 @@ def test_the_timed_control_has_the_operations_of_what_it_controls(study, symbols
 
 def test_committed_runs_are_runs_of_the_study():
     """A key that came after them must not change their identity, or `train` trains them again."""
-    runs = Run.find([EXPERIMENTS.parent / "results" / "an4"])
+    runs = Run.find([EXPERIMENTS.parent / "results" / "published" / "an4"])
     assert len(runs) == 18
     study = load_study(EXPERIMENTS / "an4" / "ablation.yaml", ["seeds=[0, 1, 2]"])
     cells = {(cell.variant, cell.seed): cell for cell in study.cells}

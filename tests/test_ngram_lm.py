@@ -23,7 +23,7 @@ from asrbench.text.ngram_training import ORDERS, trained_arpa
 from asrbench.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parent.parent
-AN4 = sorted((ROOT / "results" / "an4" / "ds2").glob("*/hypotheses.test.jsonl"))[0]
+AN4 = sorted((ROOT / "results" / "published" / "an4" / "ds2").glob("*/hypotheses.test.jsonl"))[0]
 TEXTS = [row["reference"] for row in read_jsonl(AN4)]
 """The 130 test texts of AN4: spelled words, numbers and addresses."""
 TRAIN, OTHERS = TEXTS[:100], TEXTS[100:]
