@@ -39,7 +39,7 @@ def run_folder(home: Path, variant: str) -> Path:
 
 def rates_of(document: str) -> dict[str, Any]:
     """Returns the error rates of each variant in the JSON of `compare`."""
-    study = json.loads(document)
+    (study,) = json.loads(document)["studies"]
     return {
         system["variant"]: [(each["cer"], each["seed"]) for each in system["runs"]]
         for system in (*study["systems"], *study["not_comparable"])
