@@ -22,7 +22,11 @@ from asrbench.experiment.spec_model import ATTENTION, ENCODERS, HEADS
 from asrbench.experiment.spec_schema import spec_schema
 from asrbench.report.study import Study
 
-GENERATED = generated_pages()
+
+@pytest.fixture(scope="module")
+def generated() -> dict[str, str]:
+    """The reference, with the kinds that plug-ins of other tests have registered by now."""
+    return generated_pages()
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +43,12 @@ def read(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_every_page_is_built_and_leads_to_every_other_by_the_navigation(site: Path) -> None:
+def test_every_page_is_built_and_leads_to_every_other_by_the_navigation(
+    site: Path, generated: dict[str, str]
+) -> None:
     """`validation` in mkdocs.yml makes links and anchors that lead nowhere errors."""
     pages = [path.with_suffix("").name for path in (ROOT / "docs").glob("*.md")]
-    pages += [f"reference/{Path(name).stem}" for name in GENERATED]
+    pages += [f"reference/{Path(name).stem}" for name in generated]
     home = read(site / "index.html")
     for page in pages:
         assert (site / f"{page}.html").is_file()
@@ -74,8 +80,8 @@ def test_no_path_of_this_machine(site: Path) -> None:
         assert [place for place in places if f"{place}/" in read(page)] == [], page
 
 
-def test_two_builds_of_the_reference_are_alike() -> None:
-    assert generated_pages() == GENERATED
+def test_two_builds_of_the_reference_are_alike(generated: dict[str, str]) -> None:
+    assert generated_pages() == generated
 
 
 # The reference
@@ -95,21 +101,21 @@ def test_every_key_of_every_kind_has_a_row_with_its_description() -> None:
 
 
 @pytest.mark.parametrize("table", [ATTENTION, ENCODERS, HEADS], ids=lambda table: table.section)
-def test_every_registered_kind_has_a_heading(table: Kinds) -> None:
+def test_every_registered_kind_has_a_heading(table: Kinds, generated: dict[str, str]) -> None:
     for kind in table.names():
-        assert f"### kind: {kind}\n" in GENERATED["model.md"]
+        assert f"### kind: {kind}\n" in generated["model.md"]
 
 
-def test_every_model_has_a_row() -> None:
+def test_every_model_has_a_row(generated: dict[str, str]) -> None:
     for name in MODELS:
-        assert f"\n| `{name}` |" in GENERATED["model.md"]
+        assert f"\n| `{name}` |" in generated["model.md"]
 
 
-def test_a_key_as_it_is_shown() -> None:
+def test_a_key_as_it_is_shown(generated: dict[str, str]) -> None:
     (optimizer,) = (each for each in sections(spec_schema()) if each.path == "train.optimizer")
     assert optimizer.kinds[0]["title"] == "OptimizerSpec"
     row = "| `lr` | number, above 0 | `0.0003` | Peak learning rate. |"
-    assert row in GENERATED["spec.md"].partition('<a id="train.optimizer"></a>')[2]
+    assert row in generated["spec.md"].partition('<a id="train.optimizer"></a>')[2]
 
 
 @pytest.mark.parametrize(
@@ -130,8 +136,8 @@ def test_values_in_words(about: dict[str, object], words: str) -> None:
     assert values_of(about) == words
 
 
-def test_every_command_and_option_is_there() -> None:
-    page = GENERATED["options.md"]
+def test_every_command_and_option_is_there(generated: dict[str, str]) -> None:
+    page = generated["options.md"]
     names = [name for name, _ in commands()]
     assert len(names) > 20
     for name, command in commands():
@@ -143,19 +149,21 @@ def test_every_command_and_option_is_there() -> None:
         assert section.count("\n| `") == len(command.params)
 
 
-def test_every_record_of_a_study_and_every_column_of_a_corpus_is_there() -> None:
+def test_every_record_of_a_study_and_every_column_of_a_corpus_is_there(
+    generated: dict[str, str],
+) -> None:
     for record in records_within(Study):
-        section = GENERATED["json.md"].partition(f"\n## {record.__name__}\n")[2]
+        section = generated["json.md"].partition(f"\n## {record.__name__}\n")[2]
         section = section.partition("\n## ")[0]
         names = getattr(record, "_fields", None) or [field.name for field in fields(record)]
         assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(names)
-    columns = re.findall(r"^\| `(\w+)` \|", GENERATED["corpus_folder.md"], re.MULTILINE)
+    columns = re.findall(r"^\| `(\w+)` \|", generated["corpus_folder.md"], re.MULTILINE)
     assert columns == SCHEMA.names
 
 
-def test_no_record_that_is_read_back_has_a_field_without_words() -> None:
-    assert "|  |" not in GENERATED["run_folder.md"]
-    assert "spec.yaml" in GENERATED["run_folder.md"]
+def test_no_record_that_is_read_back_has_a_field_without_words(generated: dict[str, str]) -> None:
+    assert "|  |" not in generated["run_folder.md"]
+    assert "spec.yaml" in generated["run_folder.md"]
 
 
 # Links

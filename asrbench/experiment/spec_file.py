@@ -130,10 +130,7 @@ def merged_with_sets(keys: Mapping, sets: list[str], where: str = "") -> Cell:
     """Returns the cell of the complete `keys`, with each `a.b=value` of `sets` applied."""
     sets_layers = [replace(_set_layer(text), also=LABELS) for text in sets]
     layers = [Layer(where, keys, also=LABELS), *sets_layers]
-    keys = merged(layers)
-    if isinstance(model := keys.get("model"), dict) and "name" in model:
-        keys["model"] = _from_registry(model, layers)
-    return validated(Cell, keys, layers)
+    return validated(Cell, merged(layers), layers)
 
 
 def _recorded_study(path: Path, documents: list[Mapping], sets: list[str]) -> StudySpec:
@@ -150,6 +147,7 @@ def _recorded_study(path: Path, documents: list[Mapping], sets: list[str]) -> St
             found = plugin.path if Path(plugin.path).is_file() else str(beside)
             plugins.load(plugin.model_copy(update={"path": found}))
         cell = merged_with_sets(keys, sets, where)
+        _from_registry(cell.plain()["model"], [Layer(where, keys)])  # its kinds are the name's
         names = {key: folder_name(where + key, getattr(cell, key)) for key in _FOLDERS}
         cells.append(cell.model_copy(update=names))
     experiments = list(dict.fromkeys(cell.experiment for cell in cells))
