@@ -225,13 +225,14 @@ def test_an_average_is_not_there_before_the_last_epoch(tmp_path: Path, corpus: P
 
 def test_recorded_runs_keep_their_identity() -> None:
     """A key that is added to the spec later does not make `train` train them again."""
-    runs = Run.find([ROOT / "results" / "an4"])
+    published = ROOT / "results" / "published"
+    runs = Run.find([published / "an4"])
     fingerprint, *others = {run.env["fingerprint"] for run in runs}
     assert others == []
     spec = ROOT / "experiments" / "an4" / "ablation.yaml"
     cells = load_study(spec, ["seeds=[0, 1, 2]"]).cells
     planned = Counter(Run.of(Path("results"), cell, fingerprint).folder for cell in cells)
-    recorded = [Path("results") / run.folder.relative_to(ROOT / "results") for run in runs]
+    recorded = [Path("results") / run.folder.relative_to(published) for run in runs]
     assert len(recorded) == 18
     assert all(planned[folder] == 1 for folder in recorded)
     assert all(run.done for run in runs)
