@@ -199,6 +199,6 @@ class Recogniser:
         """Returns the tokenizer of the weights saved at `path`; None without an intact file."""
         try:
             metadata, _ = weights_file.read(path)
-        except UserError:
+            return Tokenizer.of_plain(metadata.tokenizer)
+        except (UserError, KeyError, ValueError, RuntimeError):
             return None
-        return Tokenizer.of_plain(metadata.tokenizer)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor
@@ -43,12 +43,6 @@ class Metadata(BaseModel):
     bpe: str | None = None
     digest: str | None = None
     """16 hexadecimal digits of the SHA-256 of all the rest; None in files of earlier versions."""
-
-    @model_validator(mode="after")
-    def _one_tokenizer(self) -> "Metadata":
-        if (self.symbols is None) == (self.bpe is None):
-            raise ValueError("either symbols or bpe")
-        return self
 
     @property
     def tokenizer(self) -> dict[str, Any]:
