@@ -94,6 +94,8 @@ def test_every_key_of_every_kind_has_a_row_with_its_description() -> None:
         name
         for name in spec_schema()["definitions"]
         if name not in ("Variant", "PluginFile", "FoldSpec")
+        # Kinds of plug-ins that other tests have registered; their classes may have equal names.
+        and not name.startswith("asrbench_plugin_")
     }
     for kind in found:
         for key in kind["properties"]:
